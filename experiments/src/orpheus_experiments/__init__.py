@@ -1,0 +1,25 @@
+"""The workbench of Orpheus, a plugin that adds verbs to the ``orpheus`` command.
+
+Importing this module loads neither numpy code of its own nor a model; the verbs are named by reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from orpheus_core.plugin import Command, hookimpl
+
+__all__ = ["orpheus_commands"]
+
+
+@hookimpl
+def orpheus_commands() -> Sequence[Command]:
+    """The verbs: ``zoo``."""
+    return (
+        Command(
+            name="zoo",
+            help="write a well-known network as ONNX, with seeded weights",
+            configure="orpheus_experiments.zoo.command:configure",
+            run="orpheus_experiments.zoo.command:run",
+        ),
+    )

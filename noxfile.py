@@ -1,0 +1,68 @@
+"""Everything that is run more than once: ``nox -s SESSION``.
+
+``tests`` runs on each of Python 3.10 to 3.13 that is present. The sessions install from this checkout.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.sessions = ["lint", "types", "tests"]
+nox.options.error_on_missing_interpreters = False
+nox.options.reuse_existing_virtualenvs = True
+
+PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
+PACKAGES = ("./plugins/orpheus-numpy", "./experiments")
+
+
+def install(session: nox.Session, extra: str = "") -> None:
+    """The core with one extra, and every other distribution of the repository."""
+    core = f".[{extra}]" if extra else "."
+    session.install("-e", core, *(part for path in PACKAGES for part in ("-e", path)))
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """The main job, as README's first command."""
+    session.run(sys.executable, "scripts/demo.py", external=True)
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Every test."""
+    install(session, "test")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def onnx_suite(session: nox.Session) -> None:
+    """ONNX's own backend tests: passed, failed and not supported, by name."""
+    install(session, "test")
+    session.run("python", "tests/onnx_suite.py", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Ruff: rules and format."""
+    session.install("ruff>=0.12")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """The strict type checker."""
+    install(session, "dev")
+    session.run("mypy", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """The benchmarks of the core's own cost; figures mean something on an idle machine only."""
+    install(session, "test")
+    for script in sorted(Path("benchmarks").glob("[!_]*.py")):
+        session.run("python", str(script), *session.posargs)

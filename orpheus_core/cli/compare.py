@@ -1,0 +1,214 @@
+"""``orpheus compare``: several backends, or kernels of one, on the same model and the same inputs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from functools import partial
+from typing import Any
+
+from orpheus_core import __version__, discovery
+from orpheus_core.cli.comparison import Plan, Row, Variant, compare, parse_variant
+from orpheus_core.cli.exits import Exit
+from orpheus_core.cli.feeds import make_feeds
+from orpheus_core.cli.options import add_feeds, add_json, add_model, names, pairs, positive, seconds, shapes
+from orpheus_core.cli.progress import progress
+from orpheus_core.cli.table import quantity, size, table
+from orpheus_core.errors import BackendError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    add_model(parser, several=True)
+    parser.add_argument(
+        "-b",
+        "--backends",
+        metavar="LIST",
+        help="what to compare, the reference first: backends, or backend:Op/kernel to pin that kernel for all nodes "
+        "of the operator (default: all backends that are ready)",
+    )
+    parser.add_argument(
+        "--shape", action="append", default=[], metavar='"NAME:[1,3,224,224]"', help="input shape"
+    )
+    parser.add_argument(
+        "--threads", type=positive, metavar="N", help="threads to use (default: all available)"
+    )
+    add_feeds(parser)
+    parser.add_argument(
+        "--runs", type=positive, default=10, metavar="N", help="at least so many (default: 10)"
+    )
+    parser.add_argument(
+        "--min-time", type=seconds, default=1.0, metavar="S", help="at least so long each (default: 1 second)"
+    )
+    parser.add_argument(
+        "--timeout",
+        type=seconds,
+        default=600.0,
+        metavar="S",
+        help="give a backend up after this (default: 600 s)",
+    )
+    parser.add_argument(
+        "--tolerance",
+        type=float,
+        metavar="R",
+        help="largest difference that passes, as a share of the largest magnitude (default: by element type)",
+    )
+    parser.add_argument("--strict", action="store_true", help="exit with 5 when a measurement is unstable")
+    add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Compare on every model; the exit code is that of the worst row."""
+    asked = names(args.backends)
+    variants = [parse_variant(spec) for spec in asked] if asked else default_variants()
+    skipped = not_ready(variants)
+    if len(skipped) == len({v.backend for v in variants}):
+        text = "; ".join(f"{name} is {reason}" for name, reason in skipped.items()) or "none is installed"
+        raise BackendError(f"no backend to compare is ready: {text}. Try: pip install orpheus-numpy")
+    sizes, files = shapes(args.shape), pairs(args.input, "-i")
+    reports = []
+    code = Exit.OK
+    for model in args.models:
+        plan = Plan(
+            model=model,
+            variants=variants,
+            feeds=partial(make_feeds, files=files, shapes=sizes, seed=args.seed),
+            shapes=sizes,
+            threads=args.threads,
+            runs=args.runs,
+            min_time=args.min_time,
+            timeout=args.timeout,
+            tolerance=args.tolerance,
+            skipped=skipped,
+        )
+        with progress() as line:
+            rows = compare(plan, line)
+        reports.append({"model": model, "variants": [as_data(row) for row in rows]})
+        if not args.json:
+            print(("\n" if len(reports) > 1 else "") + model)
+            print(report(rows))
+        code = max(code, exit_code(rows, asked is not None, args.strict))
+    if args.json:
+        print(json.dumps({"machine": machine(args.threads), "models": reports}, indent=2))
+    return code
+
+
+def default_variants() -> list[Variant]:
+    """Every installed backend, usable or not, the one that declares itself a reference first."""
+    found = [row for row in discovery.backends() if row.kind != "extension"]
+    found.sort(key=lambda row: (not row.ready, -(row.backend.rank if row.backend else 0), row.name))
+    return [Variant(row.name, row.name) for row in found]
+
+
+def not_ready(variants: list[Variant]) -> dict[str, str]:
+    """Backends that are installed but not usable, with the reason; BackendError for one that is not installed."""
+    rows = [discovery.row(name) for name in dict.fromkeys(v.backend for v in variants)]
+    return {row.name: f"{row.status}: {row.reason}" for row in rows if not row.ready or row.kind != "backend"}
+
+
+def exit_code(rows: list[Row], named: bool, strict: bool) -> Exit:
+    """What the rows of one model amount to. A skipped backend is an error only when it was asked for by name."""
+    states = {row.status for row in rows}
+    if states & {"crashed", "timed out", "failed"}:
+        return Exit.BACKEND
+    if any(row.difference is not None and not row.difference.passed for row in rows):
+        return Exit.MISMATCH
+    if all(state in ("refused", "skipped") for state in states):
+        return Exit.MODEL
+    if named and states & {"skipped", "refused"}:
+        return Exit.USAGE
+    return Exit.UNSTABLE if strict and any(row.unstable for row in rows) else Exit.OK
+
+
+def report(rows: list[Row]) -> str:
+    """The table, and a line that says which is fastest."""
+    headers = (
+        "backend", "load ms", "median ms", "p10", "p90", "runs", "weights", "arena", "peak", "max error", "verdict"
+    )  # fmt: skip
+    lines = [table(headers, [_cells(row) for row in rows])]
+    timed = sorted((m, row) for row in rows if (m := row.percentile(50)) is not None) if rows else []
+    if len(timed) > 1:
+        (best, first), (slow, last) = timed[0], timed[-1]
+        lines.append(f"{first.spec} is fastest: {slow / best:.2f}x as fast as {last.spec}")
+    lines += [f"{row.spec}: {row.load.plan}" for row in rows if row.load is not None]
+    for row in rows:
+        if row.unstable:
+            lines.append(f"{row.spec}: unstable, the turns differ by over 10 %; is the machine busy?")
+    return "\n".join(lines)
+
+
+def _cells(row: Row) -> tuple[Any, ...]:
+    load = row.load
+    milliseconds = [None if s is None else s * 1e3 for s in (row.percentile(p) for p in (50, 10, 90))]
+    return (
+        row.spec,
+        quantity(load.seconds * 1e3 if load else None, 3),
+        *(quantity(ms) for ms in milliseconds),
+        row.runs or "-",
+        size(load.weight_bytes if load else None),
+        size(load.arena_bytes if load else None),
+        size(row.peak_bytes),
+        "-" if row.difference is None or row.is_reference else f"{row.difference.largest:.1e}",
+        row.verdict + (" (unstable)" if row.unstable else ""),
+    )
+
+
+def as_data(row: Row) -> dict[str, Any]:
+    """One row as plain data; times in seconds."""
+    load, apart = row.load, row.difference
+    return {
+        "backend": row.spec,
+        "status": row.status,
+        "reason": row.reason,
+        "verdict": row.verdict,
+        "reference": row.is_reference,
+        "runs": row.runs,
+        "median": row.percentile(50),
+        "p10": row.percentile(10),
+        "p90": row.percentile(90),
+        "unstable": row.unstable,
+        "load": load.seconds if load else None,
+        "weight_bytes": load.weight_bytes if load else None,
+        "arena_bytes": load.arena_bytes if load else None,
+        "peak_bytes": row.peak_bytes,
+        "max_error": _json_number(apart.largest if apart else None),
+        "relative_error": _json_number(apart.relative if apart else None),
+        "plan": load.plan if load else None,
+    }
+
+
+def _json_number(value: float | None) -> float | str | None:
+    return str(value) if value is not None and value == float("inf") else value
+
+
+def machine(threads: int | None) -> dict[str, Any]:
+    """Where the figures were taken."""
+    import numpy as np
+    import onnx
+
+    return {
+        "system": platform.platform(),
+        "processor": processor(),
+        "logical_cpus": os.cpu_count(),
+        "threads": threads or "default",
+        "python": sys.version.split()[0],
+        "numpy": np.__version__,
+        "onnx": onnx.__version__,
+        "orpheus_core": __version__,
+    }
+
+
+def processor() -> str:
+    """The processor's own name where the system tells it."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
+            for text in lines:
+                key, _, value = text.partition(":")
+                if key.strip() in ("model name", "Model"):
+                    return value.strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

@@ -1,0 +1,161 @@
+"""Several variants on one model: load each, check each against the first, time them in turns."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from orpheus_core.cli.feeds import Input
+from orpheus_core.cli.progress import Progress
+from orpheus_core.cli.trial import LoadFact, Setting, Trial, TrialError
+from orpheus_core.cli.verdict import Difference, difference
+from orpheus_core.errors import ModelError, UsageError
+from orpheus_core.types import Array
+
+#: Turns that the timing is split into, so that a disturbance meets every variant alike.
+ROUNDS = 5
+#: Medians of the turns that lie further apart than this share make a measurement unstable.
+UNSTABLE = 0.10
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A backend, and the kernels of it that are pinned: ``numpy:Conv/direct`` pins Conv."""
+
+    spec: str
+    backend: str
+    pins: Mapping[str, str] = field(default_factory=dict)
+
+
+def parse_variant(spec: str) -> Variant:
+    """``backend`` or ``backend:Op/kernel+Op/kernel``; UsageError for any other form."""
+    backend, colon, rest = spec.partition(":")
+    pins: dict[str, str] = {}
+    for part in rest.split("+") if colon else ():
+        op, slash, kernel = part.rpartition("/")
+        if not (op and slash and kernel) or op in pins:
+            raise UsageError(f"{spec}: after the backend comes Op/kernel, once an operator, joined by +")
+        pins[op] = f"{backend}:{part}"
+    if not backend:
+        raise UsageError(f"{spec!r} names no backend")
+    return Variant(spec, backend, pins)
+
+
+@dataclass
+class Row:
+    """What was found out about one variant. ``status`` is ok, skipped, or the kind of a TrialError."""
+
+    spec: str
+    status: str = "ok"
+    reason: str = ""
+    load: LoadFact | None = None
+    samples: list[list[float]] = field(default_factory=list)
+    peak_bytes: int | None = None
+    difference: Difference | None = None
+    is_reference: bool = False
+
+    def percentile(self, percent: float) -> float | None:
+        """Seconds below which ``percent`` of the inferences stayed; None when none was timed."""
+        every = [s for batch in self.samples for s in batch]
+        return float(np.percentile(every, percent)) if every else None
+
+    @property
+    def runs(self) -> int:
+        """How many inferences were timed."""
+        return sum(map(len, self.samples))
+
+    @property
+    def unstable(self) -> bool:
+        """Whether the medians of the turns lie too far apart to trust the figure."""
+        medians = [float(np.median(batch)) for batch in self.samples if batch]
+        return len(medians) > 1 and max(medians) - min(medians) > UNSTABLE * float(np.median(medians))
+
+    @property
+    def verdict(self) -> str:
+        """``reference``, ``pass``, ``FAIL``, or why there is no result."""
+        if self.status != "ok":
+            return f"{self.status}: {self.reason}"
+        if self.is_reference:
+            return "reference"
+        if self.difference is None:
+            return "not compared"
+        return "pass" if self.difference.passed else f"FAIL: {self.difference.reason}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to compare and how long to measure. ``feeds`` makes the inputs once they are known."""
+
+    model: str
+    variants: Sequence[Variant]
+    feeds: Callable[[Sequence[Input]], dict[str, Array]]
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    threads: int | None = None
+    runs: int = 10
+    min_time: float = 1.0
+    timeout: float = 600.0
+    tolerance: float | None = None
+    skipped: Mapping[str, str] = field(default_factory=dict)
+
+
+def compare(plan: Plan, line: Progress) -> list[Row]:
+    """One row a variant, in their order.
+
+    The first variant that gives a result is the reference. Raises ModelError when the model itself is refused.
+    """
+    rows = [Row(v.spec) for v in plan.variants]
+    trials: dict[int, Trial] = {}
+    try:
+        _check(plan, rows, trials, line)
+        for turn in range(ROUNDS):
+            line.say(f"{plan.model}: timing, turn {turn + 1} of {ROUNDS} ...")
+            for index in [*trials][turn % max(1, len(trials)) :] + [*trials][: turn % max(1, len(trials))]:
+                with _noting(rows[index], trials, index):
+                    batch = trials[index].times(math.ceil(plan.runs / ROUNDS), plan.min_time / ROUNDS)
+                    rows[index].samples.append(batch)
+        for index in [*trials]:
+            with _noting(rows[index], trials, index):
+                rows[index].peak_bytes = trials[index].peak_bytes()
+    finally:
+        for trial in trials.values():
+            trial.close()
+    return rows
+
+
+def _check(plan: Plan, rows: list[Row], trials: dict[int, Trial], line: Progress) -> None:
+    """Load every variant, run it once, and compare its results with the first's."""
+    feeds: dict[str, Array] | None = None
+    reference: list[Any] | None = None
+    for index, variant in enumerate(plan.variants):
+        row = rows[index]
+        if variant.backend in plan.skipped:
+            row.status, row.reason = "skipped", plan.skipped[variant.backend]
+            continue
+        line.say(f"{plan.model}: loading with {variant.spec} ...")
+        setting = Setting(plan.model, variant.backend, variant.pins, plan.shapes, plan.threads)
+        trials[index] = Trial(setting, plan.timeout)
+        with _noting(row, trials, index):
+            row.load = trials[index].load()
+            if feeds is None:
+                feeds = plan.feeds(row.load.inputs)
+            results = trials[index].outputs(feeds)
+            if reference is None:
+                reference, row.is_reference = results, True
+            row.difference = difference(results, reference, plan.tolerance)
+
+
+@contextlib.contextmanager
+def _noting(row: Row, trials: dict[int, Trial], index: int) -> Any:
+    """Turn a failed trial into its row's state."""
+    try:
+        yield
+    except TrialError as error:
+        trials.pop(index).close()
+        if error.kind == "model":
+            raise ModelError(str(error)) from None
+        row.status, row.reason = error.kind, str(error)

@@ -1,0 +1,189 @@
+"""``orpheus inspect``: what is in a model, before and after simplification, and after any pass."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+from collections import Counter
+from typing import Any
+
+from orpheus_core import discovery
+from orpheus_core.cli.exits import Exit
+from orpheus_core.cli.options import add_json, shapes
+from orpheus_core.cli.progress import progress
+from orpheus_core.cli.table import big, size, table
+from orpheus_core.errors import UsageError
+from orpheus_core.graph import Graph, Value
+from orpheus_core.importer import Model, bind_shapes, load
+from orpheus_core.ops.macs import macs, total_macs
+from orpheus_core.passes import PIPELINE, describe, simplify
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    parser.add_argument("model", metavar="MODEL", nargs="?", help="an ONNX file")
+    parser.add_argument(
+        "--shape",
+        action="append",
+        default=[],
+        metavar='"NAME:[1,3,224,224]"',
+        help="shape of a dynamic input",
+    )
+    parser.add_argument(
+        "--nodes", action="store_true", help="list every node with its result, MACs and parameters"
+    )
+    parser.add_argument(
+        "--raw", action="store_true", help="with --nodes: the graph as imported, not simplified"
+    )
+    parser.add_argument("--after", metavar="PASS", help="print the graph after that pass")
+    parser.add_argument("--before", metavar="PASS", help="print the graph before that pass")
+    parser.add_argument("--diff", metavar="PASS", help="print only what that pass changes")
+    parser.add_argument("--list-passes", action="store_true", help="the passes in the order they run")
+    add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the summary, or the graph around one pass."""
+    extra = [c.item for c in discovery.passes()]
+    if args.list_passes:
+        rows = [(name, describe(name)) for name in PIPELINE]
+        rows += [(spec.name, f"after {spec.after or 'all others'} (plugin)") for spec in extra]
+        print(json.dumps(dict(rows), indent=2) if args.json else table(("pass", "what it does"), rows))
+        return Exit.OK
+    if args.model is None:
+        raise UsageError("inspect: a MODEL is needed")
+    with progress() as line:
+        line.say("loading ...")
+        model = load(args.model)
+        sizes = shapes(args.shape)
+        raw = bind_shapes(model.graph, sizes) if sizes else model.graph
+        history = History(raw)
+        line.say("simplifying ...")
+        simple = simplify(raw, extra=extra, observer=history)
+    wanted = args.after or args.before or args.diff
+    if wanted is None:
+        report = summarize(args.model, model, raw, simple, history)
+        if args.json:
+            print(json.dumps(report, indent=2))
+        else:
+            print_summary(report)
+            if args.nodes:
+                print("\n" + nodes_table(raw if args.raw else simple))
+        return Exit.OK
+    if wanted not in (*PIPELINE, *(spec.name for spec in extra)):
+        raise UsageError(f"there is no pass {wanted!r}; --list-passes shows them")
+    before, after = history.around(wanted)
+    if args.diff:
+        old, new = str(before).splitlines(), str(after).splitlines()
+        lines = list(difflib.unified_diff(old, new, f"before {wanted}", f"after {wanted}", "", "", 1, ""))
+        print("\n".join(lines) if lines else f"{wanted} changes nothing")
+    else:
+        print(after if args.after else before)
+        changed = history.changes.get(wanted, 0)
+        print(f"# {wanted}: nodes {len(before.nodes)} -> {len(after.nodes)} in {changed} change(s)")
+    return Exit.OK
+
+
+class History:
+    """An observer of the passes: the graph before each pass first ran and after it last changed something."""
+
+    def __init__(self, start: Graph) -> None:
+        self.start = start
+        self.first: dict[str, Graph] = {}
+        self.last: dict[str, Graph] = {}
+        self.changes: Counter[str] = Counter()
+        self.removed: Counter[str] = Counter()
+
+    def __call__(self, name: str, before: Graph, after: Graph) -> None:
+        """Note one run of a pass."""
+        self.first.setdefault(name, before)
+        if after is not before or name not in self.last:
+            self.last[name] = after
+        if after is not before:
+            self.changes[name] += 1
+            self.removed[name] += len(before.nodes) - len(after.nodes)
+
+    def around(self, name: str) -> tuple[Graph, Graph]:
+        """The graph before the pass first changed it, and after it last did."""
+        before = self.first.get(name, self.start)
+        return before, self.last.get(name, before)
+
+
+def summarize(path: str, model: Model, raw: Graph, simple: Graph, history: History) -> dict[str, Any]:
+    """Everything the summary tells, as plain data."""
+    return {
+        "model": path,
+        "file_bytes": model.nbytes,
+        "producer": model.producer,
+        "ir_version": model.ir_version,
+        "opsets": dict(model.opset_imports),
+        "functions": model.functions,
+        "inputs": {v.name: str(v.type) for v in raw.inputs},
+        "outputs": {v.name: str(v.type) for v in raw.outputs},
+        "raw": _facts(raw),
+        "simplified": _facts(simple),
+        "passes": {
+            n: {"changes": c, "nodes_removed": history.removed[n]} for n, c in history.changes.items()
+        },
+    }
+
+
+def _facts(graph: Graph) -> dict[str, Any]:
+    constants = _constants(graph)
+    count, unknown = total_macs(graph)
+    return {
+        "nodes": sum(1 for _ in graph.walk()),
+        "ops": dict(Counter(node.op_id for node in graph.walk()).most_common()),
+        "parameters": sum(v.const.size for v in constants if v.const is not None),
+        "constant_bytes": sum(v.const.nbytes for v in constants if v.const is not None),
+        "macs": count,
+        "nodes_of_unknown_macs": unknown,
+    }
+
+
+def _constants(graph: Graph) -> list[Value]:
+    found = dict.fromkeys(graph.constants)
+    for node in graph.walk():
+        for inner in node.subgraphs:
+            found.update(dict.fromkeys(inner.constants))
+    return list(found)
+
+
+def print_summary(report: dict[str, Any]) -> None:
+    """The summary for people."""
+    raw, simple = report["raw"], report["simplified"]
+    opsets = ", ".join(f"{domain or 'ai.onnx'} {version}" for domain, version in report["opsets"].items())
+    producer = f", by {report['producer']}" if report["producer"] else ""
+    print(
+        f"{report['model']}: {size(report['file_bytes'])}, IR {report['ir_version']}, opset {opsets}{producer}"
+    )
+    print("\n" + table(("input", "type"), list(report["inputs"].items())))
+    print("\n" + table(("output", "type"), list(report["outputs"].items())))
+    rows = [
+        ("nodes", raw["nodes"], simple["nodes"]),
+        ("parameters", big(raw["parameters"]), big(simple["parameters"])),
+        ("constants", size(raw["constant_bytes"]), size(simple["constant_bytes"])),
+        ("MACs", _macs_text(raw), _macs_text(simple)),
+    ]
+    print("\n" + table(("", "as imported", "simplified"), rows))
+    ops = sorted({*raw["ops"], *simple["ops"]}, key=lambda op: (-raw["ops"].get(op, 0), op))
+    cells = [(op, raw["ops"].get(op, "-"), simple["ops"].get(op, "-")) for op in ops]
+    print("\n" + table(("operator", "as imported", "simplified"), cells))
+
+
+def _macs_text(facts: dict[str, Any]) -> str:
+    unknown = facts["nodes_of_unknown_macs"]
+    text: str = big(facts["macs"])
+    return f"{text} + {unknown} nodes of unknown shape (--shape)" if unknown else text
+
+
+def nodes_table(graph: Graph) -> str:
+    """Every node: name, operator, first result, MACs, parameters."""
+    rows = []
+    for node in graph.walk():
+        constants = [v.const.size for v in node.inputs if v is not None and v.const is not None]
+        result = str(node.results[0].type) if node.results else ""
+        count = macs(node)
+        rows.append((node.name, node.op_id, result, big(count) if count != 0 else "", sum(constants) or ""))
+    return table(("node", "operator", "result", "MACs", "parameters"), rows)

@@ -1,0 +1,311 @@
+"""GraphProto to Graph: names become values, functions are inlined, old operator forms become new ones.
+
+Everything is checked as it is met: single assignment, order, arity, attributes, operand types, and what the
+operator's own validator and type inference say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import onnx
+
+from orpheus_core.errors import ModelError
+from orpheus_core.graph import Graph, Node, Value
+from orpheus_core.importer import upgrade, validate
+from orpheus_core.importer.attributes import AttributeReader
+from orpheus_core.importer.constants import constant_array
+from orpheus_core.importer.infer import Inference
+from orpheus_core.importer.limits import Limits
+from orpheus_core.importer.operands import check_arity, check_types
+from orpheus_core.importer.protos import read_type
+from orpheus_core.importer.survey import FunctionKey, Survey, domain_name, function_key
+from orpheus_core.importer.tensors import TensorReader
+from orpheus_core.ops.build import make_node
+from orpheus_core.ops.spec import find_spec
+from orpheus_core.types import (
+    OptionalType,
+    SequenceType,
+    TensorType,
+    UnknownType,
+    ValueType,
+)
+
+
+class _Scope:
+    """Names defined in one graph or function; None stands for an input that the caller left out."""
+
+    def __init__(self, parent: _Scope | None = None) -> None:
+        self._names: dict[str, Value | None] = {}
+        self._parent = parent
+
+    def find(self, name: str, place: str) -> Value | None:
+        scope: _Scope | None = self
+        while scope is not None:
+            if name in scope._names:
+                return scope._names[name]
+            scope = scope._parent
+        raise ModelError(f"{place}: reads {name!r}, which nothing before it defines (nodes must be in order)")
+
+    def define(self, name: str, value: Value | None, place: str) -> None:
+        if name in self._names:
+            raise ModelError(f"{place}: {name!r} is already defined; every value is assigned once")
+        self._names[name] = value
+
+    def shadows(self, name: str) -> bool:
+        scope = self._parent
+        while scope is not None:
+            if name in scope._names:
+                return True
+            scope = scope._parent
+        return False
+
+
+@dataclass
+class _Env:
+    """Where nodes are being read: their names, opsets, function attributes, and the list they go to."""
+
+    scope: _Scope
+    opsets: Mapping[str, int]
+    place: str
+    prefix: str = ""
+    bindings: Mapping[str, onnx.AttributeProto] | None = None
+    nodes: list[Node] = field(default_factory=list)
+
+
+class Builder:
+    """Builds the Graph of one surveyed model."""
+
+    def __init__(self, survey: Survey, tensors: TensorReader, ir_version: int, limits: Limits) -> None:
+        self._survey = survey
+        self._tensors = tensors
+        self._attributes = AttributeReader(tensors, limits)
+        self._ir_version = ir_version
+        self._limits = limits
+        self._inference = Inference(limits)
+
+    def main(self, proto: onnx.GraphProto) -> Graph:
+        """The model's graph. Raises a ModelError that names the place of whatever is wrong."""
+        env = _Env(_Scope(), self._survey.opsets, f"graph {proto.name!r}")
+        return self._graph(proto, env, main=True)
+
+    def _graph(self, proto: onnx.GraphProto, env: _Env, *, main: bool) -> Graph:
+        stored = {t.name for t in proto.initializer} | {t.values.name for t in proto.sparse_initializer}
+        inputs: list[Value] = []
+        defaulted: dict[str, Value] = {}
+        for info in proto.input:
+            if main and info.name in stored and self._ir_version < 4:
+                continue  # before IR version 4 every initializer had to be listed as an input too
+            place = f"{env.place}, input {info.name!r}"
+            type_ = read_type(info.type, place, self._limits)
+            if main and isinstance(type_, UnknownType):
+                raise ModelError(f"{place}: has no type; graph inputs must declare one")
+            if not info.name:
+                raise ModelError(f"{env.place}: an input has no name")
+            value = Value(env.prefix + info.name, type_)
+            env.scope.define(info.name, value, place)
+            inputs.append(value)
+            if info.name in stored:
+                defaulted[info.name] = value
+        defaults = self._initializers(proto, env, defaulted, main)
+        for node in proto.node:
+            self._node(node, env)
+        outputs = tuple(self._output(info, env, main) for info in proto.output)
+        return Graph(tuple(inputs), outputs, tuple(env.nodes), proto.name or "graph", defaults)
+
+    def _initializers(
+        self, proto: onnx.GraphProto, env: _Env, defaulted: Mapping[str, Value], main: bool
+    ) -> dict[Value, onnx.TensorProto]:
+        defaults = {}
+        seen: set[str] = set()
+        arrays = (
+            *((t.name, t, self._tensors.dense) for t in proto.initializer),
+            *((t.values.name, t, self._tensors.sparse) for t in proto.sparse_initializer),
+        )
+        for name, tensor, read in arrays:
+            place = f"{env.place}, initializer {name!r}"
+            if not name or name in seen:
+                raise ModelError(f"{place}: initializers need names of their own")
+            seen.add(name)
+            value = Value.constant(env.prefix + name, read(tensor, env.place))  # type: ignore[operator]
+            if name not in defaulted:
+                env.scope.define(name, value, place)
+            elif main:
+                _check_agrees(defaulted[name].type, value.type, f"{place} and the input it is the default of")
+                defaults[defaulted[name]] = value.const
+        return defaults  # type: ignore[return-value]
+
+    def _output(self, info: onnx.ValueInfoProto, env: _Env, main: bool) -> Value:
+        place = f"{env.place}, output {info.name!r}"
+        value = env.scope.find(info.name, place)
+        if value is None:
+            raise ModelError(f"{place}: is an omitted optional input")
+        declared = read_type(info.type, place, self._limits)
+        _check_agrees(declared, value.type, place, dims=main)
+        return value
+
+    def _node(self, proto: onnx.NodeProto, env: _Env) -> None:
+        op_id = f"{proto.domain}:{proto.op_type}" if domain_name(proto.domain) else proto.op_type
+        place = f"{env.place}, node {proto.name or next(iter(proto.output), '')!r} ({op_id})"
+        given = _given_attributes(proto, env, place)
+        key = function_key(proto)
+        inputs = [env.scope.find(name, place) if name else None for name in proto.input]
+        if key in self._survey.functions:
+            self._call(key, proto, inputs, given, env, place)
+            return
+        domain = domain_name(proto.domain)
+        spec = find_spec(domain, proto.op_type, env.opsets[domain])
+        assert spec is not None  # the survey refused unknown operators
+        while inputs and inputs[-1] is None:
+            inputs.pop()
+        names = list(proto.output)
+        while names and not names[-1]:
+            names.pop()
+        check_arity(spec, inputs, place)
+        check_arity(spec, names, place, outputs=True)
+        if proto.op_type == "Constant" and not domain:
+            constant = Value.constant(env.prefix + names[0], constant_array(spec, given, self._tensors, place))
+            self._define(names[0], constant, env, place)
+            return
+        attributes = self._attributes.read(
+            spec, given, lambda body, name: self._subgraph(body, name, env, place), place
+        )
+        bodies = [a for a in attributes.values() if isinstance(a, Graph)]
+        declared = [(v, v.type) for body in bodies for v in body.inputs]
+        check_types(spec, inputs, (), place)
+        outputs = tuple(Value(env.prefix + name) if name else None for name in names)
+        node = Node(
+            proto.op_type,
+            tuple(inputs),
+            outputs,
+            attributes,
+            env.prefix + proto.name if proto.name else "",
+            domain,
+            spec.version,
+        )
+        self._emit(node, env, place)
+        check_types(spec, inputs, outputs, place)
+        for value, type_ in declared:
+            _check_agrees(type_, value.type, f"{place}, body input {value.name!r}", dims=False)
+        for name, value in zip(names, outputs):
+            if value is not None:
+                self._define(name, value, env, place)
+
+    def _emit(self, node: Node, env: _Env, place: str) -> None:
+        try:
+            parts = upgrade.to_newest(node)
+        except (ValueError, IndexError, KeyError, TypeError, ArithmeticError) as error:
+            raise ModelError(f"{place}: {error}") from error
+        for part in parts:
+            validate.check(part, place)
+            try:
+                self._inference.node(part)
+            except ModelError as error:
+                raise type(error)(f"{env.place}, {error}") from None
+            env.nodes.append(part)
+
+    def _define(self, name: str, value: Value, env: _Env, place: str) -> None:
+        if env.scope.shadows(name):
+            raise ModelError(f"{place}: output {name!r} hides a value of an enclosing graph; rename it")
+        env.scope.define(name, value, place)
+
+    def _subgraph(self, proto: onnx.GraphProto, name: str, env: _Env, place: str) -> Graph:
+        inner = _Env(
+            _Scope(env.scope), env.opsets, f"{place}, subgraph {name!r}", env.prefix, env.bindings
+        )
+        return self._graph(proto, inner, main=False)
+
+    def _call(
+        self,
+        key: FunctionKey,
+        proto: onnx.NodeProto,
+        inputs: list[Value | None],
+        given: Mapping[str, onnx.AttributeProto],
+        env: _Env,
+        place: str,
+    ) -> None:
+        """Inline a call of a model-local function."""
+        function = self._survey.functions[key]
+        if len(inputs) > len(function.input) or len(proto.output) > len(function.output):
+            raise ModelError(
+                f"{place}: function {function.name!r} takes {len(function.input)} inputs and gives "
+                f"{len(function.output)} outputs, the call has {len(inputs)} and {len(proto.output)}"
+            )
+        bindings = {a.name: a for a in function.attribute_proto}
+        unknown = sorted(set(given) - set(bindings) - set(function.attribute))
+        if unknown:
+            raise ModelError(f"{place}: function {function.name!r} has no attribute {', '.join(unknown)}")
+        bindings.update(given)
+        label = proto.name or next(iter(proto.output), function.name)
+        inner = _Env(
+            _Scope(),
+            self._survey.function_opsets[key],
+            f"{place}, function {function.name!r}",
+            f"{env.prefix}{label}/",
+            bindings,
+            env.nodes,
+        )
+        for index, name in enumerate(function.input):
+            inner.scope.define(name, inputs[index] if index < len(inputs) else None, inner.place)
+        start = len(env.nodes)
+        for node in function.node:
+            self._node(node, inner)
+        made = {v for node in env.nodes[start:] for v in node.results}
+        for formal, name in zip(function.output, proto.output):
+            if not name:
+                continue
+            value = inner.scope.find(formal, inner.place)
+            if value is None:
+                raise ModelError(f"{inner.place}: output {formal!r} is an omitted optional input")
+            if value in made:
+                made.discard(value)
+                value.name = env.prefix + name
+            else:
+                copy = Value(env.prefix + name)
+                self._emit(make_node("Identity", [value], [copy]), env, place)
+                value = copy
+            self._define(name, value, env, place)
+
+
+def _given_attributes(proto: onnx.NodeProto, env: _Env, place: str) -> dict[str, onnx.AttributeProto]:
+    """The attributes by name, references to function attributes replaced by what the call gave."""
+    given: dict[str, onnx.AttributeProto] = {}
+    for attribute in proto.attribute:
+        if attribute.name in given:
+            raise ModelError(f"{place}: attribute {attribute.name!r} is given twice")
+        if not attribute.ref_attr_name:
+            given[attribute.name] = attribute
+            continue
+        if env.bindings is None:
+            raise ModelError(
+                f"{place}: attribute {attribute.name!r} refers to {attribute.ref_attr_name!r}, outside any function"
+            )
+        bound = env.bindings.get(attribute.ref_attr_name)
+        if bound is not None:
+            given[attribute.name] = bound
+    return given
+
+
+def _check_agrees(declared: ValueType, found: ValueType, place: str, *, dims: bool = True) -> None:
+    if not agree(declared, found, dims=dims):
+        raise ModelError(f"{place}: is declared {declared}, but is {found}")
+
+
+def agree(left: ValueType, right: ValueType, *, dims: bool = True) -> bool:
+    """Whether one value could have both types. ``dims=False`` compares element types and ranks only."""
+    if isinstance(left, UnknownType) or isinstance(right, UnknownType):
+        return True
+    if isinstance(left, TensorType) and isinstance(right, TensorType):
+        if left.dtype is not right.dtype:
+            return False
+        if left.shape is None or right.shape is None:
+            return True
+        if len(left.shape) != len(right.shape):
+            return False
+        pairs: Iterable[tuple[object, object]] = zip(left.shape, right.shape) if dims else ()
+        return all(a == b for a, b in pairs if isinstance(a, int) and isinstance(b, int))
+    for kind in (SequenceType, OptionalType):
+        if isinstance(left, kind) and isinstance(right, kind):
+            return agree(left.element, right.element, dims=dims)
+    return left == right

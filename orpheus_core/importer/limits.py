@@ -1,0 +1,29 @@
+"""How much work an untrusted model may ask for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Bounds on what :func:`orpheus_core.importer.load` accepts; beyond them it raises LimitError.
+
+    ``file_bytes``: size of the protobuf. ``messages``: protobuf messages in it (each takes far more memory
+    than its bytes). ``nodes``: nodes after functions are expanded. ``depth``: nesting of subgraphs and of
+    function calls, taken together. ``functions``: model-local functions. ``rank``: dimensions of a tensor.
+    ``value_bytes``: size of any one tensor, computed or stored. ``sparse_bytes``: size of a sparse tensor when
+    written out in full. ``allow_links``: accept external data through symbolic or hard links, as long as the file
+    they lead to lies inside ``link_root`` (by default the model's folder); Hugging Face caches need this.
+    """
+
+    file_bytes: int = 2**31
+    messages: int = 2_000_000
+    nodes: int = 1_000_000
+    depth: int = 32
+    functions: int = 10_000
+    rank: int = 64
+    value_bytes: int = 2**40
+    sparse_bytes: int = 64 * 2**20
+    allow_links: bool = False
+    link_root: str | None = None

@@ -1,0 +1,118 @@
+"""Reading a model: the one way in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Union
+
+import onnx
+from google.protobuf.message import DecodeError
+
+from orpheus_core.errors import LimitError, ParseError, UsageError
+from orpheus_core.graph import Graph
+from orpheus_core.importer.build import Builder
+from orpheus_core.importer.external import ExternalData
+from orpheus_core.importer.limits import Limits
+from orpheus_core.importer.survey import Survey
+from orpheus_core.importer.tensors import TensorReader
+from orpheus_core.importer.wire import count_messages
+
+_DEFAULT = Limits()
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A graph and what its file said about itself.
+
+    ``nbytes`` is the size of the protobuf, without external data. ``functions`` counts the model-local functions that
+    were inlined. ``nodes`` counts nodes as written, functions expanded, before old forms were brought up to date.
+    """
+
+    graph: Graph
+    opset_imports: Mapping[str, int]
+    ir_version: int
+    producer: str
+    nbytes: int
+    functions: int
+    nodes: int
+    metadata: Mapping[str, str]
+    doc: str = ""
+
+
+def load(
+    source: Union[str, os.PathLike[str], bytes, onnx.ModelProto],
+    *,
+    limits: Limits = _DEFAULT,
+    external_data_dir: Union[str, os.PathLike[str], None] = None,
+) -> Model:
+    """Read a model from a path, from bytes, or from a ModelProto.
+
+    External data is looked for in the model file's folder, or in ``external_data_dir``. Raises ParseError for
+    bytes that are not a model, LimitError, ExternalDataError, UnsupportedModelError, or ModelError, each naming the
+    place; UsageError when the file cannot be read at all.
+    """
+    folder = None if external_data_dir is None else Path(external_data_dir)
+    if isinstance(source, onnx.ModelProto):
+        proto, nbytes = source, source.ByteSize()
+    else:
+        if isinstance(source, (bytes, bytearray, memoryview)):
+            data = bytes(source)
+        else:
+            path = Path(source)
+            folder = path.parent if folder is None else folder
+            data = _read_file(path, limits)
+        proto, nbytes = _parse(data, limits), len(data)
+        del data
+    try:
+        return _build(proto, nbytes, folder, limits)
+    except RecursionError:
+        raise LimitError("the model nests deeper than this interpreter can follow") from None
+    except MemoryError:
+        raise LimitError("the model needs more memory than there is") from None
+
+
+def _read_file(path: Path, limits: Limits) -> bytes:
+    try:
+        size = path.stat().st_size
+        if size > limits.file_bytes:
+            raise LimitError(f"{path.name}: {size} bytes is over the limit of {limits.file_bytes}")
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read the model {str(path)!r}: {error.strerror or error}") from None
+
+
+def _parse(data: bytes, limits: Limits) -> onnx.ModelProto:
+    if not data:
+        raise ParseError("the model is empty (0 bytes)")
+    if len(data) > limits.file_bytes:
+        raise LimitError(f"the model has {len(data)} bytes, the limit is {limits.file_bytes}")
+    count_messages(data, limits)
+    try:
+        proto = onnx.ModelProto.FromString(data)
+    except DecodeError as error:
+        raise ParseError(f"not an ONNX model, damaged, cut short or nested too deeply: {error}") from None
+    return proto
+
+
+def _build(proto: onnx.ModelProto, nbytes: int, folder: Path | None, limits: Limits) -> Model:
+    if proto.ir_version < 1:
+        raise ParseError("not an ONNX model: it has no ir_version")
+    if not proto.HasField("graph"):
+        raise ParseError("not an ONNX model, or cut short: it has no graph")
+    survey = Survey(proto, limits)
+    tensors = TensorReader(ExternalData(folder, limits), limits)
+    graph = Builder(survey, tensors, proto.ir_version, limits).main(proto.graph)
+    return Model(
+        graph=graph,
+        opset_imports=survey.opsets,
+        ir_version=proto.ir_version,
+        producer=f"{proto.producer_name} {proto.producer_version}".strip(),
+        nbytes=nbytes,
+        functions=len(survey.functions),
+        nodes=survey.nodes,
+        metadata={p.key: p.value for p in proto.metadata_props},
+        doc=proto.doc_string,
+    )

@@ -1,0 +1,78 @@
+"""Make one ScaleShift of a BatchNormalization in inference, or of a scale and a shift per channel, that no
+weights could take in, together with the activation behind it.
+
+What a BatchNormalization computes per run (a square root and a division per channel) is computed here once.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from orpheus_core.graph import Graph, Node, Value
+from orpheus_core.ops import ORPHEUS_DOMAIN, make_node
+from orpheus_core.ops.activations import activation_of
+from orpheus_core.passes.affine import Affine, compose, read_arithmetic, read_normalization, rounded
+from orpheus_core.passes.match import dtype_of, is_op, shape_of
+from orpheus_core.passes.rewriting import Context, Replacement, rewrite
+
+
+def run(graph: Graph) -> Graph:
+    """Replace where it is legal; see the module."""
+    return rewrite(graph, _rule)
+
+
+def _rule(node: Node, ctx: Context) -> Replacement | None:
+    result = node.outputs[0] if node.outputs else None
+    if result is None:
+        return None
+    if activation_of(node) is not None:
+        return _activate(node, result, ctx)
+    affine = _read(node)
+    if affine is None:
+        return None
+    before = ctx.producer(affine.x)
+    first = _read(before) if before is not None and ctx.sole_consumer(affine.x) is node else None
+    both = None if first is None else compose(first, affine)
+    if both is not None and both.axis is not None:
+        return _scale_shift(both, node, result, ctx)
+    return _scale_shift(affine, node, result, ctx) if is_op(node, "BatchNormalization") else None
+
+
+def _read(node: Node) -> Affine | None:
+    return read_normalization(node) or read_arithmetic(node)
+
+
+def _scale_shift(affine: Affine, node: Node, result: Value, ctx: Context) -> Replacement | None:
+    shape, dtype = shape_of(affine.x), dtype_of(affine.x)
+    if affine.axis is None or dtype is None:
+        return None
+    sizes = {affine.scale.size, affine.shift.size} - {1}
+    size = sizes.pop() if sizes else 1
+    # ScaleShift does not broadcast: its constants must have the size of the axis.
+    if shape is not None and isinstance(shape[affine.axis], int):
+        size = max(size, int(shape[affine.axis] or 1))
+    vectors = affine.along(affine.axis, size)
+    like = np.empty(0, dtype.numpy)
+    scale, shift = (None, None) if vectors is None else (rounded(vectors[0], like), rounded(vectors[1], like))
+    if scale is None or shift is None:
+        return None
+    operands = [
+        affine.x,
+        ctx.new_constant(f"{result.name}_scale", scale),
+        ctx.new_constant(f"{result.name}_shift", shift),
+    ]
+    attributes = {"axis": affine.axis}
+    made = make_node("ScaleShift", operands, [result], attributes, name=node.name, domain=ORPHEUS_DOMAIN)
+    return Replacement([made])
+
+
+def _activate(node: Node, result: Value, ctx: Context) -> Replacement | None:
+    x = node.input(0)
+    maker = ctx.producer(x)
+    if x is None or maker is None or maker.op != "ScaleShift" or maker.domain != ORPHEUS_DOMAIN:
+        return None
+    found = activation_of(node)
+    if found is None or maker.attributes["activation"] or ctx.sole_consumer(x) is not node:
+        return None
+    attributes = {**maker.attributes, "activation": found[0], "activation_params": found[1]}
+    return Replacement([maker.replace(outputs=(result,), attributes=attributes)])

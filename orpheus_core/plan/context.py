@@ -1,0 +1,188 @@
+"""A context: memory of its own and a flat list of steps bound to it. One run at a time uses it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from operator import length_hint
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from orpheus_core.errors import KernelError, OrpheusError
+from orpheus_core.plan.bind import Frame, bind_operation
+from orpheus_core.plan.operands import Operand, Operation, Storage
+from orpheus_core.plan.subgraph import callable_of
+from orpheus_core.plugin import Step, resolve
+from orpheus_core.types import TensorType
+
+if TYPE_CHECKING:
+    from orpheus_core.plan.plan import Plan
+
+
+@dataclass(frozen=True)
+class StepTime:
+    """One step of a profiled run: the operation, when it began and how long it took, in seconds."""
+
+    operation: Operation
+    start: float
+    seconds: float
+
+
+class Context:
+    """Arrays of every operand, and steps that read and write them.
+
+    ``homes`` puts a graph input or output into memory of the caller's (io binding): operand to array.
+    """
+
+    def __init__(self, plan: Plan, homes: Mapping[Operand, Any] | None = None) -> None:
+        self.plan = plan
+        self.frame = _frame(plan, homes or {})
+        self.slots = self.frame.slots
+        index = self.frame.index
+        self.inputs = tuple(index[o] for o in plan.program.inputs)
+        self.fixed_inputs = tuple(o.storage is Storage.ARENA for o in plan.program.inputs)
+        self.outputs = tuple(index[o] for o in plan.program.outputs)
+        self.operations = plan.program.operations
+        self.single_steps = [self._bind(op) for op in self.operations]
+        self.steps, self.spans = _seal(self.operations, self.single_steps)
+        self._volatile = tuple(index[o] for o in plan.operands if o.storage is Storage.SLOT)
+
+    def _bind(self, operation: Operation) -> Step:
+        graphs: dict[str, Callable[..., Any]] = {}
+        executables = self.plan.executables.get(operation, {})
+        for name, (executable, captures) in executables.items():
+            graphs[name] = callable_of(executable, self.slots, [self.frame.index[o] for o in captures])
+        try:
+            return bind_operation(operation, self.frame, graphs)
+        except OrpheusError as error:
+            raise KernelError(f"{place(operation)}: {error}") from error
+
+    def run(self, inputs: Sequence[Any]) -> None:
+        """Take the inputs in and do every step; outputs are then in their slots."""
+        self.take(inputs)
+        self.compute()
+
+    def take(self, inputs: Sequence[Any]) -> None:
+        """Put the inputs where the steps read them."""
+        slots = self.slots
+        for slot, fixed, value in zip(self.inputs, self.fixed_inputs, inputs):
+            if not fixed:
+                slots[slot] = value
+            elif value is not slots[slot]:
+                np.copyto(slots[slot], value)
+
+    def compute(self) -> None:
+        """Do every step on the inputs that are in place."""
+        # An iterator tells how far the loop came when a step raises, at no cost while none does.
+        progress = iter(self.steps)
+        try:
+            for step in progress:
+                step()
+            for synchronize in self.plan.synchronize:
+                synchronize()
+        except Exception as error:
+            position = len(self.steps) - length_hint(progress) - 1
+            raise self._failure(position, error) from error
+
+    def profile(self) -> list[StepTime]:
+        """Do every step alone, timed. Sealed segments run unsealed, devices are waited for after each step."""
+        times = []
+        for operation, step in zip(self.operations, self.single_steps):
+            start = time.perf_counter()
+            try:
+                step()
+                for synchronize in self.plan.synchronize:
+                    synchronize()
+            except Exception as error:
+                raise self._failure_of([operation], error) from error
+            times.append(StepTime(operation, start, time.perf_counter() - start))
+        return times
+
+    def take_outputs(self, inputs: Sequence[Any] = ()) -> list[Any]:
+        """The outputs as objects that stay valid when the context runs again and share nothing with ``inputs``."""
+        given = {id(v) for v in inputs}
+        return [
+            _keep(self.slots[i], o, given) for i, o in zip(self.outputs, self.plan.program.outputs)
+        ]
+
+    def release(self) -> None:
+        """Let go of what the last run made, so that a resting context holds no large objects."""
+        for slot in self._volatile:
+            self.slots[slot] = None
+
+    def _failure(self, position: int, error: Exception) -> OrpheusError:
+        first, last = self.spans[max(position, 0)] if self.spans else (0, 0)
+        return self._failure_of(self.operations[first:last], error)
+
+    def _failure_of(self, operations: Sequence[Operation], error: Exception) -> OrpheusError:
+        if isinstance(error, KernelError):
+            return error
+        where = place(operations[0]) if operations else "plan"
+        if len(operations) > 1:
+            where = f"between {where} and {place(operations[-1])}"
+        return KernelError(f"{where}: {type(error).__name__}: {error}")
+
+
+def place(operation: Operation) -> str:
+    """``node 'conv1' (Conv, numpy:Conv/im2col)``, for messages."""
+    node = operation.node
+    name = node.name or next((v.name for v in node.results), "")
+    return f"node {name!r} ({node.op_id}, {operation.kernel_id})"
+
+
+def _frame(plan: Plan, homes: Mapping[Operand, Any]) -> Frame:
+    operands = plan.operands
+    arenas = {device: plan.runtimes[device].arena(a.nbytes) for device, a in plan.arenas.items()}
+    owned: dict[Operand, Any] = {}
+    for operand, array in homes.items():
+        owned[operand.root()[0]] = array.reshape(-1).view(np.uint8)
+    slots: list[Any] = [None] * len(operands)
+    for position, operand in enumerate(operands):
+        if operand.storage is Storage.CONSTANT:
+            slots[position] = plan.constant(operand)
+        elif operand.storage is Storage.ARENA:
+            type_ = operand.type
+            assert isinstance(type_, TensorType) and type_.static_shape is not None
+            owner, offset = operand.root()
+            block = owned.get(owner)
+            if block is None:
+                block, offset = arenas[type_.device], offset + plan.offsets[owner]
+            shape = type_.layout.physical_shape(type_.static_shape)
+            slots[position] = plan.runtimes[type_.device].view(block, offset, shape, type_.dtype.numpy)
+    return Frame(slots, plan.index, arenas, plan.runtimes)
+
+
+def _seal(operations: Sequence[Operation], steps: Sequence[Step]) -> tuple[list[Step], list[tuple[int, int]]]:
+    """Steps with neighbours of one sealing backend joined, and the range of operations each step covers."""
+    joined: list[Step] = []
+    spans: list[tuple[int, int]] = []
+
+    def owner(position: int) -> object:
+        candidate = operations[position].candidate
+        sealing = candidate is not None and candidate.backend.seal and candidate.kernel.prepare
+        return candidate.backend.name if candidate is not None and sealing else position
+
+    for _, group in groupby(range(len(operations)), key=owner):
+        members = list(group)
+        first, last = members[0], members[-1] + 1
+        candidate = operations[first].candidate
+        if isinstance(owner(first), str) and candidate is not None and candidate.backend.seal:
+            joined.append(resolve(candidate.backend.seal)([steps[i] for i in members]))
+        else:
+            joined.append(steps[first])
+        spans.append((first, last))
+    return joined, spans
+
+
+def _keep(value: Any, operand: Operand, given: set[int]) -> Any:
+    if isinstance(value, np.ndarray):
+        own = operand.storage is Storage.SLOT and value.base is None and id(value) not in given
+        return value if own else value.copy()
+    if isinstance(value, list):
+        return list(value)
+    return value
+
+

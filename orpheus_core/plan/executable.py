@@ -1,0 +1,134 @@
+"""An executable: a graph with a plan for every input shape it has lately met."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from orpheus_core.graph import Graph
+from orpheus_core.importer import infer_types
+from orpheus_core.plan.context import Context
+from orpheus_core.plan.plan import Plan, make_plan
+from orpheus_core.selection.options import SelectionOptions
+from orpheus_core.selection.selector import select
+from orpheus_core.types import TensorType, ValueType, type_of_array
+
+#: Plans kept per executable; the least recently used goes first.
+MAX_PLANS = 16
+Simplify: TypeAlias = Callable[[Graph], Graph]
+
+
+class Ready:
+    """A plan with the contexts that rest between runs."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.resting: list[Context] = []
+        self.lock = threading.Lock() if plan.lock_needed else nullcontext()
+
+    @contextmanager
+    def context(self) -> Iterator[Context]:
+        """A context that nobody else uses until the block ends."""
+        try:
+            context = self.resting.pop()
+        except IndexError:
+            context = Context(self.plan)
+        with self.lock:
+            yield context
+        context.release()
+        self.resting.append(context)
+
+
+class Executable:
+    """Runs one graph. Safe to call from several threads at once.
+
+    A graph whose input types leave something open is specialised to the shapes it meets: inferred, simplified and
+    planned anew, and kept. Captured values of a subgraph follow its own inputs. ``is_checked`` says that callers check
+    every input against the graph's types; otherwise (subgraphs, whose inputs kernels make) all are looked at.
+    """
+
+    def __init__(
+        self, graph: Graph, options: SelectionOptions, simplify: Simplify, *, is_checked: bool = True
+    ) -> None:
+        self.graph = graph.replace(inputs=(*graph.inputs, *graph.captures))
+        self.options = options
+        self.simplify = simplify
+        self._open = tuple(
+            i for i, v in enumerate(self.graph.inputs) if not (is_checked and _is_settled(v.type))
+        )
+        self._plans: OrderedDict[Any, Ready] = OrderedDict()
+        self._lock = threading.RLock()
+
+    @property
+    def is_static(self) -> bool:
+        """Whether one plan serves every call."""
+        return not self._open
+
+    def run(self, inputs: Sequence[Any]) -> list[Any]:
+        """Outputs for inputs (arrays, lists, None) in the order of the graph's inputs, captures last.
+
+        Element types and ranks are the caller's duty; they were checked at the model's border.
+        """
+        ready = self.ready(inputs)
+        with np.errstate(all="ignore"), ready.context() as context:
+            context.run(inputs)
+            return context.take_outputs(inputs)
+
+    def ready(self, inputs: Sequence[Any] = ()) -> Ready:
+        """The plan for inputs of these shapes, made now if need be."""
+        if not self._open:
+            ready = self._plans.get(())
+            if ready is not None:
+                return ready
+        key = tuple(_key(inputs[i]) for i in self._open)
+        with self._lock:
+            if key in self._plans:
+                self._plans.move_to_end(key)
+            else:
+                self._plans[key] = Ready(self._plan(inputs))
+                while len(self._plans) > MAX_PLANS:
+                    self._plans.popitem(last=False)
+            return self._plans[key]
+
+    @property
+    def plans(self) -> tuple[Plan, ...]:
+        """The plans that are kept, the latest last."""
+        with self._lock:
+            return tuple(r.plan for r in self._plans.values())
+
+    def _plan(self, inputs: Sequence[Any]) -> Plan:
+        graph = self.graph
+        if self._open:
+            types = [_actual(v.type, x) for v, x in zip(graph.inputs, inputs)]
+            if types != [v.type for v in graph.inputs]:
+                graph = self.simplify(retype(graph, types))
+        graph, selection = select(graph, self.options)
+        return make_plan(graph, selection, self.options, self._compile)
+
+    def _compile(self, graph: Graph) -> Executable:
+        return Executable(graph, self.options, self.simplify, is_checked=False)
+
+
+def retype(graph: Graph, types: Sequence[ValueType]) -> Graph:
+    """A copy of the graph whose inputs have these types, all other types inferred anew."""
+    copy, _ = graph.fresh()
+    for value, type_ in zip(copy.inputs, types):
+        value.type = type_
+    return infer_types(copy)
+
+
+def _is_settled(type_: ValueType) -> bool:
+    return isinstance(type_, TensorType) and type_.is_static
+
+
+def _actual(declared: ValueType, value: Any) -> ValueType:
+    return type_of_array(value) if isinstance(value, np.ndarray) else declared
+
+
+def _key(value: Any) -> Any:
+    return (value.shape, value.dtype) if isinstance(value, np.ndarray) else type(value)

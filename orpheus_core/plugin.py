@@ -1,0 +1,376 @@
+"""What a plugin's manifest says: Backend, Kernel, Rule, and the hooks it may implement.
+
+This is the only module of the core that a manifest imports. Everything here is frozen data;
+code is named by reference (``"package.module:attribute"``) and resolved when it is first needed,
+so that listing backends never imports a kernel.
+
+What the references mean:
+
+``Kernel.run``
+    The short form: a function ``run(*inputs, **attributes) -> array or tuple of arrays``. Inputs are
+    in the order of the ONNX operator page (None for one that is omitted inside the list); attributes
+    have their defaults filled in, and those without a default that the model leaves out are not
+    passed. With ``takes_problem`` it also gets ``problem=``; with ``writes_out`` it also gets
+    ``out=``: a tuple with, for each output, the array to fill or None (then allocate), and it returns
+    the arrays it filled. A graph attribute (``If.then_branch``) arrives as a callable that takes the
+    subgraph's inputs and returns a tuple of its outputs. Inputs must not be changed.
+``Kernel.prepare``
+    The full form: called once per layer as ``prepare(problem)``; returns an object with
+    ``bind(inputs, outputs, workspace) -> step`` where inputs and outputs are arrays that stay in
+    place (None where omitted) and ``step()`` computes one inference. Optional attributes of that object:
+    ``workspace`` (bytes needed at bind, default 0) and ``packed`` (indices of constant inputs whose
+    original is no longer needed because the object holds its own packed copy; bind gets None there).
+``Kernel.supports``
+    ``supports(problem) -> None or the reason`` for limits that rules cannot express.
+``Kernel.cost``
+    ``cost(problem) -> seconds``, a model of the time of one call.
+``Backend.probe``
+    ``probe() -> Ready or Unavailable``: is the device usable here?
+``Backend.runtime``
+    A class: how to allocate, upload and download on the device (see :class:`Runtime`).
+``Backend.seal``
+    ``seal(steps) -> step``: turn neighbouring steps of this backend into one call.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Protocol, TypeAlias
+
+import pluggy
+
+from orpheus_core.types import CPU, Array, Device, TensorType, ValueType
+
+__all__ = [
+    "API", "Accuracy", "Backend", "Command", "Format", "Kernel", "Meter", "PassSpec", "Prepared",
+    "Hooks", "PROJECT", "Problem", "Ready", "Rule", "Runtime", "RuntimeSpec", "STANDARD", "Step", "Unavailable",
+    "hookimpl", "hookspec", "resolve",
+]  # fmt: skip
+
+PROJECT = "orpheus"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+#: The plugin interface's version; the core accepts API and API - 1.
+API = 1
+
+#: One bound kernel call: no arguments, no result, one inference's worth of work.
+Step: TypeAlias = Callable[[], object]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accuracy:
+    """What a kernel promises about rounding.
+
+    ``factor`` multiplies the bound that the conformance suite derives for the operator (1 for plain
+    accumulation; Winograd F(4,3) declares 4). ``exact_integers``: small-integer inputs give
+    bit-exact results.
+    """
+
+    factor: float = 1.0
+    exact_integers: bool = True
+
+
+STANDARD = Accuracy()
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One limit of a kernel as data: ``Rule("group", "==", 1)``.
+
+    ``field`` is an attribute's name or a fact about an operand, named as the operator's page
+    names it: ``X.rank``, ``X.shape[1]``, ``W.constant``, ``B.present``, ``X.size``. ``op`` is one of
+    ``== != < <= > >= in "not in" each``; ``each`` holds when every element of a list-valued
+    field is in ``value``.
+    """
+
+    field: str
+    op: str
+    value: Any
+
+    def __post_init__(self) -> None:
+        if self.op not in _RULE_OPS:
+            raise ValueError(f"Rule({self.field!r}): operator {self.op!r} is not one of {sorted(_RULE_OPS)}")
+
+    def refusal(self, problem: Problem) -> str | None:
+        """None when the problem satisfies the rule, else why not: "needs group == 1, has 4"."""
+        actual = problem.field(self.field)
+        try:
+            holds = bool(_RULE_OPS[self.op](actual, self.value))
+        except TypeError:
+            holds = False
+        if holds:
+            return None
+        shown = "unknown" if actual is None else repr(actual)
+        op = "each in" if self.op == "each" else self.op
+        return f"needs {self.field} {op} {self.value!r}, has {shown}"
+
+
+_RULE_OPS: dict[str, Callable[[Any, Any], Any]] = {
+    "==": lambda a, b: a == b,
+    "!=": lambda a, b: a != b,
+    "<": lambda a, b: a < b,
+    "<=": lambda a, b: a <= b,
+    ">": lambda a, b: a > b,
+    ">=": lambda a, b: a >= b,
+    "in": lambda a, b: a in b,
+    "not in": lambda a, b: a not in b,
+    "each": lambda a, b: all(x in b for x in a),
+}
+
+
+@dataclass(frozen=True)
+class Format:
+    """One combination of memory layouts a kernel accepts, by name (see :class:`types.Layout`).
+
+    ``inputs[i]`` is the layout of input i; inputs and outputs beyond the tuples' ends are plain.
+    """
+
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+
+    def input(self, index: int) -> str:
+        """Layout name of input ``index``."""
+        return self.inputs[index] if index < len(self.inputs) else "plain"
+
+    def output(self, index: int) -> str:
+        """Layout name of output ``index``."""
+        return self.outputs[index] if index < len(self.outputs) else "plain"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kernel:
+    """One implementation of one operator. Exactly one of ``run`` and ``prepare`` is given.
+
+    ``dtypes`` maps a type-constraint name of the operator's schema ("T") to the element types that
+    the kernel takes; a constraint left out takes all that the schema allows. ``opset`` is the range of
+    schema versions (``since_version``) it implements. ``inplace`` lists (output, input) pairs that may
+    share memory. ``overlap`` says calls of the same prepared object may run at the same time.
+    ``rank`` orders kernels of which no time is known: lower first. Raise ``version`` whenever the speed
+    may have changed, so that kept measurements are taken anew.
+    """
+
+    op: str
+    name: str
+    run: str | None = None
+    prepare: str | None = None
+    domain: str = ""
+    opset: tuple[int, int | None] = (1, None)
+    dtypes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    formats: tuple[Format, ...] = (Format(),)
+    where: tuple[Rule, ...] = ()
+    supports: str | None = None
+    cost: str | None = None
+    rank: int = 100
+    accuracy: Accuracy = STANDARD
+    inplace: tuple[tuple[int, int], ...] = ()
+    overlap: bool = False
+    takes_problem: bool = False
+    writes_out: bool = False
+    version: int = 1
+
+    def __post_init__(self) -> None:
+        if (self.run is None) == (self.prepare is None):
+            raise ValueError(f"Kernel {self.op}/{self.name}: give exactly one of run= and prepare=")
+        if not self.formats:
+            raise ValueError(f"Kernel {self.op}/{self.name}: formats must not be empty")
+
+    @property
+    def op_id(self) -> str:
+        """``Conv``, or ``domain:Op`` outside the default domain."""
+        return f"{self.domain}:{self.op}" if self.domain else self.op
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backend:
+    """A whole backend: what it is called, what it can compute, and how to reach its device.
+
+    ``name`` is also the name of the entry point. ``rank`` orders backends when nothing is measured and the
+    user names none: lower is preferred (a reference that only has to be right sets 1000). ``set_threads`` names a
+    function ``set_threads(n)`` for a library whose thread count is a setting of the whole process (a BLAS).
+    """
+
+    name: str
+    api: int
+    kernels: tuple[Kernel, ...]
+    device: Device = CPU
+    probe: str | None = None
+    runtime: str | None = None
+    seal: str | None = None
+    version: str = ""
+    rank: int = 100
+    set_threads: str | None = None
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The device is usable; ``detail`` says what was found ("AVX-512, 2 threads")."""
+
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Unavailable:
+    """The device is not usable here: why, and what would fix it."""
+
+    reason: str
+    fix: str = ""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One layer as a kernel sees it: operator, attributes, operand types, constant inputs.
+
+    ``inputs`` and ``outputs`` are types in the operator's order, None where omitted; layouts and devices are
+    those of the candidate. ``constants`` holds the arrays of constant inputs by index. ``names`` gives the
+    formal names of the inputs and outputs as the operator page has them. ``threads`` is the session's setting.
+    """
+
+    op: str
+    domain: str
+    version: int
+    attributes: Mapping[str, Any]
+    inputs: tuple[ValueType | None, ...]
+    outputs: tuple[ValueType | None, ...]
+    constants: Mapping[int, Array] = field(default_factory=dict)
+    input_names: tuple[str, ...] = ()
+    output_names: tuple[str, ...] = ()
+    threads: int = 1
+
+    @cached_property
+    def _operands(self) -> dict[str, tuple[ValueType | None, int | None]]:
+        table: dict[str, tuple[ValueType | None, int | None]] = {}
+        for index, name in enumerate(self.input_names):
+            table[name] = (self.inputs[index] if index < len(self.inputs) else None, index)
+        for index, name in enumerate(self.output_names):
+            table.setdefault(name, (self.outputs[index] if index < len(self.outputs) else None, None))
+        return table
+
+    def field(self, path: str) -> Any:
+        """The value that a rule's field names, or None when it is unknown or absent."""
+        name, _, fact = path.partition(".")
+        if not fact:
+            return self.attributes.get(name)
+        if name not in self._operands:
+            raise ValueError(f"{self.op} has no operand {name!r}; it has {', '.join(self._operands)}")
+        type_, index = self._operands[name]
+        if fact == "present":
+            return type_ is not None
+        if fact == "constant":
+            return index is not None and index in self.constants
+        if not isinstance(type_, TensorType):
+            return None
+        if fact.startswith("shape[") and fact.endswith("]"):
+            axis = int(fact[6:-1])
+            shape = type_.shape
+            return shape[axis] if shape is not None and -len(shape) <= axis < len(shape) else None
+        if fact in ("rank", "size", "nbytes", "shape"):
+            return getattr(type_, fact)
+        if fact == "dtype":
+            return type_.dtype.value
+        raise ValueError(f"unknown fact {fact!r} in rule field {path!r}")
+
+
+class Prepared(Protocol):
+    """What ``Kernel.prepare`` returns."""
+
+    def bind(
+        self, inputs: Sequence[Any], outputs: Sequence[Any], workspace: Any | None
+    ) -> Step:
+        """A step that reads ``inputs`` and fills ``outputs``, which stay where they are."""
+
+
+class Runtime(Protocol):
+    """A device's memory. One instance per session and device; arrays are the device library's own."""
+
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        """A new device array."""
+
+    def arena(self, nbytes: int) -> Any:
+        """A new block of device memory, aligned for any kernel of the backend."""
+
+    def view(self, arena: Any, offset: int, shape: tuple[int, ...], dtype: Any) -> Any:
+        """An array inside ``arena`` that starts ``offset`` bytes in."""
+
+    def upload(self, source: Array, target: Any) -> None:
+        """Copy a host array into a device array of the same shape and dtype."""
+
+    def download(self, source: Any, target: Array) -> None:
+        """Copy a device array into a host array; returns when the host may read it."""
+
+    def synchronize(self) -> None:
+        """Return when everything that was started on the device has ended."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PassSpec:
+    """A graph rewrite that a plugin adds: runs after the core's pass ``after`` (or last)."""
+
+    name: str
+    run: str
+    after: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuntimeSpec:
+    """A whole engine to compare with (``peer:onnxruntime``); ``load`` is ``load(model_bytes, threads) -> engine``."""
+
+    name: str
+    load: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Meter:
+    """A source of energy or memory readings; ``open`` gives a context manager that measures."""
+
+    name: str
+    unit: str
+    open: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """A CLI verb: ``configure(parser)`` adds arguments, ``run(args) -> exit code`` does the work."""
+
+    name: str
+    help: str
+    configure: str
+    run: str
+
+
+class Hooks:
+    """Everything a plugin object (usually the manifest module) may implement. All are optional."""
+
+    @hookspec(firstresult=True)
+    def orpheus_backend(self) -> Backend:  # type: ignore[empty-body]
+        """The backend and its kernels."""
+
+    @hookspec(firstresult=True)
+    def orpheus_passes(self) -> Sequence[PassSpec]:  # type: ignore[empty-body]
+        """Graph rewrites to add to the pipeline."""
+
+    @hookspec(firstresult=True)
+    def orpheus_runtimes(self) -> Sequence[RuntimeSpec]:  # type: ignore[empty-body]
+        """Whole engines to compare with."""
+
+    @hookspec(firstresult=True)
+    def orpheus_meters(self) -> Sequence[Meter]:  # type: ignore[empty-body]
+        """Energy and memory meters."""
+
+    @hookspec(firstresult=True)
+    def orpheus_commands(self) -> Sequence[Command]:  # type: ignore[empty-body]
+        """Verbs for the ``orpheus`` command."""
+
+
+def resolve(reference: str) -> Any:
+    """The object that ``"package.module:attribute"`` names; ImportError or AttributeError when absent."""
+    module, _, attribute = reference.partition(":")
+    if not attribute:
+        raise ImportError(f"reference {reference!r} must look like 'package.module:attribute'")
+    found: Any = importlib.import_module(module)
+    for part in attribute.split("."):
+        found = getattr(found, part)
+    return found

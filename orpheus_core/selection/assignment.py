@@ -1,0 +1,152 @@
+"""From candidates to one choice per node: conversions between layouts and devices, counted, as a PBQP."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+
+from orpheus_core.graph import Graph, Node, Value
+from orpheus_core.selection.cost import Scored, conversion_seconds
+from orpheus_core.selection.pbqp import solve
+from orpheus_core.types import CPU, Array, Device, Layout, TensorType
+
+#: Where and how a value lies: layout name and device.
+Place: TypeAlias = tuple[str, Device]
+HOME: Place = ("plain", CPU)
+
+
+def assign(
+    graph: Graph, choices: Sequence[Sequence[Scored]]
+) -> tuple[list[int], float, bool, dict[Value, tuple[str, object]]]:
+    """Pick one candidate per node: picks, total seconds, whether proved optimal, and the hub places of shared values.
+
+    Graph inputs, outputs, constants and captures lie plainly on the host; constants are converted once, at
+    load, which costs nothing here.
+    """
+    if all(_at_home(s) for scored in choices for s in scored):
+        picks = [_cheapest(scored) for scored in choices]
+        return picks, sum(s[p].seconds for s, p in zip(choices, picks)), True, {}
+    return _Assignment(graph, choices).solve()
+
+
+def _at_home(scored: Scored) -> bool:
+    fmt = scored.candidate.format
+    return scored.candidate.backend.device == CPU and not any(n != "plain" for n in (*fmt.inputs, *fmt.outputs))
+
+
+def _cheapest(scored: Sequence[Scored]) -> int:
+    # Ties are broken by id, so that the same machine always chooses the same kernel.
+    return min(range(len(scored)), key=lambda i: (scored[i].seconds, scored[i].candidate.label))
+
+
+def input_place(scored: Scored, node: Node, index: int) -> Place:
+    """Where a candidate wants its input: values that are not tensors stay on the host."""
+    value = node.inputs[index]
+    if value is None or not isinstance(value.type, TensorType):
+        return HOME
+    return (scored.candidate.format.input(index), scored.candidate.backend.device)
+
+
+def output_place(scored: Scored, node: Node, index: int) -> Place:
+    """Where a candidate leaves its output."""
+    value = node.outputs[index]
+    if value is None or not isinstance(value.type, TensorType):
+        return HOME
+    return (scored.candidate.format.output(index), scored.candidate.backend.device)
+
+
+def place_seconds(value: Value, source: Place, target: Place) -> float:
+    """The cost of having ``value`` at another place as well."""
+    if source == target:
+        return 0.0
+    if not isinstance(value.type, TensorType):
+        return float("inf")
+    shape = value.type.static_shape
+    if shape is None:
+        # Unknown sizes: moving between devices is possible at any size, blocked layouts are not offered.
+        return conversion_seconds(1 << 20) if source[0] == target[0] == "plain" else float("inf")
+    steps = (source[0] != "plain") + (target[0] != "plain") if source[1] != target[1] else 1
+    nbytes = max(
+        int(np.prod(Layout(name).physical_shape(shape))) * value.type.dtype.itemsize
+        for name in (source[0], target[0])
+    )
+    return max(steps, 1) * conversion_seconds(nbytes)
+
+
+class _Assignment:
+    def __init__(self, graph: Graph, choices: Sequence[Sequence[Scored]]) -> None:
+        self.graph = graph
+        self.choices = choices
+        self.costs: list[list[float]] = [[s.seconds for s in scored] for scored in choices]
+        self.edges: dict[tuple[int, int], Array] = {}
+        self.hub_places: dict[Value, tuple[int, list[Place]]] = {}
+
+    def solve(self) -> tuple[list[int], float, bool, dict[Value, tuple[str, object]]]:
+        producer = {v: (i, o) for i, n in enumerate(self.graph.nodes) for o, v in enumerate(n.outputs) if v}
+        readers: dict[Value, list[tuple[int, int]]] = {}
+        for i, node in enumerate(self.graph.nodes):
+            for k, value in enumerate(node.inputs):
+                if value is not None and value.const is None:
+                    readers.setdefault(value, []).append((i, k))
+        at_home = {v for v in self.graph.outputs}
+        for node in self.graph.nodes:
+            for graph in node.subgraphs:
+                at_home.update(graph.captures)
+        for value in {**dict.fromkeys(producer), **dict.fromkeys(readers)}:
+            self._connect(value, producer.get(value), readers.get(value, []), value in at_home)
+        solution = solve(self.costs, self.edges)
+        picks = list(solution.choice[: len(self.choices)])
+        hubs = {v: places[solution.choice[i]] for v, (i, places) in self.hub_places.items()}
+        return picks, solution.cost, solution.optimal, dict(hubs)
+
+    def _connect(
+        self, value: Value, source: tuple[int, int] | None, readers: Sequence[tuple[int, int]], at_home: bool
+    ) -> None:
+        outs = [HOME] if source is None else [self._out(source, s) for s in self.choices[source[0]]]
+        if len(readers) + at_home <= 1:
+            for i, k in readers:
+                self._edge(value, None if source is None else source[0], outs, i, k)
+            if at_home and source is not None:
+                for c, place in enumerate(outs):
+                    self.costs[source[0]][c] += place_seconds(value, place, HOME)
+            return
+        # Several readers share one conversion: a node of its own chooses the place they share.
+        wanted = dict.fromkeys(outs)
+        for i, k in readers:
+            wanted.update(dict.fromkeys(self._in(i, k, s) for s in self.choices[i]))
+        if at_home:
+            wanted[HOME] = None
+        places = list(wanted)
+        if len(places) == 1:
+            return
+        hub = len(self.costs)
+        self.costs.append([place_seconds(value, p, HOME) if at_home else 0.0 for p in places])
+        self.hub_places[value] = (hub, places)
+        matrix = np.array([[place_seconds(value, a, b) for b in places] for a in outs])
+        if source is None:
+            self.costs[hub] = [c + float(m) for c, m in zip(self.costs[hub], matrix[0])]
+        else:
+            self._add(source[0], hub, matrix)
+        for i, k in readers:
+            self._edge(value, hub, places, i, k)
+
+    def _edge(self, value: Value, source: int | None, outs: Sequence[Place], reader: int, index: int) -> None:
+        ins = [self._in(reader, index, s) for s in self.choices[reader]]
+        matrix = np.array([[place_seconds(value, a, b) for b in ins] for a in outs])
+        if source is None:
+            self.costs[reader] = [c + float(m) for c, m in zip(self.costs[reader], matrix[0])]
+        else:
+            self._add(source, reader, matrix)
+
+    def _add(self, i: int, j: int, matrix: Array) -> None:
+        if (i, j) in self.edges:
+            matrix = matrix + self.edges[i, j]
+        self.edges[i, j] = matrix
+
+    def _in(self, node: int, index: int, scored: Scored) -> Place:
+        return input_place(scored, self.graph.nodes[node], index)
+
+    def _out(self, source: tuple[int, int], scored: Scored) -> Place:
+        return output_place(scored, self.graph.nodes[source[0]], source[1])

@@ -1,0 +1,87 @@
+"""Measured times on disk: readable JSON, replaced by one atomic rename, harmless when damaged."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+_FORMAT = 1
+
+
+def default_path() -> Path:
+    """``$ORPHEUS_CACHE`` or the user's cache folder, then ``measurements.json``."""
+    chosen = os.environ.get("ORPHEUS_CACHE")
+    if chosen:
+        return Path(chosen) / "measurements.json"
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "orpheus" / "measurements.json"
+
+
+class MeasurementCache:
+    """Seconds by key (see :func:`signature.measurement_key`).
+
+    Entries that do not look like one of ours are misses. Several processes may write: each save merges what is on
+    disk first, and the file is replaced whole, so a reader never sees half of one.
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+        self.path = Path(path) if path is not None else default_path()
+        self._entries: dict[str, dict[str, Any]] | None = None
+        self._lock = threading.Lock()
+
+    def get(self, key: str) -> float | None:
+        """The median seconds kept for ``key``, or None."""
+        entry = self._load().get(key)
+        return None if entry is None else float(entry["seconds"])
+
+    def put(self, key: str, seconds: float, **facts: Any) -> None:
+        """Keep a measurement in memory; ``facts`` (kernel, layer, runs) are for people who read the file."""
+        if not (math.isfinite(seconds) and seconds > 0):
+            raise ValueError(f"a measured time must be finite and positive, not {seconds}")
+        self._load()[key] = {"seconds": seconds, **facts}
+
+    def save(self) -> None:
+        """Write everything, merged with what other processes wrote meanwhile."""
+        with self._lock:
+            merged = {**_read(self.path), **self._load()}
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            handle, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=".measurements-")
+            try:
+                with os.fdopen(handle, "w", encoding="utf-8") as file:
+                    json.dump({"format": _FORMAT, "entries": merged}, file, indent=1, sort_keys=True)
+                os.replace(temporary, self.path)
+            except BaseException:
+                os.unlink(temporary)
+                raise
+
+    def __len__(self) -> int:
+        return len(self._load())
+
+    def _load(self) -> dict[str, dict[str, Any]]:
+        if self._entries is None:
+            self._entries = _read(self.path)
+        return self._entries
+
+
+def _read(path: Path) -> dict[str, dict[str, Any]]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    entries = document.get("entries") if isinstance(document, Mapping) else None
+    if not isinstance(entries, Mapping) or document.get("format") != _FORMAT:
+        return {}
+    return {k: dict(v) for k, v in entries.items() if _is_entry(v)}
+
+
+def _is_entry(entry: object) -> bool:
+    if not isinstance(entry, Mapping):
+        return False
+    seconds = entry.get("seconds")
+    return isinstance(seconds, (int, float)) and math.isfinite(seconds) and seconds > 0

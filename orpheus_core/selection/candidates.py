@@ -1,0 +1,203 @@
+"""Candidates: for one node, every kernel that accepts it, and for each that does not, the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from orpheus_core.graph import Graph, Node, Value
+from orpheus_core.ops import OpSpec, find_spec
+from orpheus_core.ops.spec import latest_version
+from orpheus_core.plugin import Backend, Format, Kernel, Problem, resolve
+from orpheus_core.selection.views import VIEWS, is_view, view_backend
+from orpheus_core.selection.refusal import Refusal, RefusalCode
+from orpheus_core.types import Layout, TensorType, ValueType
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A kernel of a backend in one of its formats. It fixes the layout and device of every operand."""
+
+    backend: Backend
+    kernel: Kernel
+    format: Format
+
+    @property
+    def id(self) -> str:
+        """``backend:Op/kernel``: what pins and reports name."""
+        return f"{self.backend.name}:{self.kernel.op_id}/{self.kernel.name}"
+
+    @property
+    def label(self) -> str:
+        """The id, with its layouts when they are not plain."""
+        names = dict.fromkeys((*self.format.inputs, *self.format.outputs))
+        names.pop("plain", None)
+        return f"{self.id}[{','.join(names)}]" if names else self.id
+
+
+def kernel_id(backend: Backend, kernel: Kernel) -> str:
+    """``backend:Op/kernel``."""
+    return f"{backend.name}:{kernel.op_id}/{kernel.name}"
+
+
+def spec_of(node: Node) -> OpSpec | None:
+    """The OpSpec that gives a node its meaning."""
+    return find_spec(node.domain, node.op, node.version or latest_version(node.domain))
+
+
+def problem_of(node: Node, *, threads: int = 1) -> Problem:
+    """The layer a node stands for. Graph attributes stay graphs; layouts and devices are plain and host."""
+    spec = spec_of(node)
+    input_names = _expand(spec.input_names, spec.schema.inputs, len(node.inputs)) if spec else ()
+    output_names = _expand(spec.output_names, spec.schema.outputs, len(node.outputs)) if spec else ()
+    return Problem(
+        op=node.op,
+        domain=node.domain,
+        version=node.version,
+        attributes=node.attributes,
+        inputs=tuple(None if v is None else v.type for v in node.inputs),
+        outputs=tuple(None if v is None else v.type for v in node.outputs),
+        constants={i: v.const for i, v in enumerate(node.inputs) if v is not None and v.const is not None},
+        input_names=input_names,
+        output_names=output_names,
+        threads=threads,
+    )
+
+
+def _expand(names: Sequence[str], parameters: Sequence[object], count: int) -> tuple[str, ...]:
+    # A variadic operand "inputs" with three arrays is named inputs, inputs[1], inputs[2].
+    extra = [f"{names[-1]}[{i}]" for i in range(1, count - len(names) + 1)] if names else []
+    return (*names, *extra)
+
+
+def in_format(problem: Problem, candidate: Candidate) -> Problem:
+    """The problem with the candidate's layouts and device on its operand types."""
+    fmt, device = candidate.format, candidate.backend.device
+
+    def place(type_: ValueType | None, layout: str) -> ValueType | None:
+        if not isinstance(type_, TensorType):
+            return type_
+        return replace(type_, layout=Layout(layout), device=device)
+
+    return replace(
+        problem,
+        inputs=tuple(place(t, fmt.input(i)) for i, t in enumerate(problem.inputs)),
+        outputs=tuple(place(t, fmt.output(i)) for i, t in enumerate(problem.outputs)),
+    )
+
+
+def candidates(
+    problem: Problem, backends: Iterable[Backend]
+) -> tuple[list[Candidate], list[Refusal]]:
+    """Every candidate for a layer among ``backends``, in their order, and every refusal."""
+    found: list[Candidate] = []
+    refused: list[Refusal] = []
+    backends = tuple(backends)
+    if is_view(problem):
+        # A view costs nothing anywhere, so it is offered on every device that may hold the operand.
+        devices = dict.fromkeys(b.device for b in backends)
+        found.extend(Candidate(view_backend(d), VIEWS[problem.op], Format()) for d in devices)
+    for backend in backends:
+        for kernel in kernels_of(backend).get((problem.domain, problem.op), ()):
+            refusal = _refusal(problem, backend, kernel)
+            if refusal is not None:
+                refused.append(refusal)
+                continue
+            fits = [f for f in kernel.formats if _fits(problem, f)]
+            if not fits:
+                names = sorted({n for f in kernel.formats for n in (*f.inputs, *f.outputs)})
+                text = f"its layouts ({', '.join(names)}) do not fit the operands' ranks"
+                refused.append(Refusal(kernel_id(backend, kernel), RefusalCode.LAYOUT, text))
+            found.extend(Candidate(backend, kernel, f) for f in fits)
+    return found, refused
+
+
+def _refusal(problem: Problem, backend: Backend, kernel: Kernel) -> Refusal | None:
+    name = kernel_id(backend, kernel)
+    low, high = kernel.opset
+    if problem.version < low or (high is not None and problem.version > high):
+        text = f"implements opset {low} to {high or 'newest'}, the node is version {problem.version}"
+        return Refusal(name, RefusalCode.OPSET, text)
+    text_or_none = _dtype_refusal(problem, kernel)
+    if text_or_none:
+        return Refusal(name, RefusalCode.DTYPE, text_or_none)
+    if kernel.prepare is not None and not _is_static(problem):
+        return Refusal(name, RefusalCode.SHAPE, "needs shapes that are known before the run")
+    try:
+        for rule in kernel.where:
+            text_or_none = rule.refusal(problem)
+            if text_or_none:
+                return Refusal(name, RefusalCode.RULE, text_or_none)
+        if kernel.supports is not None:
+            text_or_none = resolve(kernel.supports)(problem)
+            if text_or_none:
+                return Refusal(name, RefusalCode.UNSUPPORTED, str(text_or_none))
+    except Exception as error:  # a plugin's rule or function may be broken; it must harm no other
+        text = f"its rules failed: {type(error).__name__}: {error}"
+        return Refusal(name, RefusalCode.BROKEN, text)
+    return None
+
+
+def _dtype_refusal(problem: Problem, kernel: Kernel) -> str | None:
+    if not kernel.dtypes:
+        return None
+    spec = find_spec(problem.domain, problem.op, problem.version)
+    if spec is None:
+        return None
+    operands = [(spec.constraint_of_input(i), t) for i, t in enumerate(problem.inputs)]
+    operands += [(spec.constraint_of_output(i), t) for i, t in enumerate(problem.outputs)]
+    for name, type_ in operands:
+        allowed = kernel.dtypes.get(name) if name is not None else None
+        if allowed is None or type_ is None:
+            continue
+        if not isinstance(type_, TensorType):
+            return f"needs {name} to be a tensor of {' or '.join(allowed)}, has {type_}"
+        if type_.dtype.value not in allowed:
+            return f"needs {name} in {' or '.join(allowed)}, has {type_.dtype}"
+    return None
+
+
+def _is_static(problem: Problem) -> bool:
+    types = [t for t in (*problem.inputs, *problem.outputs) if t is not None]
+    return all(isinstance(t, TensorType) and t.is_static for t in types)
+
+
+def _fits(problem: Problem, fmt: Format) -> bool:
+    operands = [(t, fmt.input(i)) for i, t in enumerate(problem.inputs)]
+    operands += [(t, fmt.output(i)) for i, t in enumerate(problem.outputs)]
+    for type_, layout in operands:
+        if layout == "plain" or type_ is None:
+            continue
+        if not isinstance(type_, TensorType) or type_.static_shape is None:
+            return False
+        try:
+            Layout(layout).physical_shape(type_.static_shape)
+        except ValueError:
+            return False
+    return True
+
+
+_TABLES: dict[int, tuple[Backend, dict[tuple[str, str], tuple[Kernel, ...]]]] = {}
+
+
+def kernels_of(backend: Backend) -> dict[tuple[str, str], tuple[Kernel, ...]]:
+    """A backend's kernels by (domain, op), built once per backend object."""
+    known = _TABLES.get(id(backend))
+    if known is not None and known[0] is backend:
+        return known[1]
+    table: dict[tuple[str, str], list[Kernel]] = {}
+    for kernel in backend.kernels:
+        table.setdefault((kernel.domain, kernel.op), []).append(kernel)
+    frozen = {key: tuple(kernels) for key, kernels in table.items()}
+    _TABLES[id(backend)] = (backend, frozen)
+    return frozen
+
+
+def has_subgraph(node: Node) -> bool:
+    """Whether the node holds graphs (control flow)."""
+    return any(isinstance(a, Graph) for a in node.attributes.values())
+
+
+def names_of(values: Iterable[Value | None]) -> str:
+    """Names for messages: "x, _, y"."""
+    return ", ".join("_" if v is None else v.name for v in values)

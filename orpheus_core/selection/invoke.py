@@ -1,0 +1,160 @@
+"""Turning a candidate and arrays into a step: the one place that knows how the forms of a kernel are called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from orpheus_core.errors import KernelError
+from orpheus_core.graph import Graph
+from orpheus_core.plugin import Backend, Prepared, Problem, Runtime, Step, resolve
+from orpheus_core.selection.candidates import Candidate
+from orpheus_core.types import CPU, Array
+
+
+class HostRuntime:
+    """Memory of the host, as numpy arrays. Blocks are aligned to 64 bytes, a cache line and an AVX-512 vector."""
+
+    alignment = 64
+
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
+        """A new array."""
+        return np.empty(shape, dtype)
+
+    def arena(self, nbytes: int) -> Array:
+        """A new block of bytes, aligned."""
+        block = np.empty(nbytes + self.alignment, np.uint8)
+        start = -block.ctypes.data % self.alignment
+        return block[start : start + nbytes]
+
+    def view(self, arena: Any, offset: int, shape: tuple[int, ...], dtype: Any) -> Array:
+        """An array inside a block."""
+        dtype = np.dtype(dtype)
+        count = int(np.prod(shape, dtype=np.int64))
+        if count == 0:
+            return np.empty(shape, dtype)
+        view: Array = arena[offset : offset + count * dtype.itemsize].view(dtype).reshape(shape)
+        return view
+
+    def upload(self, source: Array, target: Any) -> None:
+        """Copy."""
+        np.copyto(target, source)
+
+    def download(self, source: Any, target: Array) -> None:
+        """Copy."""
+        np.copyto(target, source)
+
+    def synchronize(self) -> None:
+        """Nothing is ever under way."""
+
+
+HOST = HostRuntime()
+_runtimes: dict[tuple[str, str, int], Runtime] = {}
+
+
+def runtime_of(backend: Backend) -> Runtime:
+    """The runtime of a backend's device; raises KernelError when a foreign device comes without one."""
+    if backend.device == CPU or (backend.runtime is None and backend.device.kind == "cpu"):
+        return HOST
+    if backend.runtime is None:
+        raise KernelError(f"backend {backend.name} computes on {backend.device} but names no runtime=")
+    key = (backend.runtime, backend.device.kind, backend.device.index)
+    if key not in _runtimes:
+        _runtimes[key] = resolve(backend.runtime)(backend.device)
+    return _runtimes[key]
+
+
+@cache
+def function_of(reference: str) -> Callable[..., Any]:
+    """The function a reference names, resolved once."""
+    found: Callable[..., Any] = resolve(reference)
+    return found
+
+
+def load(candidate: Candidate) -> Callable[..., Any]:
+    """The kernel's code; KernelError when its reference does not resolve."""
+    reference = candidate.kernel.run or candidate.kernel.prepare or ""
+    try:
+        return function_of(reference)
+    except Exception as error:
+        raise KernelError(
+            f"kernel {candidate.id}: cannot load {reference!r}: {type(error).__name__}: {error}"
+        ) from error
+
+
+def prepare(candidate: Candidate, problem: Problem) -> Prepared:
+    """The full form's layer object. ``problem`` carries the candidate's layouts and device."""
+    factory = load(candidate)
+    try:
+        prepared: Prepared = factory(problem)
+    except Exception as error:
+        raise KernelError(
+            f"kernel {candidate.id}: prepare failed: {type(error).__name__}: {error}"
+        ) from error
+    return prepared
+
+
+def keywords(candidate: Candidate, problem: Problem, graphs: dict[str, Callable[..., Any]] | None = None) -> dict[str, Any]:
+    """The keyword arguments of the short form: attributes, subgraphs as callables, the problem if wanted."""
+    words = {k: v for k, v in problem.attributes.items() if not isinstance(v, Graph)}
+    words.update(graphs or {})
+    if candidate.kernel.takes_problem:
+        words["problem"] = problem
+    return words
+
+
+def bind_run(
+    function: Callable[..., Any],
+    inputs: Sequence[Any],
+    outputs: Sequence[Any],
+    words: dict[str, Any],
+    *,
+    writes_out: bool,
+) -> Step:
+    """A step of the short form whose operands all stay in place."""
+    inputs = tuple(inputs)
+    if writes_out:
+        words = {**words, "out": tuple(outputs)}
+    if len(outputs) == 1 and outputs[0] is not None:
+        return _bind_single(function, inputs, outputs[0], words)
+
+    def step() -> None:
+        result = function(*inputs, **words)
+        results = result if type(result) is tuple else (result,)
+        for target, got in zip(outputs, results):
+            if target is not None and got is not target:
+                store(target, got)
+        if len(results) < len(outputs):
+            raise ValueError(f"returned {len(results)} outputs, the node has {len(outputs)}")
+
+    return step
+
+
+def _bind_single(
+    function: Callable[..., Any], inputs: tuple[Any, ...], target: Any, words: dict[str, Any]
+) -> Step:
+    def step() -> None:
+        result = function(*inputs, **words)
+        if result is not target:
+            store(target, result[0] if type(result) is tuple else result)
+
+    return step
+
+
+def store(target: Any, result: Any) -> None:
+    """Copy a kernel's result into its planned place, which fixes element type and shape."""
+    if not isinstance(target, np.ndarray):
+        if getattr(result, "shape", None) != target.shape:
+            raise ValueError(f"returned shape {getattr(result, 'shape', None)}, planned {target.shape}")
+        target[...] = result
+        return
+    if not isinstance(result, np.ndarray):
+        result = np.asarray(result)
+    if result.dtype != target.dtype or result.shape != target.shape:
+        raise ValueError(
+            f"returned {result.dtype}{list(result.shape)}, planned {target.dtype}{list(target.shape)}"
+        )
+    np.copyto(target, result)

@@ -1,0 +1,46 @@
+"""What the user may say about selection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from orpheus_core.errors import UsageError
+from orpheus_core.plugin import Backend
+from orpheus_core.selection.cache import MeasurementCache
+
+Policy = Literal["order", "cost"]
+Fallback = Literal["warn", "error", "allow"]
+
+
+@dataclass(frozen=True)
+class SelectionOptions:
+    """Who may run what.
+
+    ``backends`` in order of preference. ``named`` of them were asked for; the rest are fallbacks.
+    ``policy``: "order" gives a node to the first backend that accepts it, and leaves to cost only which of its
+    kernels; "cost" lets every backend compete, conversions counted. ``fallback``: what to do when a node runs on a
+    backend that was not asked for. ``pins``: see :mod:`pins`. ``cache``: measured times, or None.
+    """
+
+    backends: tuple[Backend, ...]
+    named: int | None = None
+    policy: Policy = "order"
+    fallback: Fallback = "warn"
+    pins: Mapping[str, str] = field(default_factory=dict)
+    cache: MeasurementCache | None = None
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        if self.policy not in get_args(Policy):
+            raise UsageError(f"policy {self.policy!r} is not one of {', '.join(get_args(Policy))}")
+        if self.fallback not in get_args(Fallback):
+            raise UsageError(f"fallback {self.fallback!r} is not one of {', '.join(get_args(Fallback))}")
+        if not self.backends:
+            raise UsageError("no backend to select from: install one, for example: pip install orpheus-numpy")
+
+    def is_fallback(self, backend: Backend) -> bool:
+        """Whether a backend was not asked for by name."""
+        names = [b.name for b in self.backends]
+        return self.named is not None and backend.name in names[self.named :]

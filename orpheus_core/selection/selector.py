@@ -1,0 +1,205 @@
+"""Choosing a kernel for every node: pins, then policy, then feasibility, then cost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from orpheus_core.errors import SelectionError, UnsupportedModelError, UsageError
+from orpheus_core.graph import Graph, Node, Value
+from orpheus_core.ops.spec import find_spec
+from orpheus_core.plugin import Backend, Problem
+from orpheus_core.selection.assignment import assign
+from orpheus_core.selection.candidates import candidates, kernel_id, kernels_of, problem_of
+from orpheus_core.selection.cost import Scored, Source, score
+from orpheus_core.selection.decision import Decision, Selection
+from orpheus_core.selection.options import SelectionOptions
+from orpheus_core.selection.pins import base_op, pin_for, satisfies
+from orpheus_core.selection.refusal import Refusal, RefusalCode
+
+
+@dataclass(frozen=True, eq=False)
+class Choices:
+    """What is open for one node: feasible candidates with costs, refusals, and the pin that was applied."""
+
+    node: Node
+    problem: Problem
+    scored: tuple[Scored, ...]
+    refusals: tuple[Refusal, ...]
+    pin: str | None = None
+
+
+def select(graph: Graph, options: SelectionOptions) -> tuple[Graph, Selection]:
+    """Kernels for every node of ``graph`` (its subgraphs are selected when they are planned).
+
+    Returns the graph, in which fused nodes that are better computed in parts were taken apart, and the decisions in
+    the order of its nodes. Raises UnsupportedModelError naming every operator that nothing implements, and
+    SelectionError when a pin or ``fallback="error"`` cannot be met.
+    """
+    _check_pins(graph, options)
+    graph, choices = _expand_fused(graph, options)
+    _refuse_missing(choices, options)
+    picks, seconds, optimal, hubs = assign(graph, [c.scored for c in choices])
+    decisions = tuple(_decision(c, c.scored[pick]) for c, pick in zip(choices, picks))
+    fallbacks = tuple(d for d in decisions if options.is_fallback(d.candidate.backend))
+    selection = Selection(decisions, seconds, optimal, fallbacks, hubs)
+    if fallbacks and options.fallback == "error":
+        raise SelectionError(
+            f"fallback='error': {len(fallbacks)} of {len(decisions)} nodes would run on a backend that was not"
+            f" asked for: {selection.summary}"
+        )
+    return graph, selection
+
+
+def choices_for(node: Node, options: SelectionOptions) -> Choices:
+    """Every candidate that pins and policy leave to a node, and every refusal with its reason."""
+    problem = problem_of(node, threads=options.threads)
+    found, refused = candidates(problem, options.backends)
+    pin = pin_for(node, options.pins)
+    if pin is not None:
+        key, wanted = pin
+        for candidate in found:
+            if not satisfies(candidate, wanted):
+                refused.append(Refusal(candidate.id, RefusalCode.PIN, f"{key!r} is pinned to {wanted}"))
+        found = [c for c in found if satisfies(c, wanted)]
+    elif options.policy == "order" and found:
+        first = found[0].backend
+        for candidate in found:
+            if candidate.backend.name != first.name:
+                text = f"{first.name} comes first in the order of backends"
+                refused.append(Refusal(candidate.id, RefusalCode.POLICY, text))
+        found = [c for c in found if c.backend.name == first.name]
+    scored = tuple(score(problem, c, options.cache) for c in found)
+    return Choices(node, problem, scored, tuple(refused), None if pin is None else pin[0])
+
+
+def _expand_fused(graph: Graph, options: SelectionOptions) -> tuple[Graph, list[Choices]]:
+    """Choices of every node, fused nodes replaced by their parts where that is the better or the only way."""
+    nodes: list[Node] = []
+    choices: list[Choices] = []
+    mapping: dict[Value, Value] = {}
+    for node in graph.nodes:
+        whole = choices_for(node, options)
+        parts = _parts(node, options)
+        if parts is None or not _parts_win(whole, parts[1], options):
+            nodes.append(node)
+            choices.append(whole)
+            continue
+        body, open_choices = parts
+        nodes.extend(body.nodes)
+        choices.extend(open_choices)
+        mapping.update(zip(node.results, body.outputs))
+    if not mapping:
+        return graph, choices
+    expanded = graph.replace(nodes=tuple(nodes)).substitute(mapping)
+    # Substitution makes new node objects; the choices must speak of those.
+    choices = [
+        c if c.node is node else Choices(node, c.problem, c.scored, c.refusals, c.pin)
+        for c, node in zip(choices, expanded.nodes)
+    ]
+    for old, new in mapping.items():
+        new.name = old.name
+    return expanded, choices
+
+
+def _parts(node: Node, options: SelectionOptions) -> tuple[Graph, list[Choices]] | None:
+    spec = find_spec(node.domain, node.op, node.version) if node.domain else None
+    if spec is None or spec.decompose is None:
+        return None
+    body = spec.decompose(node)
+    present = [v for v in node.inputs if v is not None]
+    body = body.substitute(dict(zip(body.inputs, present)))
+    renamed = tuple(
+        part.replace(name=f"{node.name or node.op}/{part.op}.{i}") for i, part in enumerate(body.nodes)
+    )
+    body = body.replace(nodes=renamed)
+    return body, [choices_for(part, options) for part in body.nodes]
+
+
+def _parts_win(whole: Choices, parts: Sequence[Choices], options: SelectionOptions) -> bool:
+    if any(not c.scored for c in parts):
+        return False
+    if not whole.scored:
+        return True
+    if whole.pin is not None:
+        return False
+    best = [min(c.scored, key=lambda s: s.seconds) for c in parts]
+    own = min(whole.scored, key=lambda s: s.seconds)
+    if options.policy == "order":
+        place = {b.name: i for i, b in enumerate(options.backends)}
+        worst_part = max(place.get(s.candidate.backend.name, 0) for s in best)
+        if worst_part != place[own.candidate.backend.name]:
+            return worst_part < place[own.candidate.backend.name]
+    # Ranks only order kernels of one operator, so they cannot weigh a fused kernel against its parts.
+    known = all(s.source is not Source.RANK for s in (*best, own))
+    return known and sum(s.seconds for s in best) < own.seconds
+
+
+def _decision(choices: Choices, chosen: Scored) -> Decision:
+    others = tuple(sorted((s for s in choices.scored if s is not chosen), key=lambda s: s.seconds))
+    return Decision(choices.node, choices.problem, chosen, _why(choices, chosen, others), others, choices.refusals)
+
+
+def _why(choices: Choices, chosen: Scored, others: Sequence[Scored]) -> str:
+    if choices.pin is not None:
+        return f"pinned by {choices.pin!r}"
+    if not others:
+        policy = any(r.code is RefusalCode.POLICY for r in choices.refusals)
+        return "first in the order of backends" if policy else "the only kernel that accepts it"
+    rival = others[0]
+    if chosen.source is Source.RANK and rival.source is Source.RANK:
+        return f"rank {chosen.candidate.kernel.rank} against {rival.candidate.kernel.rank} of {rival.candidate.label}"
+    text = (
+        f"{chosen.source.value} {chosen.seconds * 1e6:.1f} us against"
+        f" {rival.source.value} {rival.seconds * 1e6:.1f} us of {rival.candidate.label}"
+    )
+    return text if chosen.seconds <= rival.seconds else f"{text}, which would need dearer conversions"
+
+
+def _refuse_missing(choices: Sequence[Choices], options: SelectionOptions) -> None:
+    missing = [c for c in choices if not c.scored]
+    if not missing:
+        return
+    pinned = [c for c in missing if c.pin is not None]
+    if pinned:
+        first = pinned[0]
+        reasons = "; ".join(map(str, first.refusals)) or "no backend implements this operator"
+        wanted = options.pins[first.pin or ""]
+        raise SelectionError(
+            f"node {first.node.name or first.node.op_id!r} ({first.node.op_id}) is pinned to {wanted!r}, which"
+            f" cannot run it: {reasons}"
+        )
+    names = ", ".join(b.name for b in options.backends)
+    lines = []
+    for (op, version), count in Counter((c.node.op_id, c.node.version) for c in missing).items():
+        example = next(c for c in missing if c.node.op_id == op)
+        reasons = "; ".join(dict.fromkeys(str(r) for r in example.refusals)) or f"no kernel in {names}"
+        times = f" ({count} nodes)" if count > 1 else f" (node {example.node.name!r})" if example.node.name else ""
+        lines.append(f"{op} version {version}{times}: {reasons}")
+    raise UnsupportedModelError(
+        "no backend here can run: " + " | ".join(lines) + ". Backends asked: " + names + "; `orpheus backends`"
+        " lists what is installed and what is not usable; orpheus-numpy implements every inference operator of ONNX."
+    )
+
+
+def _check_pins(graph: Graph, options: SelectionOptions) -> None:
+    """Refuse pins whose target is no kernel, so that a typing error is never silently without effect."""
+    for key, wanted in options.pins.items():
+        known = {kernel_id(b, k) for b in options.backends for table in kernels_of(b).values() for k in table}
+        known |= {
+            f"{b.name}:{base_op(k.domain, k.op)}/{k.name}"
+            for b in options.backends
+            for table in kernels_of(b).values()
+            for k in table
+        }
+        known |= {k.name for b in options.backends for k in b.kernels} | {b.name for b in options.backends}
+        if wanted not in known:
+            close = sorted(n for n in known if key in n or wanted.split("/")[-1] in n)[:8]
+            hint = f"; close to it: {', '.join(close)}" if close else ""
+            raise UsageError(f"pin {key!r}: there is no kernel or backend {wanted!r}{hint}")
+
+
+def backends_of(selection: Selection) -> tuple[Backend, ...]:
+    """The backends that a selection uses, no repeats."""
+    return tuple({id(d.candidate.backend): d.candidate.backend for d in selection.decisions}.values())

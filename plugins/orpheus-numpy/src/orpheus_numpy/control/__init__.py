@@ -1,0 +1,1 @@
+"""Reference kernels of control flow, sequences and optionals."""

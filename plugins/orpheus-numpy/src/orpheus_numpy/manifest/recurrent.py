@@ -1,0 +1,3 @@
+from orpheus_core.plugin import Kernel
+
+KERNELS: tuple[Kernel, ...] = ()

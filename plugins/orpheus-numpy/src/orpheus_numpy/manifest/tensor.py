@@ -1,0 +1,41 @@
+"""Tensor manipulation: shapes, indexing, creation, searching."""
+
+from orpheus_core.plugin import Kernel
+from orpheus_numpy.manifest._row import reference
+
+KERNELS: tuple[Kernel, ...] = (
+    reference("Constant", "tensor.create:constant"),
+    reference("ConstantOfShape", "tensor.create:constant_of_shape"),
+    reference("Range", "tensor.create:range_"),
+    reference("EyeLike", "tensor.create:eye_like"),
+    reference("OneHot", "tensor.create:one_hot"),
+    reference("Trilu", "tensor.create:trilu"),
+    reference("Shape", "tensor.shape:shape"),
+    reference("Size", "tensor.shape:size"),
+    reference("Reshape", "tensor.shape:reshape"),
+    reference("Flatten", "tensor.shape:flatten"),
+    reference("Squeeze", "tensor.shape:squeeze"),
+    reference("Unsqueeze", "tensor.shape:unsqueeze"),
+    reference("Transpose", "tensor.shape:transpose", writes_out=True),
+    reference("Concat", "tensor.join:concat", writes_out=True),
+    reference("Split", "tensor.join:split", takes_problem=True, writes_out=True),
+    reference("Slice", "tensor.join:slice_", writes_out=True),
+    reference("Expand", "tensor.join:expand", writes_out=True),
+    reference("Tile", "tensor.join:tile", writes_out=True),
+    reference("Pad", "tensor.pad:pad", writes_out=True),
+    reference("CenterCropPad", "tensor.pad:center_crop_pad"),
+    reference("Gather", "tensor.gather:gather", writes_out=True),
+    reference("GatherElements", "tensor.gather:gather_elements"),
+    reference("GatherND", "tensor.gather:gather_nd"),
+    reference("Compress", "tensor.gather:compress"),
+    reference("Scatter", "tensor.scatter:scatter_elements"),
+    reference("ScatterElements", "tensor.scatter:scatter_elements"),
+    reference("ScatterND", "tensor.scatter:scatter_nd"),
+    reference("TensorScatter", "tensor.scatter:tensor_scatter"),
+    reference("NonZero", "tensor.search:non_zero"),
+    reference("Unique", "tensor.search:unique"),
+    reference("TopK", "tensor.search:top_k"),
+    reference("ReverseSequence", "tensor.search:reverse_sequence"),
+    reference("NonMaxSuppression", "tensor.detection:non_max_suppression"),
+    reference("Det", "tensor.linalg:det"),
+)

@@ -1,0 +1,1 @@
+"""Element-wise operators, activations, reductions, casts and random numbers."""

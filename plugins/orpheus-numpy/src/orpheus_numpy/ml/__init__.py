@@ -1,0 +1,1 @@
+"""Reference kernels of ai.onnx.ml and of ai.onnx.preview.training."""

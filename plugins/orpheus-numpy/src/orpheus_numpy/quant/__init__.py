@@ -1,0 +1,1 @@
+"""Quantization and the operators on quantized tensors."""

@@ -1,0 +1,1 @@
+"""Kernels of the recurrent operators: RNN, GRU, LSTM."""

@@ -1,0 +1,1 @@
+"""Reference kernels that move, select, create and count elements."""

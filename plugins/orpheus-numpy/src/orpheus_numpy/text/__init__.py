@@ -1,0 +1,1 @@
+"""Reference kernels of string tensors: numpy object arrays of str."""
