@@ -116,9 +116,9 @@ def exit_code(rows: list[Row], named: bool, strict: bool) -> Exit:
         return Exit.BACKEND
     if any(row.difference is not None and not row.difference.passed for row in rows):
         return Exit.MISMATCH
-    if all(state in ("refused", "skipped") for state in states):
+    if "unsupported" in states and states <= {"unsupported", "skipped"}:
         return Exit.MODEL
-    if named and states & {"skipped", "refused"}:
+    if "refused" in states or (named and states & {"skipped", "unsupported"}):
         return Exit.USAGE
     return Exit.UNSTABLE if strict and any(row.unstable for row in rows) else Exit.OK
 
@@ -129,11 +129,11 @@ def report(rows: list[Row]) -> str:
         "backend", "load ms", "median ms", "p10", "p90", "runs", "weights", "arena", "peak", "max error", "verdict"
     )  # fmt: skip
     lines = [table(headers, [_cells(row) for row in rows])]
-    timed = sorted((m, row) for row in rows if (m := row.percentile(50)) is not None) if rows else []
+    timed = [(median, row.spec) for row in rows if (median := row.percentile(50)) is not None]
     if len(timed) > 1:
-        (best, first), (slow, last) = timed[0], timed[-1]
-        lines.append(f"{first.spec} is fastest: {slow / best:.2f}x as fast as {last.spec}")
-    lines += [f"{row.spec}: {row.load.plan}" for row in rows if row.load is not None]
+        (best, first), (slow, last) = min(timed), max(timed)
+        lines.append(f"{first} is fastest: {slow / best:.2f}x as fast as {last}")
+    lines += [f"{row.spec}: {row.first_run.plan}" for row in rows if row.first_run is not None]
     for row in rows:
         if row.unstable:
             lines.append(f"{row.spec}: unstable, the turns differ by over 10 %; is the machine busy?")
@@ -141,15 +141,15 @@ def report(rows: list[Row]) -> str:
 
 
 def _cells(row: Row) -> tuple[Any, ...]:
-    load = row.load
+    load, first = row.load, row.first_run
     milliseconds = [None if s is None else s * 1e3 for s in (row.percentile(p) for p in (50, 10, 90))]
     return (
         row.spec,
         quantity(load.seconds * 1e3 if load else None, 3),
         *(quantity(ms) for ms in milliseconds),
         row.runs or "-",
-        size(load.weight_bytes if load else None),
-        size(load.arena_bytes if load else None),
+        size(first.weight_bytes if first else None),
+        size(first.arena_bytes if first else None),
         size(row.peak_bytes),
         "-" if row.difference is None or row.is_reference else f"{row.difference.largest:.1e}",
         row.verdict + (" (unstable)" if row.unstable else ""),
@@ -158,7 +158,7 @@ def _cells(row: Row) -> tuple[Any, ...]:
 
 def as_data(row: Row) -> dict[str, Any]:
     """One row as plain data; times in seconds."""
-    load, apart = row.load, row.difference
+    load, first, apart = row.load, row.first_run, row.difference
     return {
         "backend": row.spec,
         "status": row.status,
@@ -171,12 +171,12 @@ def as_data(row: Row) -> dict[str, Any]:
         "p90": row.percentile(90),
         "unstable": row.unstable,
         "load": load.seconds if load else None,
-        "weight_bytes": load.weight_bytes if load else None,
-        "arena_bytes": load.arena_bytes if load else None,
+        "weight_bytes": first.weight_bytes if first else None,
+        "arena_bytes": first.arena_bytes if first else None,
         "peak_bytes": row.peak_bytes,
         "max_error": _json_number(apart.largest if apart else None),
         "relative_error": _json_number(apart.relative if apart else None),
-        "plan": load.plan if load else None,
+        "plan": first.plan if first else None,
     }
 
 

@@ -12,9 +12,9 @@ import numpy as np
 
 from orpheus_core.cli.feeds import Input
 from orpheus_core.cli.progress import Progress
-from orpheus_core.cli.trial import LoadFact, Setting, Trial, TrialError
+from orpheus_core.cli.trial import LoadFact, RunFact, Setting, Trial, TrialError
 from orpheus_core.cli.verdict import Difference, difference
-from orpheus_core.errors import ModelError, UsageError
+from orpheus_core.errors import InputError, ModelError, UsageError
 from orpheus_core.types import Array
 
 #: Turns that the timing is split into, so that a disturbance meets every variant alike.
@@ -54,6 +54,7 @@ class Row:
     status: str = "ok"
     reason: str = ""
     load: LoadFact | None = None
+    first_run: RunFact | None = None
     samples: list[list[float]] = field(default_factory=list)
     peak_bytes: int | None = None
     difference: Difference | None = None
@@ -106,7 +107,8 @@ class Plan:
 def compare(plan: Plan, line: Progress) -> list[Row]:
     """One row a variant, in their order.
 
-    The first variant that gives a result is the reference. Raises ModelError when the model itself is refused.
+    The first variant that gives a result is the reference. Raises ModelError when the model itself is refused, and
+    InputError when the inputs are.
     """
     rows = [Row(v.spec) for v in plan.variants]
     trials: dict[int, Trial] = {}
@@ -143,10 +145,10 @@ def _check(plan: Plan, rows: list[Row], trials: dict[int, Trial], line: Progress
             row.load = trials[index].load()
             if feeds is None:
                 feeds = plan.feeds(row.load.inputs)
-            results = trials[index].outputs(feeds)
+            row.first_run = trials[index].first_run(feeds)
             if reference is None:
-                reference, row.is_reference = results, True
-            row.difference = difference(results, reference, plan.tolerance)
+                reference, row.is_reference = row.first_run.outputs, True
+            row.difference = difference(row.first_run.outputs, reference, plan.tolerance)
 
 
 @contextlib.contextmanager
@@ -156,6 +158,6 @@ def _noting(row: Row, trials: dict[int, Trial], index: int) -> Any:
         yield
     except TrialError as error:
         trials.pop(index).close()
-        if error.kind == "model":
-            raise ModelError(str(error)) from None
+        if error.kind in ("model", "input"):  # the same for every backend
+            raise (ModelError if error.kind == "model" else InputError)(str(error)) from None
         row.status, row.reason = error.kind, str(error)

@@ -13,11 +13,14 @@ from orpheus_core.cli.exits import Exit
 from orpheus_core.cli.options import add_json, shapes
 from orpheus_core.cli.progress import progress
 from orpheus_core.cli.table import big, size, table
-from orpheus_core.errors import UsageError
+from orpheus_core.errors import OrpheusError, UsageError
 from orpheus_core.graph import Graph, Value
 from orpheus_core.importer import Model, bind_shapes, load
 from orpheus_core.ops.macs import macs, total_macs
-from orpheus_core.passes import PIPELINE, describe, simplify
+from orpheus_core.passes import PIPELINE, Evaluator, describe, simplify
+from orpheus_core.plan.evaluate import KernelEvaluator
+from orpheus_core.selection import SelectionOptions
+from orpheus_core.types import TensorType
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -60,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         raw = bind_shapes(model.graph, sizes) if sizes else model.graph
         history = History(raw)
         line.say("simplifying ...")
-        simple = simplify(raw, extra=extra, observer=history)
+        simple = simplify(raw, extra=extra, evaluator=evaluator(), observer=history)
     wanted = args.after or args.before or args.diff
     if wanted is None:
         report = summarize(args.model, model, raw, simple, history)
@@ -83,6 +86,12 @@ def run(args: argparse.Namespace) -> int:
         changed = history.changes.get(wanted, 0)
         print(f"# {wanted}: nodes {len(before.nodes)} -> {len(after.nodes)} in {changed} change(s)")
     return Exit.OK
+
+
+def evaluator() -> Evaluator | None:
+    """What a session would fold constants with; None where no backend is ready, so that little is folded."""
+    ready = discovery.default_order()
+    return KernelEvaluator(SelectionOptions(ready)) if ready else None
 
 
 class History:
@@ -129,9 +138,26 @@ def summarize(path: str, model: Model, raw: Graph, simple: Graph, history: Histo
     }
 
 
+def at_batch_one(graph: Graph) -> Graph:
+    """The graph with open first dimensions of its inputs taken as 1; itself where that is not enough to count."""
+    sizes: dict[str, tuple[int, ...]] = {}
+    for value in graph.inputs:
+        if isinstance(value.type, TensorType) and value.type.shape and not value.type.is_static:
+            first, *rest = value.type.shape
+            sizes[value.name] = tuple(
+                d for d in (first if isinstance(first, int) else 1, *rest) if isinstance(d, int)
+            )
+            if len(sizes[value.name]) != len(value.type.shape):
+                return graph
+    try:
+        return bind_shapes(graph, sizes) if sizes else graph
+    except OrpheusError:
+        return graph
+
+
 def _facts(graph: Graph) -> dict[str, Any]:
     constants = _constants(graph)
-    count, unknown = total_macs(graph)
+    count, unknown = total_macs(at_batch_one(graph))
     return {
         "nodes": sum(1 for _ in graph.walk()),
         "ops": dict(Counter(node.op_id for node in graph.walk()).most_common()),
@@ -164,7 +190,7 @@ def print_summary(report: dict[str, Any]) -> None:
         ("nodes", raw["nodes"], simple["nodes"]),
         ("parameters", big(raw["parameters"]), big(simple["parameters"])),
         ("constants", size(raw["constant_bytes"]), size(simple["constant_bytes"])),
-        ("MACs", _macs_text(raw), _macs_text(simple)),
+        ("MACs, batch 1 where open", _macs_text(raw), _macs_text(simple)),
     ]
     print("\n" + table(("", "as imported", "simplified"), rows))
     ops = sorted({*raw["ops"], *simple["ops"]}, key=lambda op: (-raw["ops"].get(op, 0), op))

@@ -41,15 +41,17 @@ def run(args: argparse.Namespace) -> int:
             pin=pairs(args.pin, "--pin") or None,
             shapes=sizes or None,
         )
-        feeds = make_feeds(session.get_inputs(), pairs(args.input, "-i"), sizes, args.seed)
+        files = pairs(args.input, "-i")
+        replaced = [i for i in session.get_overridable_initializers() if i.name in files]
+        feeds = make_feeds([*session.get_inputs(), *replaced], files, sizes, args.seed)
         line.say("running ...")
         results = session.run(None, feeds)
         if args.trace:
             line.say("profiling ...")
             session.profile(feeds).save_chrome_trace(args.trace)
     outputs = dict(zip((o.name for o in session.get_outputs()), results))
-    files = save(outputs, Path(args.output)) if args.output else {}
-    rows = [describe(name, value, files.get(name)) for name, value in outputs.items()]
+    written = save(outputs, Path(args.output)) if args.output else {}
+    rows = [describe(name, value, written.get(name)) for name, value in outputs.items()]
     if args.json:
         print(json.dumps({"plan": session.explain().summary, "outputs": rows}, indent=2))
         return Exit.OK

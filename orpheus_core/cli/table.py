@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections.abc import Sequence
+
+# A number, perhaps with the unit that big() and size() give it.
+_NUMBER = re.compile(r"[+-]?(\d[\d.,]*(e[+-]?\d+)?|inf|nan)( ?(%|x|[kMGT]|B|[KMG]iB))?")
 
 
 def width(text: str) -> int:
@@ -43,13 +47,7 @@ def _text(cell: object) -> str:
 
 
 def _is_number(text: str) -> bool:
-    if text in ("", "-"):
-        return True
-    try:
-        float(text.replace(",", "").rstrip("%x"))
-    except ValueError:
-        return False
-    return True
+    return text in ("", "-") or _NUMBER.fullmatch(text) is not None
 
 
 def quantity(value: float | None, digits: int = 4) -> str:

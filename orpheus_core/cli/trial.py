@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
 
-from orpheus_core.errors import ModelError, OrpheusError, UnsupportedModelError
+from orpheus_core.errors import InputError, KernelError, ModelError, OrpheusError, UnsupportedModelError
 from orpheus_core.types import Array, Dim
 
 #: No batch takes more samples than this; beyond it the spread is known well enough.
@@ -49,13 +49,20 @@ class LoadFact:
 
     seconds: float
     inputs: tuple[InputFact, ...]
-    weight_bytes: int | None
-    arena_bytes: int | None
+
+
+@dataclass(frozen=True)
+class RunFact:
+    """What is known once it has run: results, memory of the plan for these inputs, and what ran where."""
+
+    outputs: list[Any]
+    weight_bytes: int
+    arena_bytes: int
     plan: str
 
 
 class TrialError(Exception):
-    """A trial that gave no result. ``kind`` is refused, model, failed, crashed or timed out."""
+    """A trial that gave no result. ``kind`` is model, input, unsupported, refused, failed, crashed or timed out."""
 
     def __init__(self, kind: str, text: str) -> None:
         super().__init__(text)
@@ -78,10 +85,10 @@ class Trial:
         fact: LoadFact = self._answer()
         return fact
 
-    def outputs(self, feeds: Mapping[str, Array]) -> list[Any]:
-        """Keep the feeds, run once, give the results."""
-        results: list[Any] = self._ask(("feeds", dict(feeds)))
-        return results
+    def first_run(self, feeds: Mapping[str, Array]) -> RunFact:
+        """Keep the feeds and run once."""
+        fact: RunFact = self._ask(("feeds", dict(feeds)))
+        return fact
 
     def times(self, runs: int, at_least: float) -> list[float]:
         """Seconds of each of ``runs`` or more inferences that together last ``at_least`` seconds."""
@@ -133,12 +140,8 @@ def serve(conn: Connection, setting: Setting) -> None:
     while True:
         try:
             answer = ("ok", _ANSWERS[request[0]](state, *request[1:]))
-        except UnsupportedModelError as error:
-            answer = ("refused", str(error))
-        except ModelError as error:
-            answer = ("model", str(error))
         except OrpheusError as error:
-            answer = ("refused" if "feeds" not in state else "failed", str(error))
+            answer = (_kind(error), str(error))
         except Exception as error:
             answer = ("failed", f"{type(error).__name__}: {error}")
         try:
@@ -146,6 +149,19 @@ def serve(conn: Connection, setting: Setting) -> None:
             request = conn.recv()
         except (EOFError, OSError):
             return
+
+
+def _kind(error: OrpheusError) -> str:
+    if isinstance(error, KernelError):
+        return "failed"
+    if isinstance(error, InputError):
+        return "input"
+    # A model that one backend lacks an operator for is no fault of the model.
+    return (
+        "model"
+        if isinstance(error, ModelError) and not isinstance(error, UnsupportedModelError)
+        else "refused"
+    )
 
 
 def _load(state: dict[str, Any], setting: Setting) -> LoadFact:
@@ -162,14 +178,15 @@ def _load(state: dict[str, Any], setting: Setting) -> LoadFact:
     seconds = time.perf_counter() - start
     state["session"] = session
     inputs = tuple(InputFact(i.name, i.type, tuple(i.shape)) for i in session.get_inputs())
-    stats = session.stats
-    return LoadFact(seconds, inputs, stats.weight_bytes, stats.arena_bytes, session.explain().summary)
+    return LoadFact(seconds, inputs)
 
 
-def _outputs(state: dict[str, Any], feeds: dict[str, Array]) -> list[Any]:
+def _first_run(state: dict[str, Any], feeds: dict[str, Array]) -> RunFact:
     state["feeds"] = feeds
-    results: list[Any] = state["session"].run(None, feeds)
-    return results
+    session = state["session"]
+    outputs = session.run(None, feeds)
+    stats = session.stats
+    return RunFact(outputs, stats.weight_bytes, stats.arena_bytes, session.explain().summary)
 
 
 def _times(state: dict[str, Any], runs: int, at_least: float) -> list[float]:
@@ -197,4 +214,4 @@ def _peak(state: dict[str, Any]) -> int | None:
     return None
 
 
-_ANSWERS: dict[str, Callable[..., Any]] = {"load": _load, "feeds": _outputs, "times": _times, "peak": _peak}
+_ANSWERS: dict[str, Callable[..., Any]] = {"load": _load, "feeds": _first_run, "times": _times, "peak": _peak}

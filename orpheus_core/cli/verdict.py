@@ -40,9 +40,9 @@ def difference(got: Any, wanted: Any, tolerance: float | None = None) -> Differe
     ``tolerance`` (a share of the largest magnitude) replaces the one that follows from the element type of floats.
     """
     if isinstance(wanted, dict):
-        return difference(
-            [got.get(k) for k in wanted] if isinstance(got, dict) else got, list(wanted.values())
-        )
+        if not isinstance(got, dict) or got.keys() != wanted.keys():
+            return _failed(f"{_noun(got)} instead of a map with the same {len(wanted)} keys")
+        return difference([got[k] for k in wanted], list(wanted.values()), tolerance)
     if isinstance(wanted, (list, tuple)):
         if not isinstance(got, (list, tuple)) or len(got) != len(wanted):
             return _failed(f"{_noun(got)} instead of a sequence of {len(wanted)}")

@@ -308,4 +308,9 @@ def agree(left: ValueType, right: ValueType, *, dims: bool = True) -> bool:
     for kind in (SequenceType, OptionalType):
         if isinstance(left, kind) and isinstance(right, kind):
             return agree(left.element, right.element, dims=dims)
+    # A value that may be absent stands where its element is declared, and the other way round.
+    if isinstance(left, OptionalType):
+        return agree(left.element, right, dims=dims)
+    if isinstance(right, OptionalType):
+        return agree(left, right.element, dims=dims)
     return left == right

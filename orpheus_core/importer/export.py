@@ -9,39 +9,92 @@ import onnx
 from orpheus_core.errors import UnsupportedModelError
 from orpheus_core.graph import Graph, Node, Value
 from orpheus_core.importer.attributes import attribute_kind, write_attribute
+from orpheus_core.importer.infer import infer_types
 from orpheus_core.importer.protos import write_type
 from orpheus_core.importer.tensors import write_tensor
-from orpheus_core.ops.spec import ORPHEUS_DOMAIN, OpSpec, find_spec, latest_version
-from orpheus_core.types import UnknownType, type_of_array
+from orpheus_core.importer.upgrade import oldest_form
+from orpheus_core.ops.spec import ORPHEUS_DOMAIN, find_spec, latest_version
+from orpheus_core.types import UnknownType
 
 _PRODUCER = "orpheus"
+_FOREVER = 2**31
+# Old opsets are written only when a node needs one: runtimes drop their oldest kernels.
+_USUAL_OPSET = 17
 
 
 def to_onnx(
-    graph: Graph, *, opset: int | None = None, ir_version: int | None = None, metadata: Mapping[str, str] | None = None
+    graph: Graph,
+    *,
+    opset: int | None = None,
+    ir_version: int | None = None,
+    metadata: Mapping[str, str] | None = None,
 ) -> onnx.ModelProto:
     """The model of a graph.
 
-    ``opset`` is the version of the default domain to declare: by default the smallest at which every node means what
-    it says. Raises UnsupportedModelError when there is none, that is when two nodes are of forms that no single
-    opset has, or ``opset`` is not one at which every node keeps its meaning.
+    ``opset`` is the version of the default domain to declare: by default the smallest from 17 on at which every node can be said.
+    Forms whose newest version only widened the older one are written as the older. Raises UnsupportedModelError when
+    two nodes are of forms that no single opset has, or when ``opset`` is not one at which every node keeps its meaning.
     """
-    writer = _Writer()
+    parts = _Parts(graph)
+    versions = parts.opsets(opset)
+    writer = _Writer(versions, parts)
     model = onnx.ModelProto(producer_name=_PRODUCER)
-    writer.graph(graph, model.graph, main=True)
-    versions = writer.opsets(opset)
+    writer.graph(graph, model.graph)
     for domain in sorted(versions):
         model.opset_import.add(domain=domain, version=versions[domain])
-    for function in writer.functions.values():
-        for domain in sorted(versions):
-            function.opset_import.add(domain=domain, version=versions[domain])
-        model.functions.append(function)
-    model.ir_version = ir_version or onnx.helper.find_min_ir_version_for(model.opset_import, True)
-    if model.functions and ir_version is None:
-        model.ir_version = max(model.ir_version, 10)
+    model.functions.extend(writer.functions)
+    needed = onnx.helper.find_min_ir_version_for(model.opset_import, True)
+    model.ir_version = ir_version or max(needed, 10 if writer.functions else 7)
     for key, value in (metadata or {}).items():
         model.metadata_props.add(key=key, value=value)
     return model
+
+
+class _Parts:
+    """The decomposition of every Orpheus operator in a graph, and the opsets that all nodes together allow."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.of: dict[Node, Graph] = {}
+        self._ranges: dict[str, tuple[int, int, str, str]] = {"": (1, _FOREVER, "", "")}
+        self._collect(graph)
+
+    def _collect(self, graph: Graph) -> None:
+        made = {v for node in graph.nodes for v in node.results}
+        if len(made.intersection(graph.outputs)) < len(graph.outputs):
+            self._need("", 13, _FOREVER, "Identity")
+        for node in graph.walk():
+            spec = find_spec(node.domain, node.op, node.version)
+            if spec is not None and spec.decompose is not None:
+                self.of[node] = infer_types(spec.decompose(node))
+                self._need(node.domain, 1, _FOREVER, node.op)
+                self._need("", 13, _FOREVER, "Constant")
+                self._collect(self.of[node])
+            else:
+                oldest = oldest_form(node)
+                self._need(node.domain, oldest.version if oldest else node.version, _last_opset(node), node.op_id)
+
+    def _need(self, domain: str, low: int, high: int, op: str) -> None:
+        old_low, old_high, old_op, capped = self._ranges.get(domain, (1, _FOREVER, op, op))
+        if low > old_low:
+            old_low, old_op = low, op
+        if high < old_high:
+            old_high, capped = high, op
+        self._ranges[domain] = (old_low, old_high, old_op, capped)
+
+    def opsets(self, wanted: int | None) -> dict[str, int]:
+        found = {}
+        for domain, (low, high, op, capped) in self._ranges.items():
+            version = wanted if wanted is not None and domain == "" else low
+            if wanted is None and domain == "":
+                version = max(low, min(_USUAL_OPSET, high))
+            if not low <= version <= high:
+                raise UnsupportedModelError(
+                    f"no opset of domain {domain or 'ai.onnx'!r} suits every node: {op} needs {low} or newer"
+                    + (f", {capped} changes its meaning after {high}" if high < _FOREVER else "")
+                    + ("" if wanted is None else f"; opset {wanted} was asked for")
+                )
+            found[domain] = version
+        return found
 
 
 class _Names:
@@ -66,18 +119,19 @@ class _Names:
 
 
 class _Writer:
-    def __init__(self) -> None:
+    def __init__(self, versions: Mapping[str, int], parts: _Parts) -> None:
         self._names = _Names()
-        self._ranges: dict[str, tuple[int, int, str, str]] = {}
-        self.functions: dict[str, onnx.FunctionProto] = {}
+        self._versions = versions
+        self._parts = parts
+        self.functions: list[onnx.FunctionProto] = []
 
-    def graph(self, graph: Graph, into: onnx.GraphProto, *, main: bool = False, outer: frozenset[Value] = frozenset()) -> None:
+    def graph(
+        self, graph: Graph, into: onnx.GraphProto, outer: frozenset[Value] = frozenset()
+    ) -> None:
         into.name = graph.name or "graph"
-        # Inputs and outputs get their names first, so that these are the ones that stay as they are.
+        # Inputs and outputs are named first, so that theirs are the names that stay as they are.
         for value in graph.inputs:
-            info = into.input.add(name=self._names.name(value))
-            if not isinstance(value.type, UnknownType):
-                write_type(value.type, info.type)
+            _write_info(self._names.name(value), value, into.input.add())
         returned = self._returned(graph)
         for value, array in graph.defaults.items():
             into.initializer.append(write_tensor(array, self._names.name(value)))
@@ -91,10 +145,7 @@ class _Writer:
         for name, value, source in returned:
             if source is not None:
                 into.node.add(op_type="Identity", input=[self._names.name(source)], output=[name])
-                self._need("", 13, 2**31, "Identity")
-            info = into.output.add(name=name)
-            if not isinstance(value.type, UnknownType):
-                write_type(value.type, info.type)
+            _write_info(name, value, into.output.add())
 
     def _returned(self, graph: Graph) -> list[tuple[str, Value, Value | None]]:
         """Output names; an output that no node of this graph makes, or that repeats, is made by an Identity."""
@@ -111,32 +162,32 @@ class _Writer:
     def _node(
         self, node: Node, into: onnx.NodeProto, names: _Names, visible: frozenset[Value] = frozenset()
     ) -> None:
-        spec = find_spec(node.domain, node.op, node.version)
         into.op_type, into.domain, into.name = node.op, node.domain, node.name
+        if node in self._parts.of:
+            into.input.extend(names.name(v) for v in node.inputs if v is not None)
+            into.output.extend(names.name(v) for v in node.results)
+            into.op_type = self._function(node)
+            return
         into.input.extend("" if v is None else names.name(v) for v in node.inputs)
         into.output.extend("" if v is None else names.name(v) for v in node.outputs)
-        if spec is not None and spec.decompose is not None:
-            into.op_type = self._function(node, spec)
-            into.input[:] = [name for name in into.input if name]
-            into.output[:] = [name for name in into.output if name]
-            self._need(node.domain, 1, 2**31, node.op)
-            return
-        self._need(node.domain, node.version, _last_opset(node), node.op_id)
+        spec = find_spec(node.domain, node.op, self._versions.get(node.domain, node.version))
         for name, value in node.attributes.items():
+            if spec is not None and name not in spec.schema.attributes:
+                continue  # newer than the opset that is written, and at its default
             write_attribute(
                 name,
                 value,
                 attribute_kind(spec, name, value),
                 into.attribute.add(),
-                lambda body, proto: self.graph(body, proto, outer=visible),
+                lambda body, proto: self.graph(body, proto, visible),
             )
 
-    def _function(self, node: Node, spec: OpSpec) -> str:
-        """The name of the function that computes this node: one per node, as its body holds the attributes."""
-        assert spec.decompose is not None
+    def _function(self, node: Node) -> str:
+        """The name of a new function that computes this node; its body holds the attributes."""
+        body = self._parts.of[node]
         name = f"{node.op}_{len(self.functions)}"
         function = onnx.FunctionProto(name=name, domain=ORPHEUS_DOMAIN)
-        body = spec.decompose(node)
+        self.functions.append(function)
         names = _Names()
         function.input.extend(names.name(v) for v in body.inputs)
         for value in body.constants:
@@ -146,47 +197,24 @@ class _Writer:
         for part in body.nodes:
             self._node(part, function.node.add(), names)
         function.output.extend(names.name(v) for v in body.outputs)
-        self.functions[name] = function
+        for domain in sorted(self._versions):
+            function.opset_import.add(domain=domain, version=self._versions[domain])
         return name
 
-    def _need(self, domain: str, low: int, high: int, op: str) -> None:
-        old_low, old_high, old_op, capped = self._ranges.get(domain, (1, 2**31, op, op))
-        if low > old_low:
-            old_low, old_op = low, op
-        if high < old_high:
-            old_high, capped = high, op
-        self._ranges[domain] = (old_low, old_high, old_op, capped)
 
-    def opsets(self, wanted: int | None) -> dict[str, int]:
-        found = {}
-        self._ranges.setdefault("", (latest_version(""), 2**31, "", ""))
-        for domain, (low, high, op, capped) in self._ranges.items():
-            version = wanted if wanted is not None and domain == "" else low
-            if not low <= version <= high:
-                raise UnsupportedModelError(
-                    f"no opset of domain {domain or 'ai.onnx'!r} suits every node: {op} needs {low} or newer, "
-                    f"{capped} changes its meaning after {high}"
-                    + ("" if wanted is None else f"; opset {wanted} was asked for")
-                )
-            found[domain] = version
-        return found
+def _write_info(name: str, value: Value, into: onnx.ValueInfoProto) -> None:
+    into.name = name
+    if not isinstance(value.type, UnknownType):
+        write_type(value.type, into.type)
 
 
 def _last_opset(node: Node) -> int:
     """The last opset at which the node's form is the current one."""
-    if node.domain in (ORPHEUS_DOMAIN,):
-        return 2**31
     newest = latest_version(node.domain)
-    spec = find_spec(node.domain, node.op, newest)
-    if spec is not None and spec.version == node.version:
-        return 2**31
     version = node.version
     while version < newest:
         following = find_spec(node.domain, node.op, version + 1)
         if following is None or following.version != node.version:
-            break
+            return version
         version += 1
-    return version
-
-
-__all__ = ["to_onnx", "type_of_array"]
+    return _FOREVER

@@ -7,6 +7,7 @@ nothing above :data:`LARGEST` elements is kept.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -58,7 +59,8 @@ def _shape(node: Node) -> Array | None:
     if shape is None:
         return None
     if node.op == "Size":
-        return np.array(int(np.prod(shape, dtype=object)) if shape else 1, np.int64)
+        total = math.prod(shape)
+        return np.array(total, np.int64) if total < 2**63 else None
     start, end = node.attributes.get("start", 0), node.attributes.get("end")
     return np.array(shape[start:end], np.int64)  # type: ignore[misc]
 

@@ -41,7 +41,9 @@ def _parameter(text: str) -> defs.OpSchema.FormalParameter:
     if name[-1] in "?*":
         option = _Option.Optional if name[-1] == "?" else _Option.Variadic
         name = name[:-1]
-    return _Schema.FormalParameter(name, constraint or "T", "", param_option=option, is_homogeneous=name != "inputs")
+    return _Schema.FormalParameter(
+        name, constraint or "T", "", param_option=option, is_homogeneous=name != "inputs"
+    )
 
 
 def _attribute(name: str, default: Any) -> defs.OpSchema.Attribute:

@@ -38,7 +38,7 @@ def _like(node: Node, index: int) -> ValueType:
 
 
 def _merge(a: Dim, b: Dim) -> Dim:
-    if a == 1 or a == b:
+    if a in (1, b):
         return b
     if b == 1:
         return a
@@ -179,7 +179,7 @@ def qgemm(node: Node) -> Types:
 
 
 def matmul(source: int) -> Callable[[Node], Types]:
-    """numpy's matmul of inputs 0 and 1 with FusedMatMul's transposes, in the element type of input ``source``."""
+    """Numpy's matmul of inputs 0 and 1 with FusedMatMul's transposes, in the element type of input ``source``."""
 
     def infer(node: Node) -> Types:
         a = _turned(_shape(node, 0), _int(node, "transA"), _int(node, "transBatchA"))

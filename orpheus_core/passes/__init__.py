@@ -8,7 +8,7 @@ defaults, are not constant.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TypeAlias
 
@@ -37,17 +37,27 @@ PIPELINE: tuple[str, ...] = (
     "eliminate_reshapes",
     "eliminate_transposes",
     "fold_pad",
+    "recognize_activations",
+    "recognize_layer_norm",
+    "fold_scale",
+    "fold_batch_norm",
+    "fuse_scale_shift",
+    "fuse_conv",
+    "fuse_gemm",
+    "merge_siblings",
 )
 
+# From this pass on, what is fused no longer folds elsewhere: the passes before it settle first.
+_FIRST_FUSION = "fuse_scale_shift"
 # Every pass feeds some other; graphs seen in the wild settle in three rounds.
 _ROUNDS = 8
 
 
 def describe(name: str) -> str:
-    """The first line of the pass's docstring; UsageError for an unknown name."""
+    """What a pass does: the first paragraph of its docstring; UsageError for an unknown name."""
     _check_known([name], PIPELINE)
     text = importlib.import_module(f"{__name__}.{name}").__doc__ or ""
-    return text.strip().splitlines()[0]
+    return " ".join(text.strip().split("\n\n")[0].split())
 
 
 def simplify(
@@ -61,6 +71,8 @@ def simplify(
 ) -> Graph:
     """Run the passes in order, again and again until none changes the graph (at most eight rounds).
 
+    The fusing passes join in once those before them have settled.
+
     ``enable`` names the passes to run (default: all, ``extra`` ones of plugins included), ``disable`` those
     to leave out. ``evaluator`` computes nodes whose inputs are constant; without it only shape-like operators
     are folded. Raises UsageError for a name that is not a pass.
@@ -73,6 +85,13 @@ def simplify(
     if "fold_constants" in steps:
         budget = Budget.of(graph)
         steps["fold_constants"] = partial(fold_constants.run, evaluator=evaluator, budget=budget)
+    names = list(known)
+    early = set(names[: names.index(_FIRST_FUSION)])
+    graph = _settle(graph, {n: run for n, run in steps.items() if n in early}, observer)
+    return _settle(graph, steps, observer)
+
+
+def _settle(graph: Graph, steps: Mapping[str, Callable[[Graph], Graph]], observer: Observer | None) -> Graph:
     last: dict[str, Graph] = {}
     for _ in range(_ROUNDS):
         before_round = graph

@@ -75,6 +75,8 @@ def _read_batch_norm(node: Node) -> Affine | None:
     arrays = [const_of(v) for v in parameters]
     if x is None or x.const is not None or len(arrays) != 4:
         return None
+    if len({None if a is None else a.shape for a in arrays}) != 1:
+        return None
     gamma, beta, mean, variance = (None if a is None else _wide(a) for a in arrays)
     epsilon = node.attributes["epsilon"]
     if (
@@ -82,6 +84,7 @@ def _read_batch_norm(node: Node) -> Affine | None:
         or beta is None
         or mean is None
         or variance is None
+        or gamma.ndim != 1
         or not isinstance(epsilon, (int, float))
     ):
         return None
@@ -96,7 +99,7 @@ def read_arithmetic(node: Node) -> Affine | None:
     if is_op(node, "Neg"):
         x = node.input(0)
         ok = x is not None and x.const is None and _is_float(x)
-        return Affine(x, None, np.float64(-1), np.float64(0)) if ok and x is not None else None
+        return Affine(x, None, np.full((), -1.0), np.zeros(())) if ok and x is not None else None
     if not is_op(node, "Add", "Sub", "Mul", "Div"):
         return None
     left, right = node.input(0), node.input(1)
@@ -107,7 +110,8 @@ def read_arithmetic(node: Node) -> Affine | None:
     if found is None:
         return None
     array, axis = found
-    one, zero = np.float64(1), np.float64(0)
+    one: Array = np.ones(())
+    zero: Array = np.zeros(())
     if node.op == "Add":
         scale, shift = one, array
     elif node.op == "Sub":
@@ -115,7 +119,8 @@ def read_arithmetic(node: Node) -> Affine | None:
     elif node.op == "Mul":
         scale, shift = array, zero
     elif x is left and (array != 0).all():
-        scale, shift = 1 / array, zero
+        with np.errstate(all="ignore"):
+            scale, shift = 1 / array, zero
     else:
         return None
     return Affine(x, axis, np.asarray(scale), np.asarray(shift)) if _finite(scale, shift) else None
@@ -136,8 +141,10 @@ def _channel_constant(constant: Value, x: Value) -> tuple[Array, int | None] | N
 
 
 def compose(first: Affine, second: Affine) -> Affine | None:
-    """``second`` after ``first`` as one map of first's x, or None when they run along different axes."""
+    """``second`` after ``first`` as one map of first's x, or None when they run along different axes or sizes."""
     if first.axis is not None and second.axis is not None and first.axis != second.axis:
+        return None
+    if len({a.size for a in (first.scale, first.shift, second.scale, second.shift)} - {1}) > 1:
         return None
     axis = second.axis if first.axis is None else first.axis
     scale, shift = first.scale * second.scale, first.shift * second.scale + second.shift
@@ -160,5 +167,5 @@ def _is_float(value: Value) -> bool:
     return dtype is not None and dtype.is_float
 
 
-def _finite(*arrays: Array | np.float64) -> bool:
+def _finite(*arrays: Array) -> bool:
     return all(bool(np.isfinite(np.asarray(a).astype(np.float64)).all()) for a in arrays)

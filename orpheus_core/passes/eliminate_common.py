@@ -98,5 +98,3 @@ def _merge_constants(graph: Graph) -> Graph:
             if kept is not value and value not in outputs:
                 mapping[value] = kept
     return graph.substitute(mapping)
-
-

@@ -68,6 +68,8 @@ def _trim_optional(node: Node, live: set[Value]) -> Node:
     ]
     while outputs and outputs[-1] is None:
         outputs.pop()
-    return node if len(outputs) == len(node.outputs) and all(
-        a is b for a, b in zip(outputs, node.outputs)
-    ) else node.replace(outputs=tuple(outputs))
+    return (
+        node
+        if len(outputs) == len(node.outputs) and all(a is b for a, b in zip(outputs, node.outputs))
+        else node.replace(outputs=tuple(outputs))
+    )

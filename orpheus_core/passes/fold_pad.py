@@ -89,7 +89,9 @@ def _pads_alike(
     if node.attributes.get("ceil_mode") or any(d != 1 for d in _ints(node, "dilations")):
         return False
     if node.op == "AveragePool":
-        return value == 0 and node.version >= 7 and (bool(node.attributes["count_include_pad"]) or not any(own))
+        return (
+            value == 0 and node.version >= 7 and (bool(node.attributes["count_include_pad"]) or not any(own))
+        )
     # A window that lies in the padding alone would be undefined.
     return (
         len(node.results) == 1

@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from orpheus_core.graph import Graph, Node, Value
-from orpheus_core.passes.match import dtype_of, ints_of, is_given, is_known_same, is_op, shape_of
-from orpheus_core.passes.refine_types import finer, refine_types
+from orpheus_core.passes.match import const_of, dtype_of, ints_of, is_given, is_known_same, is_op, shape_of
+from orpheus_core.passes.refine_types import Refiner, finer
 from orpheus_core.passes.reshaping import make_reshape, shape_after, target_for
 from orpheus_core.passes.rewriting import Context, Replacement, rewrite
 from orpheus_core.passes.symbols import Symbols
@@ -21,23 +21,58 @@ _TO_THE_END = np.iinfo(np.int64).max
 
 
 def run(graph: Graph) -> Graph:
-    """Fold, then infer again the types that the new constants make known."""
-    symbols = Symbols()
+    """Fold, and infer again the types that the new constants make known, until nothing more follows."""
+    while True:
+        folded = rewrite(graph, _Folding())
+        if folded is graph:
+            return graph
+        graph = folded
 
-    def fold(node: Node, context: Context) -> Replacement | None:
-        vector = symbols.follow(node)
+
+class _Folding:
+    """The rule, with what one sweep gets to know."""
+
+    def __init__(self) -> None:
+        self.symbols = Symbols()
+        self.refiner = Refiner()
+
+    def __call__(self, node: Node, context: Context) -> Replacement | None:
+        self.refiner.visit(node, context)
+        result = node.outputs[0] if node.outputs else None
+        shape = _shape_from_values(node, self.symbols)
+        if shape is not None and result is not None and isinstance(result.type, TensorType):
+            self.refiner.say(result, result.type.with_shape(shape), context)
+        replacement = self._fold(node, context)
+        if replacement is not None:
+            for value in replacement.values.values():
+                self.refiner.announce(value)
+        return replacement
+
+    def _fold(self, node: Node, context: Context) -> Replacement | None:
+        vector = self.symbols.follow(node)
         if vector is not None and vector.numbers is not None:
             return _as_constant(node, vector.numbers, vector.is_scalar, context)
         if is_op(node, "Reshape"):
-            return _fold_reshape(node, symbols, context)
+            return _fold_reshape(node, self.symbols, context)
         if is_op(node, "Expand"):
-            return _fold_expand(node, symbols)
+            return _fold_expand(node, self.symbols)
         if is_op(node, "Slice"):
-            return _fold_slice(node, symbols, context)
+            return _fold_slice(node, self.symbols, context)
         return None
 
-    folded = rewrite(graph, fold)
-    return graph if folded is graph else refine_types(folded)
+
+def _shape_from_values(node: Node, symbols: Symbols) -> tuple[Dim, ...] | None:
+    """The shape of a result that the values of inputs tell better than ONNX's inference, which knows no symbols."""
+    if is_op(node, "ConstantOfShape"):
+        vector = symbols.of(node.input(0))
+        return None if vector is None else vector.items
+    if is_op(node, "Resize", "Upsample") and node.version >= 9:
+        source = shape_of(node.input(0))
+        scales = const_of(node.input(1 if node.version < 11 else 2))
+        if source is None or scales is None or len(source) != scales.size:
+            return None
+        return tuple(d if scale == 1 else None for d, scale in zip(source, scales.reshape(-1)))
+    return None
 
 
 def _as_constant(
@@ -50,8 +85,8 @@ def _as_constant(
     bounds = np.iinfo(dtype.numpy) if dtype.numpy.kind == "i" else None
     if bounds is not None and not all(bounds.min <= n <= bounds.max for n in numbers):
         return None
-    array = np.array(numbers, dtype=dtype.numpy)
-    return Replacement(values={result: context.new_constant(result.name, array[0] if is_scalar else array)})
+    array = np.array(numbers, dtype=dtype.numpy).reshape(() if is_scalar else -1)
+    return Replacement(values={result: context.new_constant(result.name, array)})
 
 
 def _fold_reshape(node: Node, symbols: Symbols, context: Context) -> Replacement | None:

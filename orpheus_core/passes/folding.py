@@ -77,11 +77,26 @@ def _bias(node: Node) -> tuple[bool, Array | None]:
     return value is None or value.const is not None, const_of(value)
 
 
+def _is_sound(node: Node, weight: Array, bias: Array | None) -> bool:
+    """Whether the weights have a shape that the operator allows; what has not is left for the run to refuse."""
+    kind, group = _kind(node), node.attributes.get("group", 1)
+    if kind == "Gemm":
+        columns = weight.shape[0 if node.attributes["transB"] else -1] if weight.ndim == 2 else -1
+        fits = bias is None or (bias.ndim <= 2 and (bias.ndim == 0 or bias.shape[-1] in (1, columns)))
+        return weight.ndim == 2 and fits
+    if kind == "MatMul":
+        return weight.ndim >= 1
+    if not isinstance(group, int) or group < 1 or weight.ndim < 3 or weight.shape[0] % group:
+        return False
+    channels = weight.shape[1] * group if kind == "ConvTranspose" else weight.shape[0]
+    return bias is None or bias.shape == (channels,)
+
+
 def _before(node: Node, affine: Affine) -> _Parts | None:
     """New weights of ``node`` so that it computes the map of its result."""
     weight = const_of(node.input(1))
     constant_bias, bias = _bias(node)
-    if weight is None or not constant_bias:
+    if weight is None or not constant_bias or not _is_sound(node, weight, bias):
         return None
     if node.op in ("Conv", "ConvTranspose"):
         return _before_conv(node, affine, weight, bias)
@@ -106,12 +121,12 @@ def _before_conv(node: Node, affine: Affine, weight: Array, bias: Array | None) 
     scale, shift = vectors
     spatial = (1,) * (weight.ndim - 2)
     if transposed:
-        grouped = weight.reshape(group, -1, *weight.shape[1:])
-        scaled = _scaled(grouped, scale.reshape(group, 1, -1, *spatial))
+        grouped = weight.reshape(group, weight.shape[0] // group, *weight.shape[1:])
+        scaled = _scaled(grouped, scale.reshape(group, 1, weight.shape[1], *spatial))
         new_weight = None if scaled is None else scaled.reshape(weight.shape)
     else:
         new_weight = _scaled(weight, scale.reshape(-1, 1, *spatial))
-    return _checked(node, new_weight, _shifted(bias, weight, scale, shift, channels), {})
+    return _checked(node, new_weight, _shifted(bias, scale, shift, channels), {})
 
 
 def _before_gemm(node: Node, affine: Affine, weight: Array, bias: Array | None) -> _Parts | None:
@@ -125,14 +140,14 @@ def _before_gemm(node: Node, affine: Affine, weight: Array, bias: Array | None) 
     scale, shift = vectors
     new_weight = _scaled(weight, scale[:, None] if transposed else scale)
     own = None if bias is None else bias.astype(np.float64) * beta
-    return _checked(node, new_weight, _shifted(own, weight, scale, shift, columns), {"beta": 1.0})
+    return _checked(node, new_weight, _shifted(own, scale, shift, columns), {"beta": 1.0})
 
 
 def _after(node: Node, affine: Affine) -> _Parts | None:
     """New weights of ``node`` so that it computes its result from the map's own input."""
     weight = const_of(node.input(1))
     constant_bias, bias = _bias(node)
-    if weight is None or not constant_bias:
+    if weight is None or not constant_bias or not _is_sound(node, weight, bias):
         return None
     kind = _kind(node)
     if kind in ("Conv", "ConvTranspose"):
@@ -160,11 +175,12 @@ def _after_conv(node: Node, affine: Affine, weight: Array, bias: Array | None) -
     spatial = (1,) * (weight.ndim - 2)
     if transposed:
         return _checked(node, _scaled(weight, scale.reshape(-1, 1, *spatial)), bias, {})
-    grouped = weight.reshape(group, -1, *weight.shape[1:])
-    per_group = (group, 1, -1, *spatial)
+    grouped = weight.reshape(group, weight.shape[0] // group, *weight.shape[1:])
+    per_group = (group, 1, weight.shape[1], *spatial)
     scaled = _scaled(grouped, scale.reshape(per_group))
-    moved = (grouped.astype(np.float64) * shift.reshape(per_group)).reshape(weight.shape[0], -1).sum(1)
-    new_bias = _shifted(bias, weight, np.ones(1), moved, weight.shape[0])
+    moved = grouped.astype(np.float64) * shift.reshape(per_group)
+    per_channel = moved.sum(tuple(range(2, moved.ndim))).reshape(-1)
+    new_bias = _shifted(bias, np.ones(1), per_channel, weight.shape[0])
     return _checked(node, None if scaled is None else scaled.reshape(weight.shape), new_bias, {})
 
 
@@ -179,7 +195,7 @@ def _after_gemm(node: Node, affine: Affine, weight: Array, bias: Array | None) -
     matrix = weight.astype(np.float64).T if transposed else weight.astype(np.float64)
     new_weight = _scaled(weight, scale if transposed else scale[:, None])
     own = None if bias is None else bias.astype(np.float64) * beta
-    new_bias = _shifted(own, weight, np.ones(1), alpha * (shift @ matrix), matrix.shape[1])
+    new_bias = _shifted(own, np.ones(1), alpha * (shift @ matrix), matrix.shape[1])
     return _checked(node, new_weight, new_bias, {"beta": 1.0})
 
 
@@ -200,7 +216,7 @@ def _scaled(weight: Array, scale: Array) -> Array | None:
     return weight if (scale == 1).all() else rounded(weight.astype(np.float64) * scale, weight)
 
 
-def _shifted(bias: Array | None, weight: Array, scale: Array, shift: Array, channels: int) -> Array | None:
+def _shifted(bias: Array | None, scale: Array, shift: Array, channels: int) -> Array | None:
     """``bias * scale + shift`` in float64; None when it was absent and stays zero."""
     if bias is None and not shift.any():
         return None

@@ -1,7 +1,7 @@
-"""Make one ScaleShift of a BatchNormalization in inference, or of a scale and a shift per channel, that no
-weights could take in, together with the activation behind it.
+"""Make one ScaleShift of a normalization, or of a scale and a shift, that no weights could take in.
 
-What a BatchNormalization computes per run (a square root and a division per channel) is computed here once.
+The activation behind it goes along. What a BatchNormalization in inference computes for each channel in every
+run, a square root and a division, is computed here once.
 """
 
 from __future__ import annotations

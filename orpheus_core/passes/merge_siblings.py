@@ -54,15 +54,18 @@ def _key(node: Node) -> tuple[Any, ...] | None:
     dtype = dtype_of(node.outputs[0])
     if dtype is None or not dtype.is_float or node.inputs[3:] or node.inputs.count(node.input(0)) != 1:
         return None
+    if weight.const.ndim < 2 or (kind != "Conv" and weight.const.ndim != 2):
+        return None
     if bias is not None and (bias.const is None or bias.const.shape != (_width(node),)):
         return None
     if kind == "Conv":
         if node.attributes["group"] != 1 or any(size != 1 for size in weight.const.shape[2:]):
             return None
-    elif kind == "MatMul" and (weight.const.ndim != 2 or rank_of(node.input(0)) is None):
+    elif rank_of(node.input(0)) is None:
         return None
     attributes = tuple(sorted((name, repr(value)) for name, value in node.attributes.items()))
-    return (node.op, node.domain, dtype, attributes)
+    depth = weight.const.shape[1 - _out_axis(node)]
+    return (node.op, node.domain, dtype, weight.const.ndim, depth, attributes)
 
 
 def _weight(node: Node) -> Array:

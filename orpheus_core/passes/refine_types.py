@@ -2,31 +2,57 @@
 
 from __future__ import annotations
 
-from orpheus_core.graph import Graph
-from orpheus_core.passes.rewriting import all_values
+from typing import TYPE_CHECKING
+
+from orpheus_core.graph import Node, Value
+from orpheus_core.passes.rewriting import Context
 from orpheus_core.types import Dim, TensorType, UnknownType, ValueType
 
-
-def refine_types(graph: Graph) -> Graph:
-    """Make the types of computed values more precise, in place; those of the graph's outputs stay.
-
-    Nothing becomes less precise. Raises ModelError when shapes that are now known contradict each other.
-    """
-    values = [v for v in dict.fromkeys(all_values(graph)) if v.const is None]
-    if all(isinstance(v.type, TensorType) and v.type.is_static for v in values):
-        return graph
+if TYPE_CHECKING:
     from orpheus_core.importer.infer import Inference
 
-    inference = Inference()
-    kept = {v: v.type for v in graph.outputs}
-    before = {v: v.type for v in values}
-    for node in graph.nodes:
-        inference.node(node)
-        for value in node.results:
-            value.type = finer(before[value], value.type)
-    for value in values:
-        value.type = kept.get(value, finer(before[value], value.type))
-    return graph
+
+class Refiner:
+    """Makes the types of computed values more precise, in place, node by node in topological order.
+
+    Types of graph outputs stay, and nothing becomes less precise.
+    """
+
+    def __init__(self) -> None:
+        self._news: set[Value] = set()
+        self._inference: Inference | None = None
+
+    def announce(self, value: Value) -> None:
+        """More is known of the value than when its readers were inferred: its type, or that it is constant."""
+        self._news.add(value)
+
+    def say(self, value: Value, type: ValueType, context: Context) -> None:
+        """Add what ``type`` knows to what is known of the value."""
+        better = finer(value.type, type)
+        if better != value.type and not context.is_output(value):
+            value.type = better
+            self.announce(value)
+
+    def visit(self, node: Node, context: Context) -> None:
+        """Infer the node's results if there is news of what it reads.
+
+        Raises ModelError when shapes that are now known contradict each other.
+        """
+        if self._news.isdisjoint(node.reads) or all(_is_settled(v.type) for v in node.results):
+            return
+        if self._inference is None:
+            from orpheus_core.importer.infer import Inference
+
+            self._inference = Inference()
+        before = [v.type for v in node.results]
+        self._inference.node(node)
+        for value, old in zip(node.results, before):
+            new, value.type = value.type, old
+            self.say(value, new, context)
+
+
+def _is_settled(type_: ValueType) -> bool:
+    return isinstance(type_, TensorType) and type_.is_static
 
 
 def finer(old: ValueType, new: ValueType) -> ValueType:
@@ -43,6 +69,4 @@ def finer(old: ValueType, new: ValueType) -> ValueType:
 
 
 def _finer_dim(old: Dim, new: Dim) -> Dim:
-    if isinstance(new, int) or old is None:
-        return new
-    return old
+    return new if isinstance(new, int) or old is None else old

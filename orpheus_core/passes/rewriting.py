@@ -75,8 +75,10 @@ def all_values(graph: Graph) -> Iterable[Value]:
 
 
 class Context:
-    """The graph around the node a rule looks at, always up to date. Subgraphs have one of their own,
-    to which the values of the graph around them are values without a producer."""
+    """The graph around the node a rule looks at, always up to date.
+
+    A subgraph has a context of its own, to which the values of the graph around it have no producer.
+    """
 
     def __init__(self, graph: Graph, names: Names) -> None:
         self.graph = graph
@@ -212,9 +214,9 @@ class Context:
         """Carry out a replacement of ``node``; False when it would change nothing."""
         values = {old: self.current(new) for old, new in replacement.values.items()}
         values = {old: new for old, new in values.items() if old is not new}
-        if not replacement.nodes and node.op == "Identity" and not node.domain:
-            if all(self.is_output(o) and not self._can_take_over(n) for o, n in values.items()):
-                return False
+        kept = all(self.is_output(o) and not self._can_take_over(n) for o, n in values.items())
+        if kept and not replacement.nodes and node.op == "Identity" and not node.domain:
+            return False  # what would be left is this very Identity
         defined = {v for added in replacement.nodes for v in added.results}
         lost = [v for v in node.results if v not in defined and v not in values and self.is_read(v)]
         if lost:

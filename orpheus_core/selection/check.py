@@ -1,14 +1,16 @@
-"""Refusing, at load, a model that no backend could run at any shape."""
+"""Refusing at load what could not work at any shape: operators without a kernel, pins without an object."""
 
 from __future__ import annotations
 
+import difflib
 from collections import Counter
 
-from orpheus_core.errors import UnsupportedModelError
+from orpheus_core.errors import UnsupportedModelError, UsageError
 from orpheus_core.graph import Graph, Node
 from orpheus_core.ops.spec import find_spec
-from orpheus_core.selection.candidates import kernels_of
+from orpheus_core.selection.candidates import kernel_id, kernels_of
 from orpheus_core.selection.options import SelectionOptions
+from orpheus_core.selection.pins import base_op, pin_keys
 
 
 def check_operators(graph: Graph, options: SelectionOptions) -> None:
@@ -37,3 +39,24 @@ def _has_kernel(node: Node, options: SelectionOptions) -> bool:
     if spec is None or spec.decompose is None:
         return False
     return all(_has_kernel(part, options) for part in spec.decompose(node).nodes)
+
+
+def check_pins(graph: Graph, options: SelectionOptions) -> None:
+    """Raise UsageError for a pin whose key matches no node or whose target is no kernel: none is silently without effect."""
+    if not options.pins:
+        return
+    known = {b.name for b in options.backends}
+    for backend in options.backends:
+        for kernel in backend.kernels:
+            base = f"{backend.name}:{base_op(kernel.domain, kernel.op)}/{kernel.name}"
+            known |= {kernel_id(backend, kernel), base, kernel.name}
+    keys = {key for node in graph.walk() for key in pin_keys(node)}
+    for key, wanted in options.pins.items():
+        if wanted not in known:
+            close = sorted(n for n in known if key in n or wanted.split("/")[-1] in n)[:8]
+            hint = f"; close to it: {', '.join(close)}" if close else ""
+            raise UsageError(f"pin {key!r}: there is no kernel or backend {wanted!r}{hint}")
+        if key not in keys:
+            close = difflib.get_close_matches(key, keys, n=3)
+            hint = f"; close to it: {', '.join(close)}" if close else ""
+            raise UsageError(f"pin {key!r} matches no node of the simplified graph{hint}")

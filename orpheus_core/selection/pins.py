@@ -17,8 +17,13 @@ def pin_for(node: Node, pins: Mapping[str, str]) -> tuple[str, str] | None:
     """
     if not pins:
         return None
+    return next(((key, pins[key]) for key in pin_keys(node) if key in pins), None)
+
+
+def pin_keys(node: Node) -> list[str]:
+    """Every key that would pin this node, the most specific first."""
     keys = [node.name, *(v.name for v in node.results), node.op_id, node.op, base_op(node.domain, node.op), "*"]
-    return next(((key, pins[key]) for key in keys if key and key in pins), None)
+    return [key for key in keys if key]
 
 
 def satisfies(candidate: Candidate, wanted: str) -> bool:

@@ -6,16 +6,16 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from orpheus_core.errors import SelectionError, UnsupportedModelError, UsageError
+from orpheus_core.errors import SelectionError, UnsupportedModelError
 from orpheus_core.graph import Graph, Node, Value
 from orpheus_core.ops.spec import find_spec
-from orpheus_core.plugin import Backend, Problem
+from orpheus_core.plugin import Problem
 from orpheus_core.selection.assignment import assign
-from orpheus_core.selection.candidates import candidates, kernel_id, kernels_of, problem_of
+from orpheus_core.selection.candidates import candidates, problem_of
 from orpheus_core.selection.cost import Scored, Source, score
 from orpheus_core.selection.decision import Decision, Selection
 from orpheus_core.selection.options import SelectionOptions
-from orpheus_core.selection.pins import base_op, pin_for, satisfies
+from orpheus_core.selection.pins import pin_for, satisfies
 from orpheus_core.selection.refusal import Refusal, RefusalCode
 
 
@@ -37,7 +37,6 @@ def select(graph: Graph, options: SelectionOptions) -> tuple[Graph, Selection]:
     the order of its nodes. Raises UnsupportedModelError naming every operator that nothing implements, and
     SelectionError when a pin or ``fallback="error"`` cannot be met.
     """
-    _check_pins(graph, options)
     graph, choices = _expand_fused(graph, options)
     _refuse_missing(choices, options)
     picks, seconds, optimal, hubs = assign(graph, [c.scored for c in choices])
@@ -181,25 +180,3 @@ def _refuse_missing(choices: Sequence[Choices], options: SelectionOptions) -> No
         "no backend here can run: " + " | ".join(lines) + ". Backends asked: " + names + "; `orpheus backends`"
         " lists what is installed and what is not usable; orpheus-numpy implements every inference operator of ONNX."
     )
-
-
-def _check_pins(graph: Graph, options: SelectionOptions) -> None:
-    """Refuse pins whose target is no kernel, so that a typing error is never silently without effect."""
-    for key, wanted in options.pins.items():
-        known = {kernel_id(b, k) for b in options.backends for table in kernels_of(b).values() for k in table}
-        known |= {
-            f"{b.name}:{base_op(k.domain, k.op)}/{k.name}"
-            for b in options.backends
-            for table in kernels_of(b).values()
-            for k in table
-        }
-        known |= {k.name for b in options.backends for k in b.kernels} | {b.name for b in options.backends}
-        if wanted not in known:
-            close = sorted(n for n in known if key in n or wanted.split("/")[-1] in n)[:8]
-            hint = f"; close to it: {', '.join(close)}" if close else ""
-            raise UsageError(f"pin {key!r}: there is no kernel or backend {wanted!r}{hint}")
-
-
-def backends_of(selection: Selection) -> tuple[Backend, ...]:
-    """The backends that a selection uses, no repeats."""
-    return tuple({id(d.candidate.backend): d.candidate.backend for d in selection.decisions}.values())

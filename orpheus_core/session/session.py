@@ -21,7 +21,7 @@ from orpheus_core.plan.evaluate import KernelEvaluator
 from orpheus_core.plan.executable import Executable
 from orpheus_core.plan.plan import Plan
 from orpheus_core.selection.cache import MeasurementCache
-from orpheus_core.selection.check import check_operators
+from orpheus_core.selection.check import check_operators, check_pins
 from orpheus_core.selection.options import SelectionOptions
 from orpheus_core.selection.selector import select
 from orpheus_core.session.binding import IOBinding
@@ -113,10 +113,12 @@ class InferenceSession:
         if settings.shapes:
             graph = bind_shapes(graph, settings.shapes)
             fixed = {v.name: v for v in graph.inputs}
+            self.output_values = graph.outputs
             self.input_values = tuple(fixed.get(v.name, v) for v in whole.inputs)
             self._required = tuple(v for v in self.input_values if v.name in fixed)
         self.graph = self._simplify(graph)
         check_operators(self.graph, self.options)
+        check_pins(self.graph, self.options)
         self.executable = Executable(self.graph, self.options, self._simplify)
         self._overriding: Executable | None = None
         self._profiles: list[Profile] = []

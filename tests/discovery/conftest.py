@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from fakes import write_distribution
 
 from orpheus_core import discovery
 
@@ -46,13 +46,7 @@ def install(site: Path) -> Install:
     """``install(name, source, distribution=None)`` puts a plugin there as pip would."""
 
     def put(name: str, source: str | None = None, distribution: str | None = None) -> str:
-        distribution = distribution or f"fake-{name}"
-        module = distribution.replace("-", "_")
-        (site / f"{module}.py").write_text(textwrap.dedent(sound(name) if source is None else source))
-        info = site / f"{module}-1.5.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.5\n")
-        (info / "entry_points.txt").write_text(f"[orpheus.backends]\n{name} = {module}\n")
+        module = write_distribution(site, name, sound(name) if source is None else source, distribution)
         discovery.refresh()
         return module
 

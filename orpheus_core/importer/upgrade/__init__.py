@@ -112,13 +112,19 @@ def oldest_form(node: Node) -> OpSpec | None:
     types were allowed.
     """
     spec = find_spec(node.domain, node.op, node.version)
-    floor = max(STEPS.get(node.op, (0, _keep))[0], 1) if not node.domain else 1
+    floor = 1 if node.domain else _floor(node)
     while spec is not None and spec.version > floor and spec.decompose is None:
         older = find_spec(node.domain, node.op, spec.version - 1)
         if older is None or older.version < floor or not _same(node, spec, older):
             break
         spec = older
     return spec
+
+
+def _floor(node: Node) -> int:
+    if node.op in ("Cast", "CastLike") and layers.target_is_ordinary(node):
+        return 6
+    return max(STEPS.get(node.op, (0, _keep))[0], 1)
 
 
 def _same(node: Node, newer: OpSpec, older: OpSpec) -> bool:

@@ -111,6 +111,12 @@ def cast_like(node: Node) -> tuple[Node, ...] | None:
     return (renew(node, node.inputs),)
 
 
+def target_is_ordinary(node: Node) -> bool:
+    """Whether a Cast or CastLike means the same in every version, as it does unless it makes 8-bit floats."""
+    found = dtype(node.outputs[0])
+    return found is not None and found.onnx not in _EIGHT_BIT
+
+
 _EIGHT_BIT = tuple(
     t.onnx for t in (DType.FLOAT8E4M3FN, DType.FLOAT8E4M3FNUZ, DType.FLOAT8E5M2, DType.FLOAT8E5M2FNUZ)
 )

@@ -68,8 +68,8 @@ class Build:
     def array(self, *shape, low=-1.0, high=1.0):
         return self.random.uniform(low, high, shape).astype(self.dtype)
 
-    def input(self, *shape, symbol=None):
-        array = self.array(*shape)
+    def input(self, *shape, symbol=None, spread=1.0):
+        array = self.array(*shape, low=-spread, high=spread)
         value = Value(f"x{len(self.inputs)}", type_of_array(array))
         if symbol is not None:
             value.type = value.type.with_shape((symbol, *shape[1:]))

@@ -7,6 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from orpheus_core.graph import Graph, Value
+from orpheus_core.ops import make_node
 from orpheus_core.passes import fold_batch_norm
 
 
@@ -147,3 +149,39 @@ def test_any_conv_before_and_after(make_build, check, ops, data):
     tolerance = 300 * np.finfo(dtype).eps * max(1, 8 / max(np.abs(build.held[y]).max(), 0.1))
     after = check(build, build.graph(y), fold_batch_norm.run, tolerance=tolerance)
     assert ops(after) == ["Conv"]
+
+
+def test_half_precision_rounds_once(make_build, check, ops):
+    build = make_build(np.float16)
+    y = build("Conv", build.input(1, 4, 5, 5), build.array(3, 4, 1, 1))
+    z = build.norm(y, 3)
+    after = check(build, build.graph(z), fold_batch_norm.run, tolerance=0.02)
+    assert ops(after) == ["Conv"]
+    gamma, beta, mean, variance = (v.const.astype(np.float64) for v in build.nodes[1].inputs[1:])
+    scale = gamma / np.sqrt(variance + build.nodes[1].attributes["epsilon"])
+    weight, bias = (v.const for v in after.nodes[0].inputs[1:])
+    before = build.nodes[0].inputs[1].const.astype(np.float64)
+    assert (weight == (before * scale.reshape(3, 1, 1, 1)).astype(np.float16)).all()
+    assert (bias == (beta - mean * scale).astype(np.float16)).all()
+
+
+@pytest.mark.parametrize("weight", [(), (3,), (3, 4), (3, 5, 1, 1), (0, 4, 1, 1)])
+@pytest.mark.parametrize("op", ["Conv", "Gemm", "MatMul", "ConvTranspose"])
+@pytest.mark.parametrize("channels", [0, 1, 2, 3])
+def test_shapes_that_contradict_each_other_are_left_alone(build, op, weight, channels):
+    x = build.input(1, 4, 5, 5)
+    w = Value.constant("w", build.array(*weight))
+    y, z = Value("y", x.type), Value("z", x.type)
+    norm = [
+        build.array(channels, low=0.5),
+        build.array(channels),
+        build.array(2),
+        build.array(channels, low=0.5),
+    ]
+    parameters = [Value.constant(f"p{i}", array) for i, array in enumerate(norm)]
+    nodes = (make_node(op, [x, w], [y]), make_node("BatchNormalization", [y, *parameters], [z]))
+    graph = Graph((x,), (z,), nodes)
+    if channels != 2:
+        assert fold_batch_norm.run(graph) is graph
+    else:
+        fold_batch_norm.run(graph)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from onnx.reference import ReferenceEvaluator
 
-from orpheus_core.ops import ORPHEUS_DOMAIN
+from orpheus_core.graph import Graph, Value
+from orpheus_core.importer import to_onnx
+from orpheus_core.ops import ORPHEUS_DOMAIN, make_node
 from orpheus_core.ops.activations import ACTIVATIONS, activation_of
 from orpheus_core.passes import fold_batch_norm, fuse_conv, fuse_scale_shift
+from orpheus_core.types import DType, TensorType
 
 _PARAMETERS = {"alpha": 0.25, "beta": 0.375, "gamma": 1.5}
 
@@ -141,3 +145,31 @@ def test_post_activation_block_leaves_nothing_behind(build, check, ops):
     y = build("Add", build.norm(build("Conv", y, build.array(4, 4, 3, 3), pads=(1,) * 4), 4), x)
     after = check(build, build.graph(build("Relu", y)), lambda g: both(fold_batch_norm.run(g)))
     assert ops(after) == ["FusedConv", "FusedConv"]
+
+
+def test_sum_that_a_subgraph_captures_stays_available(build):
+    x = build.input(1, 4, 5, 5)
+    total = build("Add", conv(build, x), x)
+    y = build("Relu", total)
+    branch = Graph((), (total,), (), "branch")
+    other = Graph((), (x,), (), "other")
+    choice = Value("choice", total.type)
+    condition = Value("condition", TensorType(DType.BOOL, ()))
+    node = make_node("If", [condition], [choice], {"then_branch": branch, "else_branch": other})
+    graph = build.graph(y, choice)
+    graph = graph.replace(inputs=(*graph.inputs, condition), nodes=(*graph.nodes, node))
+    after = fuse_conv.run(graph)
+    assert [n.op for n in after.nodes] == ["FusedConv", "If"]
+    assert after.nodes[1].attributes["then_branch"].outputs[0] is after.nodes[0].outputs[1]
+    assert fuse_conv.run(after) is after
+
+
+def test_as_onnx_the_fused_operator_is_its_decomposition(build, check):
+    x = build.input(1, 4, 5, 5)
+    total = build("Add", conv(build, x), x)
+    graph = build.graph(build("Relu", build.norm(total, 4)), total)
+    model = to_onnx(check(build, graph, both))
+    assert [node.domain for node in model.graph.node] == [ORPHEUS_DOMAIN]
+    results = ReferenceEvaluator(model).run(None, {x.name: build.feeds[0]})
+    for value, result in zip(graph.outputs, results):
+        np.testing.assert_allclose(result, build.held[value], rtol=1e-12, atol=1e-12)

@@ -44,6 +44,6 @@ def test_gemm_result_that_others_read_stays(build):
 
 def test_integers_stay(make_build):
     build = make_build("int64")
-    build.array = lambda *shape: build.random.integers(-3, 3, shape)
+    build.array = lambda *shape, **_: build.random.integers(-3, 3, shape)
     graph = build.graph(build("Relu", build("MatMul", build.input(3, 4), build.input(4, 5))))
     assert fuse_gemm.run(graph) is graph

@@ -41,7 +41,9 @@ def scan(
         empty = (empty_scan(type_, axis, "Scan") for type_, axis in zip(declared, out_axes))
         return (*state, *empty)[: len(problem.outputs)]
     prepend = scan_output_directions or (0,) * wanted
-    stacked = (stack(c[::-1] if back else c, axis, "Scan") for c, axis, back in zip(columns, out_axes, prepend))
+    stacked = (
+        stack(c[::-1] if back else c, axis, "Scan") for c, axis, back in zip(columns, out_axes, prepend)
+    )
     return (*state, *stacked)[: len(problem.outputs)]
 
 

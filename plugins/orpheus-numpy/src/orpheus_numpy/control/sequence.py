@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -85,7 +86,7 @@ def split_to_sequence(
     """
     axis = axis_of(axis, data.ndim, "SplitToSequence")
     length = data.shape[axis]
-    before = (slice(None),) * axis
+    before: tuple[Any, ...] = (slice(None),) * axis
     if split is None and not keepdims:
         return [data[(*before, i, ...)] for i in range(length)]
     if split is None or split.ndim == 0:
@@ -96,9 +97,11 @@ def split_to_sequence(
     else:
         sizes = numbers(split)
         if sum(sizes) != length or min(sizes, default=0) < 0:
-            raise ValueError(f"SplitToSequence: sizes {sizes} do not add up to {length}, the size of axis {axis}")
+            raise ValueError(
+                f"SplitToSequence: sizes {sizes} do not add up to {length}, the size of axis {axis}"
+            )
         bounds = [0, *np.cumsum(sizes).tolist()]
-    return [data[(*before, slice(a, b))] for a, b in zip(bounds, bounds[1:])]
+    return [data[(*before, slice(a, b))] for a, b in pairwise(bounds)]
 
 
 def concat_from_sequence(sequence: Sequence[Array], *, axis: int, new_axis: int = 0) -> Array:

@@ -14,7 +14,7 @@ _AXIS = (13, None)
 
 
 def _ufunc(op: str, name: str, inplace: tuple[tuple[int, int], ...] = ()) -> Kernel:
-    """numpy's own function is the kernel: it takes ``out=`` as the contract asks."""
+    """Numpy's own function is the kernel: it takes ``out=`` as the contract asks."""
     return Kernel(op=op, name="reference", run=f"numpy:{name}", writes_out=True, inplace=inplace)
 
 

@@ -58,4 +58,8 @@ KERNELS: tuple[Kernel, ...] = (
     reference("NegativeLogLikelihoodLoss", "nn.loss:negative_log_likelihood_loss"),
     reference("SoftmaxCrossEntropyLoss", "nn.loss:softmax_cross_entropy_loss"),
     reference("ImageDecoder", "nn.image:image_decoder"),
+    reference("Resize", "nn.resize:resize"),
+    reference("GridSample", "nn.grid_sample:grid_sample"),
+    reference("RoiAlign", "nn.roi:roi_align"),
+    reference("MaxRoiPool", "nn.roi:max_roi_pool"),
 )  # fmt: skip

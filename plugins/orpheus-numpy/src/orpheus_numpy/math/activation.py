@@ -23,13 +23,13 @@ def activation(formula: Callable[..., None]) -> Callable[..., Array]:
 
     @functools.wraps(formula)
     def run(x: Array, *more: Array, out: Out = (None,), **attributes: Any) -> Array:
-        if x.dtype.itemsize == 2:  # of the types that activations take only float16 and bfloat16 have two bytes
+        if (
+            x.dtype.itemsize == 2
+        ):  # of the types that activations take only float16 and bfloat16 have two bytes
             wide = widen(x)
             formula(wide, wide, *map(widen, more), **attributes)
             return deliver(wide, x.dtype, out[0])
-        y = out[0]
-        if y is None:
-            y = np.empty(x.shape, x.dtype)
+        y: Array = np.empty(x.shape, x.dtype) if out[0] is None else out[0]
         formula(y, x, *more, **attributes)
         return y
 
@@ -47,22 +47,22 @@ def sigmoid(y: Array, x: Array, alpha: float = 1.0) -> None:
 
 @activation
 def hard_sigmoid(y: Array, x: Array, alpha: float = 0.2, beta: float = 0.5) -> None:
-    """alpha x + beta between 0 and 1 (ONNX HardSigmoid)."""
+    """``alpha`` x + beta between 0 and 1 (ONNX HardSigmoid)."""
     np.multiply(x, alpha, y)
     np.add(y, beta, y)
-    np.maximum(y, 0, y)
-    np.minimum(y, 1, y)
+    np.maximum(y, 0, out=y)
+    np.minimum(y, 1, out=y)
 
 
 @activation
 def hard_swish(y: Array, x: Array) -> None:
-    """x HardSigmoid(x) with alpha 1/6 (ONNX HardSwish)."""
+    """``x`` HardSigmoid(x) with alpha 1/6 (ONNX HardSwish)."""
     np.multiply(x, hard_sigmoid(x, alpha=1 / 6), y)
 
 
 @activation
 def swish(y: Array, x: Array, alpha: float = 1.0) -> None:
-    """x Sigmoid(alpha x), also called SiLU (ONNX Swish)."""
+    """``x`` Sigmoid(alpha x), also called SiLU (ONNX Swish)."""
     np.multiply(x, sigmoid(x, alpha=alpha), y)
 
 
@@ -74,9 +74,9 @@ def swiglu(y: Array, a: Array, b: Array, alpha: float = 1.0) -> None:
 
 @activation
 def elu(y: Array, x: Array, alpha: float = 1.0) -> None:
-    """x above 0, alpha (exp(x) - 1) below (ONNX Elu)."""
+    """``x`` above 0, alpha (exp(x) - 1) below (ONNX Elu)."""
     positive = np.maximum(x, 0)
-    np.minimum(x, 0, y)
+    np.minimum(x, 0, out=y)
     np.expm1(y, y)
     np.multiply(y, alpha, y)
     np.add(y, positive, y)
@@ -84,9 +84,9 @@ def elu(y: Array, x: Array, alpha: float = 1.0) -> None:
 
 @activation
 def celu(y: Array, x: Array, alpha: float = 1.0) -> None:
-    """x above 0, alpha (exp(x / alpha) - 1) below (ONNX Celu)."""
+    """``x`` above 0, alpha (exp(x / alpha) - 1) below (ONNX Celu)."""
     positive = np.maximum(x, 0)
-    np.minimum(x, 0, y)
+    np.minimum(x, 0, out=y)
     np.divide(y, alpha, y)
     np.expm1(y, y)
     np.multiply(y, alpha, y)
@@ -94,30 +94,32 @@ def celu(y: Array, x: Array, alpha: float = 1.0) -> None:
 
 
 @activation
-def selu(y: Array, x: Array, alpha: float = 1.67326319217681884765625, gamma: float = 1.05070102214813232421875) -> None:
-    """gamma Elu(x) (ONNX Selu; Klambauer et al. 2017)."""
+def selu(
+    y: Array, x: Array, alpha: float = 1.67326319217681884765625, gamma: float = 1.05070102214813232421875
+) -> None:
+    """``gamma`` Elu(x) (ONNX Selu; Klambauer et al. 2017)."""
     np.multiply(elu(x, alpha=alpha), gamma, y)
 
 
 @activation
 def leaky_relu(y: Array, x: Array, alpha: float = 0.01) -> None:
-    """x above 0, alpha x below (ONNX LeakyRelu)."""
+    """``x`` above 0, alpha x below (ONNX LeakyRelu)."""
     if alpha == 0:  # inf * 0 would be NaN
-        np.maximum(x, 0, y)
+        np.maximum(x, 0, out=y)
         return
     # Which of x and alpha x is larger on either side of 0 depends on alpha alone.
-    (np.maximum if alpha <= 1 else np.minimum)(x, x * alpha, y)
+    (np.maximum if alpha <= 1 else np.minimum)(x, x * alpha, out=y)
 
 
 @activation
 def prelu(y: Array, x: Array, slope: Array) -> None:
-    """x from 0 up, slope x below; slope broadcasts to x; integers wrap (ONNX PRelu)."""
+    """``x`` from 0 up, slope x below; slope broadcasts to x; integers wrap (ONNX PRelu)."""
     np.copyto(y, np.where(x < 0, slope * x, x))
 
 
 @activation
 def thresholded_relu(y: Array, x: Array, alpha: float = 1.0) -> None:
-    """x above alpha, else 0 (ONNX ThresholdedRelu)."""
+    """``x`` above alpha, else 0 (ONNX ThresholdedRelu)."""
     np.copyto(y, np.where(x > alpha, x, 0))
 
 
@@ -134,13 +136,13 @@ def softplus(y: Array, x: Array) -> None:
 
 @activation
 def softsign(y: Array, x: Array) -> None:
-    """x / (1 + |x|) (ONNX Softsign)."""
+    """``x`` / (1 + |x|) (ONNX Softsign)."""
     np.divide(x, 1 + np.abs(x), y)
 
 
 @activation
 def mish(y: Array, x: Array) -> None:
-    """x tanh(softplus(x)) (ONNX Mish; Misra 2019)."""
+    """``x`` tanh(softplus(x)) (ONNX Mish; Misra 2019)."""
     # tanh(log(1 + e)) = (e e + 2 e) / (e e + 2 e + 2), which is 1 in float64 from x = 20 on.
     e = np.exp(np.minimum(x, 20))
     n = e * (e + 2)
@@ -162,16 +164,16 @@ def gelu(y: Array, x: Array, approximate: str = "none") -> None:
 
 
 def shrink(x: Array, *, bias: float = 0.0, lambd: float = 0.5, out: Out = (None,)) -> Array:
-    """x + bias below -lambd, x - bias above lambd, else 0; any number type (ONNX Shrink)."""
+    """``x`` + bias below -lambd, x - bias above lambd, else 0; any number type (ONNX Shrink)."""
     wide = widen(x)
     y = np.where(wide < -lambd, wide + bias, np.where(wide > lambd, wide - bias, 0))
     return deliver(y, x.dtype, out[0])
 
 
 def clip(x: Array, min: Array | None = None, max: Array | None = None, *, out: Out = (None,)) -> Array:
-    """x between the scalars min and max; max wins when they are out of order; NaN stays (ONNX Clip)."""
+    """``x`` between the scalars min and max; max wins when they are out of order; NaN stays (ONNX Clip)."""
     if min is None and max is None:
-        return np.positive(x, out=out)  # type: ignore[no-any-return]
+        return np.positive(x, out=out)
     if min is not None:
         x = np.maximum(x, min.reshape(()), out=out)
     return x if max is None else np.minimum(x, max.reshape(()), out=out)

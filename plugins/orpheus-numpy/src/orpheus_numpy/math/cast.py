@@ -9,6 +9,7 @@ import numpy as np
 
 from orpheus_core.errors import ModelError
 from orpheus_core.types import Array, DType
+from orpheus_numpy.math.elementwise import Out
 from orpheus_numpy.nn.precision import deliver
 
 _FLOAT8 = frozenset(
@@ -20,13 +21,20 @@ _FLOAT8 = frozenset(
         ml_dtypes.float8_e5m2fnuz,
     )
 )
+_E5M2 = np.dtype(ml_dtypes.float8_e5m2)
 _E8M0 = np.dtype(ml_dtypes.float8_e8m0fnu)
-_BOOL = np.dtype(np.bool_)
+_STRING = np.dtype(object)
+_FINFO: Any = ml_dtypes.finfo  # untyped
 _MAX_EXPONENT = 127
 
 
 def cast(
-    input: Array, *, to: int, saturate: int = 1, round_mode: str = "up", out: tuple[Array | None, ...] = (None,)
+    input: Array,
+    *,
+    to: int,
+    saturate: int = 1,
+    round_mode: str = "up",
+    out: Out = (None,),
 ) -> Array:
     """``input`` as the element type that ``to`` numbers; strings are object arrays of str (ONNX Cast)."""
     return deliver(*_converted(input, DType.from_onnx(to).numpy, saturate, round_mode), out[0])
@@ -38,7 +46,7 @@ def cast_like(
     *,
     saturate: int = 1,
     round_mode: str = "up",
-    out: tuple[Array | None, ...] = (None,),
+    out: Out = (None,),
 ) -> Array:
     """``input`` as the element type of ``target_type`` (ONNX CastLike)."""
     dtype = DType.from_numpy(target_type.dtype).numpy
@@ -68,36 +76,43 @@ def convert(x: Array, dtype: np.dtype[Any], *, saturate: bool = True, round_mode
     Raises ModelError for a string that is no number.
     """
     if x.dtype.kind in "OUST":
-        return x.astype(object) if dtype == object else convert(_parsed(x, dtype), dtype, saturate=saturate)
-    if dtype == object:
+        return x.astype(object) if dtype == _STRING else convert(_parsed(x, dtype), dtype, saturate=saturate)
+    if dtype == _STRING:
         return _printed(x)
     if dtype == x.dtype:
         return x.copy()
     if dtype == _E8M0:
         return _to_e8m0(x.astype(np.float64), saturate, round_mode)
-    if x.dtype.kind == "V" and dtype.kind == "V":
+    if x.dtype.isbuiltin != 1 and dtype.isbuiltin != 1:
         # ml_dtypes cannot cast between all of its types; int8 and float32 hold each of them.
-        x = x.astype(np.int8 if "int" in x.dtype.name else np.float32)
-    if dtype.kind == "V" and "int" not in dtype.name and x.dtype.itemsize > 2 and x.dtype.kind in "fiu":
-        x = _to_odd(x)
+        x = x.astype(np.int8 if is_integer(x.dtype) else np.float32)
+    if dtype.isbuiltin != 1 and not is_integer(dtype):
+        # ml_dtypes goes through float16 to float8_e5m2, and through float32 to the others.
+        x = _to_odd(x, np.float16 if dtype == _E5M2 else np.float32)
     y = x.astype(dtype)
     if saturate and dtype in _FLOAT8:
-        limit = ml_dtypes.finfo(dtype).max
+        limit = _FINFO(dtype).max
         over = ~np.isfinite(y) & ~np.isnan(x)
         y = np.where(over, np.where(x > 0, limit, -limit), y).astype(dtype)
     return y
 
 
-def _to_odd(x: Array) -> Array:
-    """x as float32, inexact values rounded to an odd last bit, so that rounding again is as rounding once."""
-    if x.dtype == np.float32:
+def is_integer(dtype: np.dtype[Any]) -> bool:
+    """Whether the type is an integer type, sub-byte types included."""
+    return dtype.kind in "iu" or "int" in dtype.name
+
+
+def _to_odd(x: Array, dtype: type[np.floating[Any]]) -> Array:
+    """``x`` as ``dtype``, inexact values rounded to an odd last bit, so that rounding again is as rounding once."""
+    if x.dtype.kind == "b" or x.dtype.itemsize < np.dtype(dtype).itemsize or x.dtype == dtype:
         return x
     wide = x.astype(np.float64)
-    y = wide.astype(np.float32)
-    bits = y.view(np.uint32)
-    inexact = (y != wide) & np.isfinite(y)
-    bits = bits - (inexact & (np.abs(y) > np.abs(wide)))  # toward zero
-    return (bits | inexact).astype(np.uint32).view(np.float32)
+    y = wide.astype(dtype)
+    inexact = (y != wide) & ~np.isnan(wide)
+    bits = y.view(np.uint16 if y.itemsize == 2 else np.uint32)
+    # Bits of finite numbers are ordered by magnitude: one less is the next toward zero.
+    toward_zero = bits - (inexact & (np.abs(y) > np.abs(wide)))
+    return np.asarray(toward_zero | inexact, bits.dtype).view(dtype)
 
 
 def _to_e8m0(x: Array, saturate: bool, round_mode: str) -> Array:
@@ -120,7 +135,7 @@ def _to_e8m0(x: Array, saturate: bool, round_mode: str) -> Array:
 
 def _parsed(x: Array, dtype: np.dtype[Any]) -> Array:
     """Strings as numbers: integers exactly when they are written so, the rest through float64."""
-    integral = dtype.kind in "iu" or "int" in dtype.name
+    integral = is_integer(dtype)
     flat = [_number(str(text), integral) for text in x.ravel()]
     if integral:
         # Python integers of any size, reduced to 64 bits as a cast would.
@@ -146,8 +161,8 @@ def _number(text: str, integral: bool) -> int | float:
 
 def _printed(x: Array) -> Array:
     """Shortest text that reads back as the same number."""
-    if x.dtype.kind == "V":
-        x = x.astype(np.int8 if "int" in x.dtype.name else np.float32)
+    if x.dtype.isbuiltin != 1:
+        x = x.astype(np.int8 if is_integer(x.dtype) else np.float32)
     y = np.empty(x.shape, object)
     y.ravel()[:] = [str(v) for v in x.ravel()]
     return y

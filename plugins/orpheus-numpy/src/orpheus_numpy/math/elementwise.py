@@ -6,41 +6,43 @@ once. Most operators need no code here: the manifest names numpy's ufunc itself.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from orpheus_core.types import Array
 from orpheus_numpy.nn.precision import deliver, widen
 
-Out = tuple["Array | None", ...]
+#: The array to fill, or None, in a tuple; numpy's stubs know no such tuple, though its ufuncs take it.
+Out: TypeAlias = Any
 
 
 def relu(x: Array, *, out: Out = (None,)) -> Array:
     """max(x, 0); NaN stays (ONNX Relu)."""
-    return np.maximum(x, 0, out=out)  # type: ignore[no-any-return]
+    return np.maximum(x, 0, out=out)
 
 
 def divide(a: Array, b: Array, *, out: Out = (None,)) -> Array:
-    """a / b; integers round toward zero, and x / 0 is 0 for them (ONNX Div)."""
+    """``a`` / b; integers round toward zero, and x / 0 is 0 for them (ONNX Div)."""
     if a.dtype.kind not in "iu":
-        return np.divide(a, b, out=out)  # type: ignore[no-any-return]
+        return np.divide(a, b, out=out)
     # What is left of a after its remainder divides without rounding, so the floor is the truncation.
-    return np.floor_divide(a - np.fmod(a, b), b, out=out)  # type: ignore[no-any-return]
+    quotient: Array = np.floor_divide(a - np.fmod(a, b), b, out=out)
+    return quotient
 
 
 def mod(a: Array, b: Array, *, fmod: int = 0, out: Out = (None,)) -> Array:
     """Remainder with the sign of b, or with ``fmod`` that of a; integers modulo 0 give 0 (ONNX Mod)."""
-    return (np.fmod if fmod else np.remainder)(a, b, out=out)  # type: ignore[no-any-return]
+    return (np.fmod if fmod else np.remainder)(a, b, out=out)
 
 
 def power(x: Array, y: Array, *, out: Out = (None,)) -> Array:
-    """x ** y in the type of x, whatever the type of y (ONNX Pow).
+    """``x`` ** y in the type of x, whatever the type of y (ONNX Pow).
 
     Integer powers of integers are exact modulo 2**64; 0 to a negative integer power is 0.
     """
     if x.dtype == y.dtype and x.dtype.kind not in "iu":
-        return np.power(x, y, out=out)  # type: ignore[no-any-return]
+        return np.power(x, y, out=out)
     if x.dtype.kind in "iu" and y.dtype.kind in "iu":
         return deliver(_integer_power(x, y), x.dtype, out[0])
     exponent = y if y.dtype.kind in "iu" else widen(y)
@@ -71,7 +73,7 @@ def minimum(*inputs: Array, out: Out = (None,)) -> Array:
 def add_all(*inputs: Array, out: Out = (None,)) -> Array:
     """Element-wise sum of any number of inputs (ONNX Sum)."""
     if len(inputs) == 2:
-        return np.add(*inputs, out=out)  # type: ignore[no-any-return]
+        return np.add(*inputs, out=out)
     return deliver(_fold(np.add, tuple(map(widen, inputs))), inputs[0].dtype, out[0])
 
 
@@ -88,27 +90,29 @@ def _fold(ufunc: Any, inputs: tuple[Array, ...], out: Out = (None,)) -> Array:
     # Only the last step writes to out: it may share memory with an input that is read until then.
     for x in inputs[1:-1]:
         total = ufunc(total, x)
-    return ufunc(total, inputs[-1], out=out)  # type: ignore[no-any-return]
+    result: Array = ufunc(total, inputs[-1], out=out)
+    return result
 
 
 def is_inf(x: Array, *, detect_negative: int = 1, detect_positive: int = 1, out: Out = (None,)) -> Array:
     """Where x is infinite with a sign that is asked for; bool, shape of x (ONNX IsInf)."""
     if detect_negative and detect_positive:
-        return np.isinf(x, out=out)  # type: ignore[no-any-return]
+        return np.isinf(x, out=out)
     if not (detect_negative or detect_positive):
         return deliver(np.zeros(x.shape, np.bool_), np.dtype(np.bool_), out[0])
-    negative = np.signbit(x.astype(np.float32) if x.dtype.kind == "V" else x)
-    return np.logical_and(np.isinf(x), negative if detect_negative else ~negative, out=out)  # type: ignore[no-any-return]
+    negative = np.signbit(x.astype(np.float32) if x.dtype.itemsize < 4 else x)
+    signed: Array = np.logical_and(np.isinf(x), negative if detect_negative else ~negative, out=out)
+    return signed
 
 
 def bit_shift(x: Array, y: Array, *, direction: str, out: Out = (None,)) -> Array:
-    """x shifted by y bits; arithmetic to the right for signed types; integers of one type (ONNX BitShift)."""
-    return (np.left_shift if direction == "LEFT" else np.right_shift)(x, y, out=out)  # type: ignore[no-any-return]
+    """``x`` shifted by y bits; arithmetic to the right for signed types; integers of one type (ONNX BitShift)."""
+    return (np.left_shift if direction == "LEFT" else np.right_shift)(x, y, out=out)
 
 
 def where(condition: Array, x: Array, y: Array, *, out: Out = (None,)) -> Array:
-    """x where the condition holds, else y; any type, strings too (ONNX Where)."""
-    z = out[0]
+    """``x`` where the condition holds, else y; any type, strings too (ONNX Where)."""
+    z: Array | None = out[0]
     if z is None:
         return np.where(condition, x, y)
     np.copyto(z, y)

@@ -22,7 +22,12 @@ def _generator(seed: float | None) -> np.random.RandomState:
 
 
 def random_normal(
-    *, shape: tuple[int, ...], dtype: int = 1, mean: float = 0.0, scale: float = 1.0, seed: float | None = None
+    *,
+    shape: tuple[int, ...],
+    dtype: int = 1,
+    mean: float = 0.0,
+    scale: float = 1.0,
+    seed: float | None = None,
 ) -> Array:
     """Normally distributed numbers of standard deviation ``scale`` (ONNX RandomNormal)."""
     drawn = _generator(seed).normal(mean, scale, shape)
@@ -30,7 +35,12 @@ def random_normal(
 
 
 def random_normal_like(
-    input: Array, *, dtype: int | None = None, mean: float = 0.0, scale: float = 1.0, seed: float | None = None
+    input: Array,
+    *,
+    dtype: int | None = None,
+    mean: float = 0.0,
+    scale: float = 1.0,
+    seed: float | None = None,
 ) -> Array:
     """:func:`random_normal` with the shape, and without ``dtype`` the type, of ``input`` (ONNX RandomNormalLike)."""
     kind = DType.from_numpy(input.dtype).onnx if dtype is None else dtype
@@ -60,7 +70,7 @@ def bernoulli(input: Array, *, dtype: int | None = None, seed: float | None = No
 
 
 def multinomial(input: Array, *, dtype: int = 6, sample_size: int = 1, seed: float | None = None) -> Array:
-    """Class numbers [batch, sample_size] drawn by unnormalized log-probabilities [batch, classes] (ONNX Multinomial)."""
+    """Class numbers [batch, sample_size] drawn by log-probabilities [batch, classes] of any sum (Multinomial)."""
     logits = input.astype(np.float64)
     weights = np.exp(logits - logits.max(1, keepdims=True)).cumsum(1)
     drawn = _generator(seed).uniform(size=(len(logits), sample_size)) * weights[:, -1:]

@@ -17,7 +17,7 @@ from orpheus_numpy.math.elementwise import Out, divide
 from orpheus_numpy.nn.precision import deliver, wide_dtype, widen
 
 
-def _reduction(core: Callable[[Array, Any, bool], Any]) -> Callable[..., Array]:
+def _reduction(core: Callable[[Array, Any, Any], Any]) -> Callable[..., Array]:
     """A kernel from ``core(x, axes, keepdims)``, where axes is what numpy's reductions take."""
 
     def run(
@@ -37,17 +37,17 @@ def _reduction(core: Callable[[Array, Any, bool], Any]) -> Callable[..., Array]:
     return run
 
 
-def _sum(x: Array, axes: Any, keep: bool) -> Any:
+def _sum(x: Array, axes: Any, keep: Any) -> Any:
     """Sum (ONNX ReduceSum)."""
     return np.add.reduce(x, axes, wide_dtype(x.dtype), keepdims=keep)
 
 
-def _prod(x: Array, axes: Any, keep: bool) -> Any:
+def _prod(x: Array, axes: Any, keep: Any) -> Any:
     """Product (ONNX ReduceProd)."""
     return np.multiply.reduce(x, axes, wide_dtype(x.dtype), keepdims=keep)
 
 
-def _mean(x: Array, axes: Any, keep: bool) -> Any:
+def _mean(x: Array, axes: Any, keep: Any) -> Any:
     """Mean; that of integers is rounded toward zero (ONNX ReduceMean)."""
     if x.dtype.kind not in "iu":
         return np.mean(x, axes, wide_dtype(x.dtype), keepdims=keep)
@@ -56,27 +56,27 @@ def _mean(x: Array, axes: Any, keep: bool) -> Any:
     return divide(total, np.asarray(x.size // max(total.size, 1), wide))
 
 
-def _l1(x: Array, axes: Any, keep: bool) -> Any:
+def _l1(x: Array, axes: Any, keep: Any) -> Any:
     """Sum of absolute values (ONNX ReduceL1)."""
     return _sum(np.abs(x), axes, keep)
 
 
-def _sum_square(x: Array, axes: Any, keep: bool) -> Any:
+def _sum_square(x: Array, axes: Any, keep: Any) -> Any:
     """Sum of squares (ONNX ReduceSumSquare)."""
     return _sum(np.square(widen(x)), axes, keep)
 
 
-def _l2(x: Array, axes: Any, keep: bool) -> Any:
+def _l2(x: Array, axes: Any, keep: Any) -> Any:
     """Square root of the sum of squares (ONNX ReduceL2)."""
     return np.sqrt(_sum_square(x.astype(np.float64) if x.dtype.kind in "iu" else x, axes, keep))
 
 
-def _log_sum(x: Array, axes: Any, keep: bool) -> Any:
+def _log_sum(x: Array, axes: Any, keep: Any) -> Any:
     """Logarithm of the sum (ONNX ReduceLogSum)."""
     return np.log(_sum(x, axes, keep))
 
 
-def _log_sum_exp(x: Array, axes: Any, keep: bool) -> Any:
+def _log_sum_exp(x: Array, axes: Any, keep: Any) -> Any:
     """Logarithm of the sum of exponentials, without their overflow (ONNX ReduceLogSumExp)."""
     x = widen(x)
     top = np.asarray(np.maximum.reduce(x, axes, keepdims=True, initial=-np.inf))
@@ -97,12 +97,12 @@ def _highest(dtype: np.dtype[Any]) -> Any:
     return True if dtype.kind == "b" else dtype.type(np.inf)
 
 
-def _max(x: Array, axes: Any, keep: bool) -> Any:
+def _max(x: Array, axes: Any, keep: Any) -> Any:
     """Maximum; of nothing, the type's lowest value (ONNX ReduceMax)."""
     return np.maximum.reduce(x, axes, keepdims=keep, initial=_lowest(x.dtype))
 
 
-def _min(x: Array, axes: Any, keep: bool) -> Any:
+def _min(x: Array, axes: Any, keep: Any) -> Any:
     """Minimum; of nothing, the type's highest value (ONNX ReduceMin)."""
     return np.minimum.reduce(x, axes, keepdims=keep, initial=_highest(x.dtype))
 

@@ -63,7 +63,7 @@ def attention(
     weights = rounded(softmax(biased, dtype), Q.dtype)
     y = _weighted(weights, v)
     if packed:
-        y = y.transpose(0, 2, 1, 3).reshape(batch, queries, -1)
+        y = y.transpose(0, 2, 1, 3).reshape(batch, queries, heads * v.shape[3])
     stages = (raw, capped, biased, weights)
     if not 0 <= qk_matmul_output_mode < len(stages):
         raise ModelError(f"Attention: qk_matmul_output_mode must be 0 to 3, got {qk_matmul_output_mode}")
@@ -101,8 +101,11 @@ def _heads(x: Array, count: int | None, name: str, attribute: str) -> Array:
     if x.ndim == 4:
         return x
     if x.ndim != 3 or not count or x.shape[2] % count:
-        raise ModelError(f"Attention: {name} {list(x.shape)} needs rank 4, or rank 3 and {attribute} (has {count})")
-    return x.reshape(x.shape[0], x.shape[1], count, -1).transpose(0, 2, 1, 3)
+        raise ModelError(
+            f"Attention: {name} {list(x.shape)} needs rank 4, or rank 3 and {attribute} (has {count})"
+        )
+    apart: Array = x.reshape(x.shape[0], x.shape[1], count, x.shape[2] // count)
+    return apart.transpose(0, 2, 1, 3)
 
 
 def _scores(q: Array, k: Array, scale: float) -> Array:
@@ -117,18 +120,19 @@ def _scores(q: Array, k: Array, scale: float) -> Array:
     root = rounded(np.sqrt(np.asarray(scale)), q.dtype).astype(rows.dtype)
     rows = rounded(rows * root, q.dtype).reshape(batch, groups, heads // groups, queries, size)
     columns = rounded(columns * root, q.dtype)[:, :, None].swapaxes(-1, -2)
-    return rounded(np.matmul(rows, columns).reshape(batch, heads, queries, -1), q.dtype)
+    return rounded(np.matmul(rows, columns).reshape(batch, heads, queries, k.shape[2]), q.dtype)
 
 
 def _weighted(weights: Array, v: Array) -> Array:
     """Weights [B, H, L, S] times V [B, G, S, E], [B, H, L, E]."""
     batch, heads, queries, keys = weights.shape
-    grouped = weights.reshape(batch, v.shape[1], -1, queries, keys)
-    return np.matmul(grouped, widen(v)[:, :, None]).reshape(batch, heads, queries, -1)
+    grouped = weights.reshape(batch, v.shape[1], heads // v.shape[1], queries, keys)
+    summed: Array = np.matmul(grouped, widen(v)[:, :, None])
+    return summed.reshape(batch, heads, queries, v.shape[3])
 
 
 def _visible(offset: Array, queries: int, keys: int, causal: bool, left: int, right: int) -> Array:
-    """Which keys each query may attend by position, [B or 1, 1, L, S]; ``offset`` [B or 1, 1] is query 0's position."""
+    """Which keys a query may attend by position, [B or 1, 1, L, S]; ``offset`` [B or 1, 1] is query 0's."""
     at = (offset + np.arange(queries))[:, None, :, None]
     key = np.arange(keys)
     allowed = np.ones((at.shape[0], 1, queries, keys), bool)

@@ -1,4 +1,4 @@
-"""Col2Im: the transpose of im2col, a sum of columns back into the image they came from; also what ConvTranspose ends with.
+"""Col2Im: the transpose of im2col, a sum of columns back into their image; ConvTranspose ends with it too.
 
 Source: https://onnx.ai/onnx/operators/onnx__Col2Im.html
 """
@@ -20,9 +20,12 @@ def fold(columns: Array, window: Window) -> Array:
     rank = len(window.kernel)
     lead = columns.shape[: columns.ndim - 2 * rank]
     image = np.zeros((*lead, *window.padded), columns.dtype)
-    for index, slices in window.taps():
-        image[(..., *slices)] += columns[(..., *index, *(slice(None),) * rank)]
-    return image[window.interior]
+    # [*kernel, ..., *output]: a tap is then one index.
+    by_tap = np.moveaxis(columns, range(-2 * rank, -rank), range(rank))
+    for index, part in window.taps():
+        image[part] += by_tap[index]
+    inside: Array = image[window.interior]
+    return inside
 
 
 def col2im(

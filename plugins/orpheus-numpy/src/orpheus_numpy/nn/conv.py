@@ -1,4 +1,4 @@
-"""Convolution as im2col and one matrix product: the reference's default for everything but depthwise.
+"""Convolution as im2col and one matrix product: the reference's default for most layers.
 
 Columns of image n: ``[group, C / group * taps, positions]``, filled by one strided copy of a view that holds all
 windows; then ``Y[n] = W [group, M / group, C / group * taps] @ columns``, written where Y lies. A 1x1 convolution
@@ -51,7 +51,7 @@ def conv(
     wide = wide_dtype(X.dtype)
     y = np.empty(shape.output, wide)
     workspace = np.empty(_workspace(shape, X.dtype), np.uint8)
-    _lowered(shape, np.ascontiguousarray(X), widen(W), y, workspace)()
+    _lowered(shape, X, np.ascontiguousarray(widen(W)), y, workspace)()
     finish(y, bias=B)
     return y.astype(X.dtype, copy=False)
 
@@ -81,9 +81,7 @@ class Im2col:
         self._weights = None if weights is None else widen(np.ascontiguousarray(weights))
         self.packed = (1,) if weights is not None and self._weights is not weights else ()
 
-    def bind(
-        self, inputs: Sequence[Any], outputs: Sequence[Any], workspace: Any | None
-    ) -> Step:
+    def bind(self, inputs: Sequence[Any], outputs: Sequence[Any], workspace: Any | None) -> Step:
         """A step from X, W, B, R, scale, shift to Y and S; see :class:`orpheus_core.plugin.Prepared`."""
         x, w, bias, residual, scale, shift = (*inputs, *(None,) * 6)[:6]
         target = outputs[0]
@@ -95,13 +93,14 @@ class Im2col:
             workspace = np.empty(self.workspace, np.uint8)
         if self._weights is not None:
             w = self._weights
-        constant = w.dtype == wide and w.flags.c_contiguous
         activation = self.activation
 
-        def multiply() -> Callable[[], None]:
-            return _lowered(self.shape, x, np.ascontiguousarray(widen(w)), y, workspace)
+        def repack() -> None:
+            # Weights that are computed, or lie elsewhere than BLAS wants them, are read anew each time.
+            _lowered(self.shape, x, np.ascontiguousarray(widen(w)), y, workspace)()
 
-        product = multiply() if constant and x.flags.c_contiguous else lambda: multiply()()
+        settled = w.dtype == wide and w.flags.c_contiguous
+        product = _lowered(self.shape, x, w, y, workspace) if settled else repack
 
         def step() -> None:
             product()
@@ -136,15 +135,20 @@ def _round_up(nbytes: int) -> int:
 def _lowered(shape: ConvShape, x: Array, w: Array, y: Array, workspace: Array) -> Callable[[], None]:
     """A function that computes ``y`` [N, M, ...] from x and w; only w and y are in the type to compute in."""
     group, positions = shape.group, shape.window.positions
-    weights = w.reshape(group, shape.filters // group, -1)
+    depth = shape.channels // group * shape.taps
+    weights = w.reshape(group, shape.filters // group, depth)
     results = y.reshape(shape.batch, group, shape.filters // group, positions)
     columns_shape, padded_shape = _columns_shape(shape, x.dtype), _padded_shape(shape)
     if columns_shape is None and x.flags.c_contiguous:
         images = x.reshape(shape.batch, group, shape.channels // group, positions)
-        return lambda: np.matmul(weights, images, out=results)
+
+        def pointwise() -> None:
+            np.matmul(weights, images, out=results)
+
+        return pointwise
     columns_shape = columns_shape or (shape.channels, *shape.window.kernel, *shape.window.output)
     columns, used = _take(workspace, 0, columns_shape, y.dtype)
-    matrix = columns.reshape(group, -1, positions)
+    matrix = columns.reshape(group, depth, positions)
     if padded_shape is None:
         sources = [(shape.window.views(image), result) for image, result in zip(x, results)]
 
@@ -170,9 +174,7 @@ def _lowered(shape: ConvShape, x: Array, w: Array, y: Array, workspace: Array) -
     return with_pads
 
 
-def _take(
-    workspace: Array, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any]
-) -> tuple[Array, int]:
+def _take(workspace: Array, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[Array, int]:
     nbytes = math.prod(shape) * dtype.itemsize
     if workspace.nbytes < offset + nbytes:
         # A layer whose input is not contiguous was not promised columns.

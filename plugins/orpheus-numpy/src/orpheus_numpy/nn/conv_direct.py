@@ -79,7 +79,7 @@ def _product(X: Array, W: Array, attributes: dict[str, Any], out: Array | None) 
     padded = np.ascontiguousarray(shape.window.pad(x))
     flat = all(s == 1 for s in shape.window.strides)
     images = _Shifts(padded, shape.window) if flat else _Views(padded, shape.window)
-    _sum_taps(images, w.reshape(*w.shape[:2], -1), shape, y)
+    _sum_taps(images, w.reshape(*w.shape[:2], shape.taps), shape, y)
     return y
 
 
@@ -87,9 +87,10 @@ class _Shifts:
     """Taps of a convolution of stride 1: slices of the flattened padded image [N, C, all]."""
 
     def __init__(self, padded: Array, window: Window) -> None:
-        self.rows = padded.reshape(*padded.shape[:2], -1)
+        self.rows = padded.reshape(*padded.shape[:2], math.prod(padded.shape[2:]))
         self.pitch = [math.prod(window.padded[i + 1 :]) for i in range(len(window.padded))]
-        self.length = sum((o - 1) * p for o, p in zip(window.output, self.pitch)) + 1
+        reach = sum((o - 1) * p for o, p in zip(window.output, self.pitch)) + 1
+        self.length = reach if window.positions else 0
         self.window = window
 
     def __iter__(self) -> Iterator[Array]:
@@ -101,7 +102,9 @@ class _Shifts:
         """Copy sums [..., length] to y [..., *output], leaving out the positions that wrap around."""
         item = sums.itemsize
         view = np.lib.stride_tricks.as_strided(
-            sums, (*sums.shape[:-1], *self.window.output), (*sums.strides[:-1], *(p * item for p in self.pitch))
+            sums,
+            (*sums.shape[:-1], *self.window.output),
+            (*sums.strides[:-1], *(p * item for p in self.pitch)),
         )
         np.copyto(y, view)
 
@@ -113,8 +116,8 @@ class _Views:
         self.padded, self.window, self.length = padded, window, window.positions
 
     def __iter__(self) -> Iterator[Array]:
-        for _, slices in self.window.taps():
-            yield self.padded[(..., *slices)].reshape(*self.padded.shape[:2], -1)
+        for _, part in self.window.taps():
+            yield self.padded[part].reshape(*self.padded.shape[:2], self.length)
 
     def place(self, sums: Array, y: Array) -> None:
         """Copy sums [..., positions] to y [..., *output]."""
@@ -122,17 +125,21 @@ class _Views:
 
 
 def _sum_taps(images: _Shifts | _Views, w: Array, shape: ConvShape, y: Array) -> None:
-    """y [N, M, ...] = the sum over taps; w is [M, C / group, taps]."""
+    """Fill y [N, M, ...] with the sum over taps; w is [M, C / group, taps]."""
     batch, group, length = shape.batch, shape.group, images.length
     if shape.is_depthwise:
-        _sum_depthwise(images, w.reshape(group, -1, w.shape[-1]), shape, y)
+        _sum_depthwise(images, w.reshape(group, shape.filters // group, w.shape[-1]), shape, y)
         return
     # [taps, group, M / group, C / group]: each tap's matrices contiguous for BLAS.
-    weights = np.ascontiguousarray(np.moveaxis(w.reshape(group, -1, *w.shape[1:]), -1, 0))
+    weights = np.ascontiguousarray(np.moveaxis(w.reshape(group, shape.filters // group, *w.shape[1:]), -1, 0))
     sums = np.empty((batch, group, shape.filters // group, length), y.dtype)
     part = np.empty_like(sums)
     for tap, view in enumerate(images):
-        grouped = view.reshape(batch, group, -1, length) if group > 1 or view.flags.c_contiguous else view[:, None]
+        grouped = (
+            view.reshape(batch, group, shape.channels // group, length)
+            if group > 1 or view.flags.c_contiguous
+            else view[:, None]
+        )
         if tap == 0:
             np.matmul(weights[0], grouped, out=sums)
         else:
@@ -142,7 +149,7 @@ def _sum_taps(images: _Shifts | _Views, w: Array, shape: ConvShape, y: Array) ->
 
 
 def _sum_depthwise(images: _Shifts | _Views, w: Array, shape: ConvShape, y: Array) -> None:
-    """y = the sum over taps of view * one number a channel; w is [C, M / C, taps]."""
+    """The same where every channel is convolved alone; w is [C, M / C, taps]."""
     multiplier, length = w.shape[1], images.length
     views = list(images)
     block = max(1, _BLOCK // max(1, multiplier * length))

@@ -60,7 +60,9 @@ def conv_shape(
 ) -> ConvShape:
     """The sizes that Conv's attributes mean for these shapes; ModelError where they contradict each other."""
     if len(x) != len(w) or len(x) < 3:
-        raise ModelError(f"Conv needs X [N, C, ...] and W of the same rank, got shapes {list(x)} and {list(w)}")
+        raise ModelError(
+            f"Conv needs X [N, C, ...] and W of the same rank, got shapes {list(x)} and {list(w)}"
+        )
     if kernel_shape and tuple(kernel_shape) != tuple(w[2:]):
         raise ModelError(f"kernel_shape {list(kernel_shape)} is not that of W, {list(w[2:])}")
     if group < 1 or w[1] * group != x[1] or w[0] % group:
@@ -68,9 +70,7 @@ def conv_shape(
             f"group {group} does not fit X's {x[1]} channels and W's shape {list(w)}: "
             f"X needs group * {w[1]} channels, and {w[0]} filters must divide into the groups"
         )
-    window = resolve_window(
-        x[2:], w[2:], auto_pad=auto_pad, dilations=dilations, pads=pads, strides=strides
-    )
+    window = resolve_window(x[2:], w[2:], auto_pad=auto_pad, dilations=dilations, pads=pads, strides=strides)
     return ConvShape(int(x[0]), int(group), int(x[1]), int(w[0]), window)
 
 

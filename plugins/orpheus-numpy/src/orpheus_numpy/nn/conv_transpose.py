@@ -27,7 +27,9 @@ def conv_transpose(
     """
     rank = X.ndim - 2
     if rank < 1 or W.ndim != X.ndim or W.shape[0] != X.shape[1] or group < 1 or X.shape[1] % group:
-        raise ModelError(f"ConvTranspose: X {list(X.shape)}, W {list(W.shape)} and group {group} do not fit together")
+        raise ModelError(
+            f"ConvTranspose: X {list(X.shape)}, W {list(W.shape)} and group {group} do not fit together"
+        )
     if kernel_shape and tuple(kernel_shape) != W.shape[2:]:
         raise ModelError(f"kernel_shape {list(kernel_shape)} is not that of W, {list(W.shape[2:])}")
     window = _window(

@@ -29,7 +29,13 @@ def deform_conv(
     input is 0. Raises ModelError where shapes and attributes contradict each other.
     """
     shape = conv_shape(
-        X.shape, W.shape, dilations=dilations, group=group, kernel_shape=kernel_shape, pads=pads, strides=strides
+        X.shape,
+        W.shape,
+        dilations=dilations,
+        group=group,
+        kernel_shape=kernel_shape,
+        pads=pads,
+        strides=strides,
     )
     rank, taps, positions = len(shape.window.kernel), shape.taps, shape.window.positions
     if offset_group < 1 or X.shape[1] % offset_group:
@@ -44,7 +50,9 @@ def deform_conv(
     y = np.empty((shape.batch, group, W.shape[0] // group, positions), x.dtype)
     matrix = w.reshape(group, W.shape[0] // group, -1)
     for n in range(shape.batch):
-        columns = _sample(x[n].reshape(offset_group, -1, math.prod(shape.window.input)), at[n], shape.window.input)
+        columns = _sample(
+            x[n].reshape(offset_group, -1, math.prod(shape.window.input)), at[n], shape.window.input
+        )
         if weight is not None:
             columns *= weight[n][:, None]
         np.matmul(matrix, columns.reshape(group, -1, positions), out=y[n])
@@ -58,25 +66,27 @@ def _regular(shape: ConvShape) -> Array:
     window = shape.window
     starts = np.indices(window.output).reshape(len(window.output), 1, -1)
     steps = np.indices(window.kernel).reshape(len(window.kernel), -1, 1)
-    strides, gaps, begin = (np.array(v).reshape(-1, 1, 1) for v in (window.strides, window.dilations, window.begin))
+    strides, gaps, begin = (
+        np.array(v).reshape(-1, 1, 1) for v in (window.strides, window.dilations, window.begin)
+    )
     regular: Array = starts * strides + steps * gaps - begin
     return regular
 
 
 def _sample(image: Array, at: Array, size: tuple[int, ...]) -> Array:
-    """image [groups, channels, all] at positions [groups, r, taps, positions] -> [groups, channels, taps, positions]."""
+    """Image [groups, channels, all] at [groups, r, taps, positions] -> [groups, channels, taps, positions]."""
     base = np.floor(at)
     fraction = at - base
     low = np.clip(base, -2, np.array(size).reshape(-1, 1, 1)).astype(np.int64)
     result = np.zeros((*image.shape[:2], *at.shape[2:]), image.dtype)
     for corner in itertools.product((0, 1), repeat=len(size)):
-        flat = np.zeros(low[:, 0].shape, np.int64)
-        share = np.ones(low[:, 0].shape, image.dtype)
+        flat: Array = np.zeros((at.shape[0], *at.shape[2:]), np.int64)
+        share: Array = np.ones(flat.shape, image.dtype)
         for axis, (step, count) in enumerate(zip(corner, size)):
             index = low[:, axis] + step
             share *= fraction[:, axis] if step else 1 - fraction[:, axis]
             share *= (index >= 0) & (index < count)
             flat = flat * count + np.clip(index, 0, count - 1)
-        taken = np.take_along_axis(image, flat.reshape(flat.shape[0], 1, -1), axis=2)
+        taken = np.take_along_axis(image, flat.reshape(flat.shape[0], 1, math.prod(flat.shape[1:])), axis=2)
         result += taken.reshape(result.shape) * share[:, None]
     return result

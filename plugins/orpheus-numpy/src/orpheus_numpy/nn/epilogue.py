@@ -1,19 +1,19 @@
 """What fused operators do to a finished sum: residual, scale and shift, activation, all in place.
 
-The activations are those of :mod:`orpheus_core.ops.activations`, with their parameters in its order; each
-function here takes an array to change and a scratch array is allocated only where the formula needs one.
+The activations are those of :mod:`orpheus_core.ops.activations`, with their parameters in its order.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from orpheus_core.errors import ModelError
 from orpheus_core.ops.activations import ACTIVATIONS
 from orpheus_core.types import Array
+from orpheus_numpy.math import activation as formulas
 
 #: Changes its array in place.
 Activation = Callable[[Array], object]
@@ -55,129 +55,40 @@ def activation_step(name: str, parameters: Sequence[float] = ()) -> Activation |
     """The in-place form of an activation, None for the empty name; ModelError for an unknown one."""
     if not name:
         return None
-    if name not in _FORMULAS:
+    if name not in _KERNELS:
         raise ModelError(f"{name!r} is not an activation; there are {', '.join(ACTIVATIONS)}")
-    names, formula = ACTIVATIONS[name], _FORMULAS[name]
+    names, kernel = ACTIVATIONS[name], _KERNELS[name]
     if len(parameters) != len(names):
         raise ModelError(f"{name} takes {len(names)} parameters {names}, got {tuple(parameters)}")
-    values = tuple(float(p) for p in parameters)
-    return lambda y: formula(y, *values)
+    if name == "Clip":
+        low, high = map(float, parameters)
+        return lambda y: np.clip(y, low, high, out=y)
+    attributes: dict[str, Any] = dict(zip(names, map(float, parameters)))
+    if name == "Gelu":
+        attributes["approximate"] = ("none", "tanh")[int(parameters[0])]
+    return lambda y: kernel(y, out=(y,), **attributes)
 
 
-def _relu(y: Array) -> None:
-    np.maximum(y, 0, out=y)
+def _ufunc(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda y, out: function(y, out=out[0])
 
 
-def _clip(y: Array, low: float, high: float) -> None:
-    np.clip(y, low, high, out=y)
-
-
-def _leaky_relu(y: Array, alpha: float) -> None:
-    np.multiply(y, alpha, out=y, where=y < 0)
-
-
-def _sigmoid(y: Array) -> None:
-    np.negative(y, out=y)
-    np.exp(y, out=y)
-    y += 1
-    np.reciprocal(y, out=y)
-
-
-def _hard_sigmoid(y: Array, alpha: float, beta: float) -> None:
-    y *= alpha
-    y += beta
-    np.clip(y, 0, 1, out=y)
-
-
-def _hard_swish(y: Array) -> None:
-    gate = y.copy()
-    _hard_sigmoid(gate, 1 / 6, 0.5)
-    y *= gate
-
-
-def _swish(y: Array, alpha: float) -> None:
-    gate = y * y.dtype.type(alpha)
-    _sigmoid(gate)
-    y *= gate
-
-
-def _elu(y: Array, alpha: float) -> None:
-    low = np.expm1(np.minimum(y, 0))
-    low *= alpha
-    np.copyto(y, low, where=y < 0)
-
-
-def _celu(y: Array, alpha: float) -> None:
-    low = np.minimum(y, 0)
-    low /= alpha
-    np.expm1(low, out=low)
-    low *= alpha
-    np.copyto(y, low, where=y < 0)
-
-
-def _selu(y: Array, alpha: float, gamma: float) -> None:
-    _elu(y, alpha)
-    y *= gamma
-
-
-def _gelu(y: Array, approximate: float) -> None:
-    if approximate:
-        gate = y * y
-        gate *= 0.044715
-        gate += 1
-        gate *= y
-        gate *= math.sqrt(2 / math.pi)
-        np.tanh(gate, out=gate)
-    else:
-        gate = erf(y * y.dtype.type(math.sqrt(0.5)))
-    gate += 1
-    gate *= 0.5
-    y *= gate
-
-
-def erf(x: Array) -> Array:
-    """The error function, element by element in double precision; numpy has none of its own."""
-    values = np.fromiter(map(math.erf, x.ravel().tolist()), np.float64, x.size)
-    return values.reshape(x.shape).astype(x.dtype)
-
-
-def _softplus(y: Array) -> None:
-    np.logaddexp(y, 0, out=y)
-
-
-def _mish(y: Array) -> None:
-    gate = np.logaddexp(y, 0)
-    np.tanh(gate, out=gate)
-    y *= gate
-
-
-def _softsign(y: Array) -> None:
-    y /= np.abs(y) + 1
-
-
-def _tanh(y: Array) -> None:
-    np.tanh(y, out=y)
-
-
-def _thresholded_relu(y: Array, alpha: float) -> None:
-    np.copyto(y, 0, where=y <= alpha)
-
-
-_FORMULAS: dict[str, Callable[..., None]] = {
-    "Relu": _relu,
-    "Clip": _clip,
-    "LeakyRelu": _leaky_relu,
-    "Sigmoid": _sigmoid,
-    "Tanh": _tanh,
-    "HardSigmoid": _hard_sigmoid,
-    "HardSwish": _hard_swish,
-    "Swish": _swish,
-    "Elu": _elu,
-    "Celu": _celu,
-    "Selu": _selu,
-    "Gelu": _gelu,
-    "Mish": _mish,
-    "Softplus": _softplus,
-    "Softsign": _softsign,
-    "ThresholdedRelu": _thresholded_relu,
+# The kernels of the operators themselves, so that fusing one changes no formula.
+_KERNELS: dict[str, Callable[..., Any]] = {
+    "Relu": _ufunc(lambda y, out: np.maximum(y, 0, out=out)),
+    "Clip": np.clip,
+    "LeakyRelu": formulas.leaky_relu,
+    "Sigmoid": formulas.sigmoid,
+    "Tanh": _ufunc(np.tanh),
+    "HardSigmoid": formulas.hard_sigmoid,
+    "HardSwish": formulas.hard_swish,
+    "Swish": formulas.swish,
+    "Elu": formulas.elu,
+    "Celu": formulas.celu,
+    "Selu": formulas.selu,
+    "Gelu": formulas.gelu,
+    "Mish": formulas.mish,
+    "Softplus": formulas.softplus,
+    "Softsign": formulas.softsign,
+    "ThresholdedRelu": formulas.thresholded_relu,
 }

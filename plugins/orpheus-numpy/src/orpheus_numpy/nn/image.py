@@ -23,9 +23,11 @@ def image_decoder(encoded_stream: Array, *, pixel_format: str = "RGB") -> Array:
     Raises KernelError when Pillow is absent and ModelError for an unknown pixel_format.
     """
     if pixel_format not in _MODES:
-        raise ModelError(f"ImageDecoder: pixel_format must be one of {', '.join(_MODES)}, got {pixel_format!r}")
+        raise ModelError(
+            f"ImageDecoder: pixel_format must be one of {', '.join(_MODES)}, got {pixel_format!r}"
+        )
     try:
-        from PIL import Image
+        from PIL import Image  # type: ignore[import-not-found, unused-ignore]
     except ImportError:
         raise KernelError("ImageDecoder needs Pillow, which is not installed: pip install pillow") from None
     try:

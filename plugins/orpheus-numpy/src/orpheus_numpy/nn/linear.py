@@ -68,7 +68,9 @@ def _finish(
         if addend is not None:
             # In place unless alpha or beta made an integer product fractional.
             kept = np.result_type(y, addend) == y.dtype
-            y = np.add(y, addend, out=y if kept and y.shape == np.broadcast_shapes(y.shape, addend.shape) else None)
+            y = np.add(
+                y, addend, out=y if kept and y.shape == np.broadcast_shapes(y.shape, addend.shape) else None
+            )
     step = activation_step(activation, parameters)
     if step is not None:
         step(y)
@@ -106,7 +108,9 @@ def _check_equation(equation: str, inputs: tuple[Array, ...]) -> None:
     if arrow:
         labels = _labels(right, equation)
         if len(set(labels)) != len(labels) or not set(labels) <= set(sizes):
-            raise ModelError(f"Einsum {equation!r}: the output must name each of its axes once, all of them inputs'")
+            raise ModelError(
+                f"Einsum {equation!r}: the output must name each of its axes once, all of them inputs'"
+            )
 
 
 def _labels(term: str, equation: str) -> str:

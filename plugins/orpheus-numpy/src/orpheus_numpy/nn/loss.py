@@ -13,7 +13,12 @@ from orpheus_numpy.nn.precision import deliver, widen
 
 
 def negative_log_likelihood_loss(
-    input: Array, target: Array, weight: Array | None = None, *, ignore_index: int | None = None, reduction: str = "mean"
+    input: Array,
+    target: Array,
+    weight: Array | None = None,
+    *,
+    ignore_index: int | None = None,
+    reduction: str = "mean",
 ) -> Array:
     """NegativeLogLikelihoodLoss: input [N, C, ...] of log-probabilities, target [N, ...] -> [N, ...] or a scalar.
 
@@ -41,7 +46,9 @@ def _pick(
     counted = np.ones(target.shape, bool) if ignore_index is None else target != ignore_index
     index = np.where(counted, target, 0)
     if index.size and not 0 <= int(index.min()) <= int(index.max()) < classes:
-        raise ModelError(f"a class index lies outside [0, {classes}) and is not ignore_index ({ignore_index})")
+        raise ModelError(
+            f"a class index lies outside [0, {classes}) and is not ignore_index ({ignore_index})"
+        )
     share = counted.astype(logs.dtype) if weight is None else np.where(counted, widen(weight)[index], 0)
     loss = -np.take_along_axis(logs, index[:, None], axis=1)[:, 0] * share
     if reduction == "none":

@@ -58,7 +58,14 @@ def _usable(out: Array | None, x: Array) -> Array | None:
 
 
 def _affine(
-    x: Array, mean: Array, var: Array, scale: Array, shift: Array, epsilon: float, like: Array, out: Array | None
+    x: Array,
+    mean: Array,
+    var: Array,
+    scale: Array,
+    shift: Array,
+    epsilon: float,
+    like: Array,
+    out: Array | None,
 ) -> Array:
     rank = max(x.ndim, 2)
     spread = widen(var)
@@ -79,7 +86,13 @@ def instance_normalization(input: Array, scale: Array, B: Array, *, epsilon: flo
 
 
 def layer_normalization(
-    X: Array, Scale: Array, B: Array | None = None, *, axis: int = -1, epsilon: float = 1e-5, stash_type: int = 1
+    X: Array,
+    Scale: Array,
+    B: Array | None = None,
+    *,
+    axis: int = -1,
+    epsilon: float = 1e-5,
+    stash_type: int = 1,
 ) -> tuple[Array, Array, Array]:
     """LayerNormalization over the axes from ``axis`` on; Scale and B broadcast to X.
 
@@ -141,9 +154,7 @@ def lp_normalization(input: Array, *, axis: int = -1, p: int = 2) -> Array:
     return deliver(x / np.where(norm == 0, 1, norm), input.dtype)
 
 
-def lrn(
-    X: Array, *, size: int, alpha: float = 1e-4, beta: float = 0.75, bias: float = 1.0
-) -> Array:
+def lrn(X: Array, *, size: int, alpha: float = 1e-4, beta: float = 0.75, bias: float = 1.0) -> Array:
     """LRN: X [N, C, ...] / (bias + alpha / size * sum of squares over ``size`` neighbouring channels) ** beta."""
     x = widen(X)
     below, above = (size - 1) // 2, math.ceil((size - 1) / 2)

@@ -65,7 +65,7 @@ def global_average_pool(X: Array) -> Array:
 
 def global_max_pool(X: Array) -> Array:
     """GlobalMaxPool: X [N, C, ...] -> [N, C, 1, ...]."""
-    return X.max(axis=tuple(range(2, X.ndim)), keepdims=True)
+    return np.asarray(X.max(axis=tuple(range(2, X.ndim)), keepdims=True))
 
 
 def global_lp_pool(X: Array, *, p: int = 2) -> Array:
@@ -75,7 +75,7 @@ def global_lp_pool(X: Array, *, p: int = 2) -> Array:
 
 
 def max_unpool(
-    X: Array, I: Array, output_shape: Array | None = None, *,
+    X: Array, I: Array, output_shape: Array | None = None, *,  # noqa: E741
     kernel_shape: Ints, pads: Ints | None = None, strides: Ints | None = None,
 ) -> Array:  # fmt: skip
     """MaxUnpool: X's elements at the flat positions ``I`` (int64, X's shape) of a tensor of zeros.
@@ -101,7 +101,9 @@ def max_unpool(
         return y
     wanted = tuple(int(n) for n in output_shape)
     if len(wanted) != X.ndim or any(w < n for w, n in zip(wanted, shape)):
-        raise ModelError(f"MaxUnpool: output_shape {list(wanted)} does not hold the unpooled shape {list(shape)}")
+        raise ModelError(
+            f"MaxUnpool: output_shape {list(wanted)} does not hold the unpooled shape {list(shape)}"
+        )
     whole = np.zeros(wanted, X.dtype)
     whole[tuple(slice(n) for n in shape)] = y
     return whole
@@ -158,12 +160,12 @@ def _max_with_indices(
     padded = window.pad(x, _lowest(x.dtype))
     best: Array | None = None
     found = np.full((*X.shape[:2], *window.output), -1, np.int64)
-    for _, slices in window.taps():
-        view, at = padded[(..., *slices)], positions[slices]
+    for _, part in window.taps():
+        view, at = padded[part], positions[part]
         if best is None:
             best = view.copy()
         # The first of equal values wins; NaN beats every number, as it does in np.maximum.
-        better = (found < 0) | (view > best) | ((view != view) & (best == best))
+        better = (found < 0) | (view > best) | (np.isnan(view) & ~np.isnan(best))
         better &= at >= 0
         np.copyto(best, view, where=better)
         np.copyto(found, np.broadcast_to(at, found.shape), where=better)

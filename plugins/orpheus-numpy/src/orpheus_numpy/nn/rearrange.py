@@ -23,7 +23,8 @@ def depth_to_space(input: Array, *, blocksize: int, mode: str = "DCR") -> Array:
         parts = input.reshape(n, b, b, c // (b * b), h, w).transpose(0, 3, 4, 1, 5, 2)
     else:
         parts = input.reshape(n, c // (b * b), b, b, h, w).transpose(0, 1, 4, 2, 5, 3)
-    return parts.reshape(n, c // (b * b), h * b, w * b)
+    spread: Array = parts.reshape(n, c // (b * b), h * b, w * b)
+    return spread
 
 
 def space_to_depth(input: Array, *, blocksize: int, mode: str = "DCR") -> Array:
@@ -35,7 +36,8 @@ def space_to_depth(input: Array, *, blocksize: int, mode: str = "DCR") -> Array:
         raise ModelError(f"SpaceToDepth: an image of {h} x {w} does not divide into blocks of {b} x {b}")
     parts = input.reshape(n, c, h // b, b, w // b, b)
     order = (0, 3, 5, 1, 2, 4) if mode == "DCR" else (0, 1, 3, 5, 2, 4)
-    return parts.transpose(order).reshape(n, c * b * b, h // b, w // b)
+    gathered: Array = parts.transpose(order).reshape(n, c * b * b, h // b, w // b)
+    return gathered
 
 
 def affine_grid(theta: Array, size: Array, *, align_corners: int = 0) -> Array:

@@ -35,9 +35,15 @@ def rotary_embedding(
         widen(c if position_ids is None else c[position_ids])[:, :, None] for c in (cos_cache, sin_cache)
     )
     if cos.shape[-1] * 2 != size or sin.shape != cos.shape:
-        raise ModelError(f"RotaryEmbedding: caches of width {cos.shape[-1]} do not fit {size} rotated elements")
+        raise ModelError(
+            f"RotaryEmbedding: caches of width {cos.shape[-1]} do not fit {size} rotated elements"
+        )
     y = widen(x).copy()
-    one, two = (slice(0, size, 2), slice(1, size, 2)) if interleaved else (slice(0, size // 2), slice(size // 2, size))
+    one, two = (
+        (slice(0, size, 2), slice(1, size, 2))
+        if interleaved
+        else (slice(0, size // 2), slice(size // 2, size))
+    )
     real, imaginary = widen(x)[..., one], widen(x)[..., two]
     y[..., one] = cos * real - sin * imaginary
     y[..., two] = sin * real + cos * imaginary
@@ -56,12 +62,18 @@ def linear_attention(
     Raises ModelError for an unknown rule, an operand the rule needs and misses, or heads that do not fit.
     """
     if update_rule not in ("linear", "gated", "delta", "gated_delta"):
-        raise ModelError(f"LinearAttention: update_rule must be linear, gated, delta or gated_delta, got {update_rule!r}")
+        raise ModelError(
+            f"LinearAttention: update_rule must be linear, gated, delta or gated_delta, got {update_rule!r}"
+        )
     gated, delta = "gated" in update_rule, "delta" in update_rule
     if (gated and decay is None) or (delta and beta is None):
-        raise ModelError(f"LinearAttention: update_rule {update_rule!r} needs {'decay' if decay is None else 'beta'}")
+        raise ModelError(
+            f"LinearAttention: update_rule {update_rule!r} needs {'decay' if decay is None else 'beta'}"
+        )
     if kv_num_heads < 1 or q_num_heads % kv_num_heads or query.shape[2] % q_num_heads:
-        raise ModelError(f"LinearAttention: {q_num_heads} query heads do not fit {kv_num_heads} or {list(query.shape)}")
+        raise ModelError(
+            f"LinearAttention: {q_num_heads} query heads do not fit {kv_num_heads} or {list(query.shape)}"
+        )
     batch, steps = query.shape[:2]
     groups = kv_num_heads
     size = query.shape[2] // q_num_heads
@@ -89,14 +101,21 @@ def linear_attention(
 
 
 def causal_conv_with_state(
-    input: Array, weight: Array, bias: Array | None = None, past_state: Array | None = None, *, activation: str = "none"
+    input: Array,
+    weight: Array,
+    bias: Array | None = None,
+    past_state: Array | None = None,
+    *,
+    activation: str = "none",
 ) -> tuple[Array, Array]:
     """CausalConvWithState: input [B, C, L], weight [C, 1, k], bias [C], past_state [B, C, k - 1] -> output and state.
 
     Raises ModelError for shapes that do not fit or an unknown activation.
     """
     if input.ndim != 3 or weight.ndim != 3 or weight.shape[:2] != (input.shape[1], 1):
-        raise ModelError(f"CausalConvWithState: weight {list(weight.shape)} does not fit input {list(input.shape)}")
+        raise ModelError(
+            f"CausalConvWithState: weight {list(weight.shape)} does not fit input {list(input.shape)}"
+        )
     if activation not in ("none", "silu", "swish"):
         raise ModelError(f"CausalConvWithState: activation must be none, silu or swish, got {activation!r}")
     batch, channels, length = input.shape

@@ -51,14 +51,17 @@ class Window:
         """Number of windows."""
         return math.prod(self.output)
 
-    def taps(self) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
-        """Kernel indices in row-major order, each with the slices of the padded input it meets."""
+    def taps(self) -> Iterator[tuple[tuple[int, ...], tuple[Any, ...]]]:
+        """Kernel indices in row-major order, each with the part of a padded input [..., *padded] that it meets."""
         for index in itertools.product(*map(range, self.kernel)):
             yield (
                 index,
-                tuple(
-                    slice(i * d, i * d + (o - 1) * s + 1, s)
-                    for i, d, o, s in zip(index, self.dilations, self.output, self.strides)
+                (
+                    ...,
+                    *(
+                        slice(i * d, i * d + (o - 1) * s + 1, s)
+                        for i, d, o, s in zip(index, self.dilations, self.output, self.strides)
+                    ),
                 ),
             )
 
@@ -123,9 +126,7 @@ def resolve_window(
     extent = tuple((k - 1) * d + 1 for k, d in zip(kernel, gaps))
     if auto_pad in ("SAME_UPPER", "SAME_LOWER"):
         output = tuple(-(-n // s) for n, s in zip(sizes, steps))
-        total = tuple(
-            max((o - 1) * s + e - n, 0) for o, s, e, n in zip(output, steps, extent, sizes)
-        )
+        total = tuple(max((o - 1) * s + e - n, 0) for o, s, e, n in zip(output, steps, extent, sizes))
         half = tuple(t // 2 for t in total)
         rest = tuple(t - h for t, h in zip(total, half))
         begin, end = (half, rest) if auto_pad == "SAME_UPPER" else (rest, half)
@@ -139,7 +140,9 @@ def resolve_window(
         for n, b, e, x, s in zip(sizes, begin, end, extent, steps)
     )
     if min(output, default=1) < 0 or (min(output, default=1) == 0 and 0 not in sizes):
-        raise ModelError(f"a window of extent {extent} does not fit an input of size {sizes} with pads {both}")
+        raise ModelError(
+            f"a window of extent {extent} does not fit an input of size {sizes} with pads {both}"
+        )
     return Window(sizes, kernel, steps, gaps, begin, end, output)
 
 

@@ -14,7 +14,8 @@ import numpy as np
 
 from orpheus_core.types import Array
 from orpheus_numpy.nn.conv import conv
-from orpheus_numpy.quant.linear import integer_range, is_integer, round_to
+from orpheus_numpy.math.cast import is_integer
+from orpheus_numpy.quant.linear import integer_range, round_to
 
 Ints = Sequence[int]
 
@@ -31,7 +32,7 @@ def exact_dtype(a: np.dtype[Any], b: np.dtype[Any], terms: int) -> np.dtype[Any]
 
 
 def shifted(x: Array, zero_point: Array | None, dtype: np.dtype[Any]) -> Array:
-    """x - zero_point as ``dtype``."""
+    """``x`` - zero_point as ``dtype``."""
     y = x.astype(dtype)
     if zero_point is not None:
         np.subtract(y, zero_point.astype(dtype), y)
@@ -66,13 +67,11 @@ def matmul(a: Array, b: Array, a_zero_point: Array | None, b_zero_point: Array |
 def matmul_integer(
     A: Array, B: Array, a_zero_point: Array | None = None, b_zero_point: Array | None = None
 ) -> Array:
-    """(A - a_zero_point) @ (B - b_zero_point) as int32; zero points per tensor, row of A or column of B (MatMulInteger)."""
+    """(A - a_zero_point) @ (B - b_zero_point) as int32; zero points also per row or column (MatMulInteger)."""
     return to_int32(matmul(A, B, a_zero_point, b_zero_point))
 
 
-def requantize(
-    total: Array, multiplier: Array, zero_point: Array, bias: Array | None = None
-) -> Array:
+def requantize(total: Array, multiplier: Array, zero_point: Array, bias: Array | None = None) -> Array:
     """``total`` (exact) plus an integer bias, times a float32 multiplier, rounded to the type of ``zero_point``.
 
     The product is taken in float32, as integer kernels do.
@@ -97,7 +96,7 @@ def qlinear_matmul(
     y_scale: Array,
     y_zero_point: Array,
 ) -> Array:
-    """Quantized product of quantized matrices; scales per tensor, row of a and y, or column of b (ONNX QLinearMatMul)."""
+    """Quantized matrix product; scales per tensor, row of a and y, or column of b (ONNX QLinearMatMul)."""
     total = matmul(a, b, a_zero_point, b_zero_point)
     multiplier = _multiplier(per_row(a_scale), per_column(b_scale), per_row(y_scale))
     return requantize(total, multiplier, per_row(y_zero_point))
@@ -138,7 +137,7 @@ def conv_integer(
     pads: Ints | None = None,
     strides: Ints | None = None,
 ) -> Array:
-    """Convolution of integers x [N, C, ...] and w [M, C / group, ...] as int32; w_zero_point may be [M] (ConvInteger)."""
+    """Integer convolution of x [N, C, ...] and w [M, C / group, ...]; w_zero_point may be [M] (ConvInteger)."""
     attributes = {"auto_pad": auto_pad, "dilations": dilations, "group": group,
                   "kernel_shape": kernel_shape, "pads": pads, "strides": strides}  # fmt: skip
     return to_int32(_conv(x, w, x_zero_point, w_zero_point, attributes))

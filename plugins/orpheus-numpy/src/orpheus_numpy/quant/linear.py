@@ -14,21 +14,17 @@ import numpy as np
 
 from orpheus_core.errors import ModelError
 from orpheus_core.types import Array, DType
-from orpheus_numpy.math.cast import convert
+from orpheus_numpy.math.cast import convert, is_integer
 from orpheus_numpy.nn.precision import deliver
 
 _FLOAT32 = np.dtype(np.float32)
+_IINFO: Any = ml_dtypes.iinfo  # untyped
 _E8M0 = np.dtype(ml_dtypes.float8_e8m0fnu)
-
-
-def is_integer(dtype: np.dtype[Any]) -> bool:
-    """Whether a quantized type is an integer type (else a float of 8 bits or fewer)."""
-    return dtype.kind in "iu" or "int" in dtype.name
 
 
 def integer_range(dtype: np.dtype[Any]) -> tuple[int, int]:
     """Least and greatest value of an integer type, sub-byte types included."""
-    info = ml_dtypes.iinfo(dtype)
+    info = _IINFO(dtype)
     return int(info.min), int(info.max)
 
 
@@ -40,7 +36,9 @@ def round_to(value: Array, zero_point: Array | None, dtype: np.dtype[Any], satur
     if value.dtype.itemsize < 4:
         if is_integer(dtype):
             value = np.asarray(np.rint(value))
-        value = value.astype(_FLOAT32)  # holds every integer that the narrow type rounds to, plus a zero point
+        value = value.astype(
+            _FLOAT32
+        )  # holds every integer that the narrow type rounds to, plus a zero point
     if not is_integer(dtype):
         if zero_point is not None:
             value = value + zero_point.astype(value.dtype)
@@ -49,8 +47,8 @@ def round_to(value: Array, zero_point: Array | None, dtype: np.dtype[Any], satur
     if zero_point is not None:
         np.add(value, zero_point.astype(value.dtype), value)
     low, high = integer_range(dtype)
-    np.maximum(value, low, value)
-    np.minimum(value, high, value)
+    np.maximum(value, low, out=value)
+    np.minimum(value, high, out=value)
     # A cast to a sub-byte type is exact only by way of int8.
     return value.astype(dtype if dtype.kind in "iu" else np.int8).astype(dtype, copy=False)
 
@@ -82,7 +80,7 @@ def quantize_linear(
     precision: int = 0,
     saturate: int = 1,
 ) -> Array:
-    """x / y_scale + y_zero_point as the type of the zero point, of ``output_dtype``, or uint8 (ONNX QuantizeLinear).
+    """``x`` / y_scale + y_zero_point in the zero point's type, ``output_dtype``, or uint8 (ONNX QuantizeLinear).
 
     The division is done in ``precision``, or the type of the scale (float32 for float8_e8m0 and int32 scales).
     """
@@ -118,7 +116,8 @@ def dequantize_linear(
     scale = _spread(x_scale, x.shape, axis, block_size).astype(_FLOAT32)
     if dtype == _FLOAT32:
         y = y.astype(_FLOAT32, copy=False)
-        return np.multiply(y, scale, y)  # type: ignore[no-any-return]
+        np.multiply(y, scale, y)
+        return y
     return deliver(y * scale, dtype)
 
 
@@ -130,4 +129,8 @@ def dynamic_quantize_linear(x: Array) -> tuple[Array, Array, Array]:
     if scale == 0:  # x is empty or all zeros
         scale = _FLOAT32.type(1)
     zero_point = np.asarray(np.clip(np.rint(-low / scale), 0, 255), np.uint8)
-    return round_to(np.asarray(np.divide(x, scale)), zero_point, np.dtype(np.uint8)), np.asarray(scale), zero_point
+    return (
+        round_to(np.asarray(np.divide(x, scale)), zero_point, np.dtype(np.uint8)),
+        np.asarray(scale),
+        zero_point,
+    )

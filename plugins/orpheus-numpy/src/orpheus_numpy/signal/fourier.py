@@ -15,7 +15,9 @@ def _complex(data: Array, op: str) -> Array:
     if data.ndim == 0 or data.shape[-1] not in (1, 2):
         raise ValueError(f"{op}: the last axis of shape {data.shape} must be 1 (real) or 2 (complex)")
     wide = data.astype(np.float64 if data.dtype == np.float64 else np.float32)
-    return wide[..., 0] if data.shape[-1] == 1 else wide[..., 0] + 1j * wide[..., 1]
+    if data.shape[-1] == 1:
+        return wide[..., 0]
+    return np.ascontiguousarray(wide).view(np.result_type(wide, np.complex64))[..., 0]
 
 
 def _parts(values: Array, dtype: np.dtype[Any]) -> Array:

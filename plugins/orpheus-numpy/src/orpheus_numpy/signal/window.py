@@ -54,7 +54,11 @@ def mel_weight_matrix(
     op = "MelWeightMatrix"
     bands, length, rate = (
         int(scalar(value, op, name))
-        for value, name in ((num_mel_bins, "num_mel_bins"), (dft_length, "dft_length"), (sample_rate, "sample_rate"))
+        for value, name in (
+            (num_mel_bins, "num_mel_bins"),
+            (dft_length, "dft_length"),
+            (sample_rate, "sample_rate"),
+        )
     )
     low, high = (
         float(scalar(value, op, name))

@@ -76,4 +76,4 @@ def scalar(value: Array, op: str, name: str) -> Any:
 
 def zero_of(dtype: np.dtype[Any]) -> Array:
     """A zero of any ONNX element type, shape []: the empty string for strings."""
-    return np.array("", dtype=object) if dtype == object else np.zeros((), dtype)
+    return np.array("", dtype=object) if dtype.kind == "O" else np.zeros((), dtype)

@@ -24,7 +24,9 @@ def non_max_suppression(
     is dropped.
     """
     if boxes.ndim != 3 or boxes.shape[2] != 4 or scores.ndim != 3:
-        raise ValueError(f"NonMaxSuppression: boxes {boxes.shape} or scores {scores.shape} have the wrong shape")
+        raise ValueError(
+            f"NonMaxSuppression: boxes {boxes.shape} or scores {scores.shape} have the wrong shape"
+        )
     if (boxes.shape[0], boxes.shape[1]) != (scores.shape[0], scores.shape[2]):
         raise ValueError(f"NonMaxSuppression: boxes {boxes.shape} do not match scores {scores.shape}")
     most = _number(max_output_boxes_per_class, "max_output_boxes_per_class", 0)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+from typing import Any
+
 import numpy as np
 
 from orpheus_core.plugin import Problem
@@ -40,7 +43,7 @@ def split(
         raise ValueError(f"Split: lengths {parts} do not add up to {length}, the size of axis {axis}")
     ends = np.cumsum([0, *parts])
     before = (slice(None),) * axis
-    views = tuple(data[(*before, slice(a, b))] for a, b in zip(ends, ends[1:]))
+    views = tuple(data[(*before, slice(a, b))] for a, b in pairwise(ends))
     if out is None:
         return views
     return tuple(store((target,), view) for target, view in zip(out, views))
@@ -55,7 +58,7 @@ def slice_(
     *,
     out: Outputs = NEW,
 ) -> Array:
-    """ONNX Slice: ``data[start:end:step]`` on each of ``axes``, bounds clamped as Python clamps them; a view.
+    """ONNX Slice: ``data[start:end:step]`` on each of ``axes``, bounds clamped to the axis; a view.
 
     Raises ValueError for a step of 0, a repeated axis, or lists of different lengths.
     """
@@ -63,14 +66,25 @@ def slice_(
     chosen = axes_of(range(len(first)) if axes is None else numbers(axes), data.ndim, "Slice")
     strides = [1] * len(first) if steps is None else numbers(steps)
     if not len(first) == len(last) == len(chosen) == len(strides):
-        raise ValueError(f"Slice: {len(first)} starts, {len(last)} ends, {len(chosen)} axes, {len(strides)} steps")
+        raise ValueError(
+            f"Slice: {len(first)} starts, {len(last)} ends, {len(chosen)} axes, {len(strides)} steps"
+        )
     if 0 in strides:
         raise ValueError(f"Slice: steps {strides} must not be 0")
-    index = [slice(None)] * data.ndim
+    index: list[Any] = [slice(None)] * data.ndim
     for axis, start, end, step in zip(chosen, first, last, strides):
-        index[axis] = slice(start, end, step)
+        index[axis] = _bounds(start, end, step, data.shape[axis])
     # The Ellipsis keeps a tensor of rank 0 an array.
     return store(out, data[(*index, ...)])
+
+
+def _bounds(start: int, end: int, step: int, size: int) -> slice:
+    if step > 0:
+        return slice(start, end, step)
+    # Backwards, ONNX clamps a start below the axis to its first element; Python would take nothing.
+    start = min(max(start + size if start < 0 else start, 0), size - 1)
+    end = end + size if end < 0 else end
+    return slice(max(start, 0), end if end >= 0 else None, step)
 
 
 def expand(data: Array, shape: Array, *, out: Outputs = NEW) -> Array:

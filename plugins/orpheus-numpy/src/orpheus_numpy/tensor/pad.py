@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -64,14 +64,14 @@ def _reflect(positions: Array, size: int) -> Array:
     if size == 1:
         return np.zeros_like(positions)
     folded = positions % (2 * size - 2)
-    return np.minimum(folded, 2 * size - 2 - folded)
+    return np.asarray(np.minimum(folded, 2 * size - 2 - folded))
 
 
 # Position on a padded axis (0 is the first element of the data) -> index of the element that stands there.
-_SOURCES = {
+_SOURCES: dict[str, Callable[[Array, int], Array]] = {
     "reflect": _reflect,
     "edge": lambda positions, size: positions.clip(0, size - 1),
-    "wrap": lambda positions, size: positions % size,
+    "wrap": np.remainder,
 }
 
 

@@ -42,9 +42,13 @@ def scatter_elements(
     """
     axis = axis_of(axis, data.ndim, "ScatterElements")
     if updates.shape != indices.shape:
-        raise ValueError(f"ScatterElements: updates {updates.shape} and indices {indices.shape} differ in shape")
+        raise ValueError(
+            f"ScatterElements: updates {updates.shape} and indices {indices.shape} differ in shape"
+        )
     result = np.array(data, order="C")
-    _write(result, element_index(data, indices, axis, "ScatterElements"), updates, reduction, "ScatterElements")
+    _write(
+        result, element_index(data, indices, axis, "ScatterElements"), updates, reduction, "ScatterElements"
+    )
     return result
 
 
@@ -74,7 +78,9 @@ def tensor_scatter(
     """
     axis = axis_of(axis, past.ndim, "TensorScatter")
     if axis == 0 or mode not in ("linear", "circular"):
-        raise ValueError(f"TensorScatter: axis {axis} must not be the batch axis, mode {mode!r} linear or circular")
+        raise ValueError(
+            f"TensorScatter: axis {axis} must not be the batch axis, mode {mode!r} linear or circular"
+        )
     starts = [0] * past.shape[0] if write_indices is None else numbers(write_indices)
     length, capacity = update.shape[axis], past.shape[axis]
     expected = (*past.shape[:axis], length, *past.shape[axis + 1 :])

@@ -67,16 +67,18 @@ def top_k(data: Array, k: Array, *, axis: int = -1, largest: int = 1, sorted: in
     return np.take_along_axis(data, order, axis), order
 
 
-def reverse_sequence(
-    data: Array, sequence_lens: Array, *, batch_axis: int = 1, time_axis: int = 0
-) -> Array:
+def reverse_sequence(data: Array, sequence_lens: Array, *, batch_axis: int = 1, time_axis: int = 0) -> Array:
     """ONNX ReverseSequence: the first ``sequence_lens[b]`` steps of sample b in reverse, the rest as they are."""
     if data.ndim < 2 or {batch_axis, time_axis} != {0, 1}:
-        raise ValueError(f"ReverseSequence: batch and time must be axes 0 and 1 of {data.shape}, in either order")
+        raise ValueError(
+            f"ReverseSequence: batch and time must be axes 0 and 1 of {data.shape}, in either order"
+        )
     batch_first = data if batch_axis == 0 else data.swapaxes(0, 1)
     batch, steps = batch_first.shape[:2]
     if sequence_lens.shape != (batch,) or np.any((sequence_lens < 0) | (sequence_lens > steps)):
-        raise ValueError(f"ReverseSequence: needs {batch} lengths of 0 to {steps}, has {sequence_lens.tolist()}")
+        raise ValueError(
+            f"ReverseSequence: needs {batch} lengths of 0 to {steps}, has {sequence_lens.tolist()}"
+        )
     time, lengths = np.arange(steps), sequence_lens.astype(np.int64)[:, None]
     source = np.where(time < lengths, lengths - 1 - time, time)
     result = batch_first[np.arange(batch)[:, None], source]

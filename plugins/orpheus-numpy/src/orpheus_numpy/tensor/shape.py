@@ -36,7 +36,9 @@ def reshape(data: Array, shape: Array, *, allowzero: int = 0) -> Array:
     for i, d in enumerate(wanted):
         if d == 0 and not allowzero:
             if i >= data.ndim:
-                raise ValueError(f"Reshape: dimension {i} of {wanted} copies from shape {data.shape}, which lacks it")
+                raise ValueError(
+                    f"Reshape: dimension {i} of {wanted} copies from shape {data.shape}, which lacks it"
+                )
             wanted[i], rest[i] = data.shape[i], 1
         elif d != -1:
             explicit *= d
@@ -85,5 +87,3 @@ def transpose(data: Array, *, perm: Sequence[int] | None = None, out: Outputs = 
     if sorted(order) != list(range(data.ndim)):
         raise ValueError(f"Transpose: perm {order} is not an order of {data.ndim} axes")
     return store(out, data.transpose(order))
-
-

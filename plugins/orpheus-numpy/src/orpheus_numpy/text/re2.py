@@ -1,8 +1,8 @@
-"""RE2's regular-expression syntax in terms of Python's ``re``.
+r"""RE2's regular-expression syntax in terms of Python's ``re``.
 
-The two differ in what ``\\d``, ``\\w``, ``\\s`` and ``\\b`` mean (ASCII in RE2), in ``$``, in ``\\z``, ``\\Q...\\E``,
-``\\x{...}``, ``\\pN`` and ``[[:name:]]``, in flags set in mid-pattern, and in what RE2 refuses because a finite automaton
-cannot do it. Source: the syntax page of the RE2 project.
+The two differ in what ``\d``, ``\w``, ``\s`` and ``\b`` mean (ASCII in RE2), in ``$``, in ``\z``, ``\Q...\E``,
+``\x{...}``, ``\pN`` and ``[[:name:]]``, in flags set in mid-pattern, and in what RE2 refuses because a
+finite automaton cannot do it. Source: the syntax page of the RE2 project.
 """
 
 from __future__ import annotations
@@ -108,7 +108,9 @@ class _Translator:
                 self.repeat()
             else:
                 self.at += 1
-                self.out.append({".": ".", "^": "^", "$": "$" if self.multiline else r"\Z"}.get(char) or re.escape(char))
+                self.out.append(
+                    {".": ".", "^": "^", "$": "$" if self.multiline else r"\Z"}.get(char) or re.escape(char)
+                )
         if len(self.groups) != 1:
             raise self.fail("missing )")
         return "".join(self.out) + ")" * len(self.groups[0][0])
@@ -193,12 +195,14 @@ class _Translator:
 
     def character(self) -> str:
         """The one character that an escape stands for."""
-        match = re.compile(r"\\(?:x\{([0-9a-fA-F]+)\}|x([0-9a-fA-F]{2})|(0[0-7]{0,2}|[1-7][0-7]{1,2})|(.))", re.S).match(
-            self.pattern, self.at
-        )
+        match = re.compile(
+            r"\\(?:x\{([0-9a-fA-F]+)\}|x([0-9a-fA-F]{2})|(0[0-7]{0,2}|[1-7][0-7]{1,2})|(.))", re.S
+        ).match(self.pattern, self.at)
         if match is None:
             raise self.fail("incomplete escape")
-        code = int(match[1] or match[2], 16) if match[1] or match[2] else int(match[3], 8) if match[3] else None
+        code = (
+            int(match[1] or match[2], 16) if match[1] or match[2] else int(match[3], 8) if match[3] else None
+        )
         if code is not None and code > sys.maxunicode:
             raise self.fail("character code out of range")
         char = match[4] or ""
@@ -250,6 +254,6 @@ class _Translator:
         return self.pattern[self.at - 1]
 
 
-_CATEGORIES = frozenset(
-    "C Cc Cf Cn Co Cs L Ll Lm Lo Lt Lu M Mc Me Mn N Nd Nl No P Pc Pd Pe Pf Pi Po Ps S Sc Sk Sm So Z Zl Zp Zs".split()
-)
+_MINOR = {"C": "cfnos", "L": "lmotu", "M": "cen", "N": "dlo", "P": "cdefios", "S": "ckmo", "Z": "lps"}
+#: The general categories of Unicode, and their groups.
+_CATEGORIES = frozenset(_MINOR) | {major + minor for major, minors in _MINOR.items() for minor in minors}

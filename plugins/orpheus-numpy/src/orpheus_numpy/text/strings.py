@@ -27,7 +27,9 @@ def string_normalizer(
     if data.ndim not in (1, 2) or (data.ndim == 2 and data.shape[0] != 1):
         raise ValueError(f"StringNormalizer: needs shape [C] or [1, C], has {data.shape}")
     if case_change_action not in _CASES:
-        raise ValueError(f"StringNormalizer: case_change_action {case_change_action!r} is not one of {', '.join(_CASES)}")
+        raise ValueError(
+            f"StringNormalizer: case_change_action {case_change_action!r} is not one of {', '.join(_CASES)}"
+        )
     fold = str if is_case_sensitive else str.lower
     stopped = {fold(word) for word in stopwords}
     change = _CASES[case_change_action]

@@ -1,0 +1,161 @@
+"""Selection with toy backends that differ in layout, cost and device: choices, conversions, reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import toys
+
+import orpheus_core as orpheus
+from orpheus_core import discovery
+from orpheus_core.plugin import Backend, Kernel, Rule
+
+SHAPE = (1, 24, 8, 8)  # 24 channels: the last block of 16 is half padding
+CHAIN = [("Relu", ["x"], "a"), ("Relu", ["a"], "b"), ("Relu", ["b"], "c"), ("Relu", ["c"], "d")]
+
+
+def session(ops: Sequence[Any], backends: Sequence[Backend], outputs: Sequence[str], **more: Any) -> Any:
+    more.setdefault("enable_passes", [])
+    with discovery.override(*backends):
+        model = toys.model(ops, more.pop("shape", SHAPE), outputs)
+        names = more.pop("providers", [b.name for b in backends])
+        return orpheus.InferenceSession(model, providers=names, **more)
+
+
+def kernels(s: Any) -> list[str]:
+    return [row.kernel_id for row in s.kernel_plan()]
+
+
+def draw(shape: Sequence[int] = SHAPE, seed: int = 0) -> Any:
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def test_a_chain_moves_to_the_blocked_layout_once_and_back() -> None:
+    toys.CALLS.clear()
+    s = session(CHAIN, [toys.plain(), toys.blocked()], ["d"], policy="cost")
+    assert kernels(s) == ["core:Reorder", *["blocked:Relu/b"] * 4, "core:Reorder"]
+    x = draw()
+    np.testing.assert_array_equal(s.run(None, {"x": x})[0], np.maximum(x, 0))
+    assert toys.CALLS[0] == "sealed 4"
+    assert s.explain().optimal
+
+
+def test_conversions_are_counted_so_one_cheap_kernel_is_not_worth_two() -> None:
+    s = session(CHAIN[:1], [toys.plain(relu="toys:cost_1"), toys.blocked("toys:cost_1")], ["a"], policy="cost")
+    assert kernels(s) == ["plain:Relu/p"]
+    decision = s.explain().decisions[0]
+    assert decision.candidates[0].kernel == "blocked:Relu/b[NCHW16c]"
+
+
+def test_two_readers_share_one_conversion() -> None:
+    ops = [("Neg", ["x"], "n"), ("Relu", ["n"], "a"), ("Relu", ["n"], "b"), ("Add", ["a", "b"], "c")]
+    s = session(ops, [toys.plain(), toys.blocked()], ["c"], policy="cost")
+    assert kernels(s).count("core:Reorder") == 2
+    x = draw()
+    np.testing.assert_array_equal(s.run(None, {"x": x})[0], 2 * np.maximum(-x, 0))
+
+
+def test_order_policy_prefers_the_first_backend_whatever_it_costs() -> None:
+    s = session(CHAIN, [toys.plain(relu="toys:cost_1000"), toys.blocked()], ["d"])
+    assert kernels(s) == ["plain:Relu/p"] * 4
+    codes = {r.code.value for r in s.explain().decisions[0].rejected}
+    assert codes == {"policy"}
+
+
+def test_a_device_is_used_when_the_work_pays_for_the_way() -> None:
+    near = session(CHAIN, [toys.plain(relu="toys:cost_1"), toys.device()], ["d"], policy="cost")
+    assert set(kernels(near)) == {"plain:Relu/p"}
+    far = session(CHAIN, [toys.plain(relu="toys:cost_1000"), toys.device()], ["d"], policy="cost")
+    assert kernels(far) == ["core:Move", *["device:Relu/d"] * 4, "core:Move"]
+    toys.DeviceRuntime.transfers.clear()
+    x = draw()
+    np.testing.assert_array_equal(far.run(None, {"x": x})[0], np.maximum(x, 0))
+    assert toys.DeviceRuntime.transfers == ["up", "down", "sync"]
+
+
+def test_layout_and_device_change_together() -> None:
+    s = session(
+        [("Relu", ["x"], "a"), ("Add", ["a", "x"], "b")],
+        [toys.device("toys:cost_1"), toys.blocked()],
+        ["b"],
+        pin={"Relu": "device", "Add": "blocked"},
+    )
+    x = draw()
+    np.testing.assert_array_equal(s.run(None, {"x": x})[0], np.maximum(x, 0) + x)
+
+
+def test_pins_win_and_an_impossible_pin_lists_every_reason() -> None:
+    s = session(CHAIN, [toys.plain(), toys.blocked()], ["d"], pin={"b": "blocked:Relu/b"})
+    assert kernels(s).count("blocked:Relu/b") == 1
+    assert {d.node: d.why for d in s.explain().decisions}["b"] == "pinned by 'b'"
+    with pytest.raises(orpheus.SelectionError, match="needs X.rank == 4, has 2"):
+        session(CHAIN, [toys.plain(), toys.blocked()], ["d"], pin={"b": "blocked:Relu/b"}, shape=(3, 4))
+    with pytest.raises(orpheus.UsageError, match="there is no kernel or backend 'blocked:Relu/nope'"):
+        session(CHAIN, [toys.plain(), toys.blocked()], ["d"], pin={"b": "blocked:Relu/nope"})
+    with pytest.raises(orpheus.UsageError, match="matches no node"):
+        session(CHAIN, [toys.plain(), toys.blocked()], ["d"], pin={"nowhere": "plain"})
+
+
+def test_fallback_is_never_silent(caplog: pytest.LogCaptureFixture) -> None:
+    ops = [("Relu", ["x"], "a"), ("Neg", ["a"], "b")]
+    backends = [toys.blocked(), toys.plain()]
+    with caplog.at_level("INFO", logger="orpheus"):
+        s = session(ops, backends, ["b"], providers=["blocked"])
+    record = caplog.records[-1]
+    assert record.levelname == "WARNING"
+    assert "plain 1" in record.message
+    assert kernels(s)[-1] == "plain:Neg/p"
+    with pytest.raises(orpheus.UnsupportedModelError, match="Neg"):
+        session(ops, backends, ["b"], providers=["blocked"], fallback="error")
+    caplog.clear()
+    session(ops, backends, ["b"], providers=["blocked"], fallback="allow")
+    assert all(r.levelname != "WARNING" for r in caplog.records)
+
+
+def test_a_broken_rule_or_cost_harms_no_other_kernel() -> None:
+    broken = Backend(
+        name="broken",
+        api=1,
+        kernels=(
+            Kernel(op="Relu", name="rule", run="toys:relu", supports="toys:no_such_function"),
+            Kernel(op="Relu", name="cost", run="toys:relu", cost="toys:no_such_function"),
+        ),
+    )
+    s = session(CHAIN[:1], [broken], ["a"])
+    assert kernels(s) == ["broken:Relu/cost"]
+    assert s.explain().decisions[0].rejected[0].code.value == "broken"
+
+
+def test_refusals_speak_of_rule_dtype_and_opset() -> None:
+    picky = Backend(
+        name="picky",
+        api=1,
+        kernels=(
+            Kernel(op="Relu", name="dtype", run="toys:relu", dtypes={"T": ("float16",)}),
+            Kernel(op="Relu", name="opset", run="toys:relu", opset=(1, 6)),
+            Kernel(op="Relu", name="rule", run="toys:relu", where=(Rule("X.shape[1]", "in", (1, 2)),)),
+            Kernel(op="Relu", name="good", run="toys:relu"),
+        ),
+    )
+    s = session(CHAIN[:1], [picky], ["a"])
+    texts = {r.kernel.rsplit("/", 1)[1]: r.text for r in s.explain().decisions[0].rejected}
+    assert texts["dtype"] == "needs T in float16, has float32"
+    assert texts["opset"] == "implements opset 1 to 6, the node is version 14"
+    assert texts["rule"] == "needs X.shape[1] in (1, 2), has 24"
+
+
+def test_rank_orders_kernels_of_unknown_cost() -> None:
+    ranked = Backend(
+        name="ranked",
+        api=1,
+        kernels=(
+            Kernel(op="Relu", name="slow", run="toys:relu", rank=200),
+            Kernel(op="Relu", name="fast", run="toys:relu", rank=50),
+        ),
+    )
+    s = session(CHAIN[:1], [ranked], ["a"])
+    assert kernels(s) == ["ranked:Relu/fast"]
+    assert s.explain().decisions[0].why == "rank 50 against 200 of ranked:Relu/slow"
