@@ -154,3 +154,28 @@ def model(ops: Sequence[tuple[str, Sequence[str], str]], shape: Sequence[Any], o
     inputs = [infos[n] for n in ("x", "y") if n in read]
     graph = helper.make_graph(nodes, "toy", inputs, [infos[n] for n in outputs])
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+
+
+class LateAdd:
+    """A full-form Add that demands fixed shapes."""
+
+    prepared = 0
+
+    def __init__(self, problem: Problem) -> None:
+        assert all(isinstance(t, TensorType) and t.is_static for t in problem.inputs)
+        type(self).prepared += 1
+
+    def bind(self, inputs: Sequence[Any], outputs: Sequence[Any], workspace: Any) -> Callable[[], None]:
+        return lambda: np.add(inputs[0], inputs[1], out=outputs[0])
+
+
+def fails(X: Any) -> Any:
+    raise RuntimeError("on purpose")
+
+
+def wrong_shape(X: Any) -> Any:
+    return X[:1]
+
+
+def wrong_dtype(X: Any) -> Any:
+    return X.astype(np.float64)

@@ -69,7 +69,9 @@ def _parser(arguments: Sequence[str]) -> tuple[argparse.ArgumentParser, Callable
     """The parser, with only the chosen verb configured, and what runs that verb."""
     chosen = next((a for a in arguments if not a.startswith("-")), None)
     # Plugins are asked only when no verb of our own was named: `orpheus run` must not wait for them.
-    verbs = VERBS if chosen in VERBS else {**_plugin_verbs(), **VERBS}
+    verbs = VERBS if chosen in VERBS else {**VERBS, **_plugin_verbs()}
+    if chosen is not None and chosen not in verbs:
+        _warn_of_missing()
     parser = argparse.ArgumentParser(
         prog="orpheus",
         description="Deploy and evaluate neural-network inference, layer by layer.",
@@ -116,11 +118,15 @@ def _plugin_verbs() -> dict[str, Verb]:
             continue
         owners[command.name] = plugin
         verbs[command.name] = Verb(command.help, command.configure, command.run)
+    return verbs
+
+
+def _warn_of_missing() -> None:
+    """Name the plugins that may have the verb that was asked for, but could not be asked."""
     for row in discovery.backends():
-        if row.kind == "unknown" and row.status in ("broken", "incompatible"):
+        if row.kind == "unknown":
             print(
-                f"orpheus: warning: plugin {row.name} ({row.distribution}) is {row.status}, so its verbs are "
-                "missing; `orpheus backends` tells why",
+                f"orpheus: warning: plugin {row.name} ({row.distribution}) is {row.status}, so any verbs of its own "
+                "are missing; `orpheus backends` tells why",
                 file=sys.stderr,
             )
-    return verbs

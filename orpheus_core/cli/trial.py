@@ -156,12 +156,9 @@ def _kind(error: OrpheusError) -> str:
         return "failed"
     if isinstance(error, InputError):
         return "input"
-    # A model that one backend lacks an operator for is no fault of the model.
-    return (
-        "model"
-        if isinstance(error, ModelError) and not isinstance(error, UnsupportedModelError)
-        else "refused"
-    )
+    if isinstance(error, UnsupportedModelError):
+        return "unsupported"  # another backend may have the operator
+    return "model" if isinstance(error, ModelError) else "refused"
 
 
 def _load(state: dict[str, Any], setting: Setting) -> LoadFact:

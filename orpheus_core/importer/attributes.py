@@ -26,6 +26,8 @@ class AttributeReader:
     def __init__(self, tensors: TensorReader, limits: Limits) -> None:
         self._tensors = tensors
         self._limits = limits
+        # A function's body is read once for each call; its attributes are read once. Keeping the message keeps its id.
+        self._read: dict[int, tuple[onnx.AttributeProto, Attribute]] = {}
 
     def read(
         self,
@@ -55,15 +57,28 @@ class AttributeReader:
                     f"{place}: attribute {name!r} is {_NAMES.get(kind, kind)}, "
                     f"{spec.name}-{spec.version} takes {_NAMES[wanted]}"
                 )
-            found[name] = self._value(proto, kind, graph, f"{place}, attribute {name!r}")
+            found[name] = self.value(proto, kind, graph, f"{place}, attribute {name!r}")
         for name, schema in declared.items():
             if schema.required and name not in found:
                 raise ModelError(f"{place}: {spec.name}-{spec.version} needs attribute {name!r}")
         return found
 
-    def _value(
-        self, proto: onnx.AttributeProto, kind: int, graph: Callable[[onnx.GraphProto, str], Graph], place: str
+    def value(
+        self,
+        proto: onnx.AttributeProto,
+        kind: int,
+        graph: Callable[[onnx.GraphProto, str], Graph] | None,
+        place: str,
     ) -> Attribute:
+        """The value of one attribute of type ``kind``."""
+        if kind == _A.GRAPH and graph is not None:
+            return graph(proto.g, proto.name)
+        known = self._read.get(id(proto))
+        if known is None:
+            known = self._read[id(proto)] = (proto, self._value(proto, kind, place))
+        return known[1]
+
+    def _value(self, proto: onnx.AttributeProto, kind: int, place: str) -> Attribute:
         if kind == _A.INT:
             return int(proto.i)
         if kind == _A.FLOAT:
@@ -80,8 +95,6 @@ class AttributeReader:
             return self._tensors.dense(proto.t, place)
         if kind == _A.SPARSE_TENSOR:
             return self._tensors.sparse(proto.sparse_tensor, place)
-        if kind == _A.GRAPH:
-            return graph(proto.g, proto.name)
         if kind == _A.TYPE_PROTO:
             return read_type(proto.tp, place, self._limits)
         if kind == _A.TENSORS:
@@ -147,7 +160,9 @@ def _sparse(array: Any) -> onnx.SparseTensorProto:
     flat = array.reshape(-1)
     indices = np.flatnonzero(flat).astype(np.int64)
     return onnx.SparseTensorProto(
-        values=write_tensor(flat[indices], "values"), indices=write_tensor(indices, "indices"), dims=array.shape
+        values=write_tensor(flat[indices], "values"),
+        indices=write_tensor(indices, "indices"),
+        dims=array.shape,
     )
 
 

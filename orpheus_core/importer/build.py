@@ -20,7 +20,7 @@ from orpheus_core.importer.infer import Inference
 from orpheus_core.importer.limits import Limits
 from orpheus_core.importer.operands import check_arity, check_types
 from orpheus_core.importer.protos import read_type
-from orpheus_core.importer.survey import FunctionKey, Survey, domain_name, function_key
+from orpheus_core.importer.survey import FunctionKey, Survey, domain_name, function_key, shorten
 from orpheus_core.importer.tensors import TensorReader
 from orpheus_core.ops.build import make_node
 from orpheus_core.ops.spec import find_spec
@@ -46,11 +46,13 @@ class _Scope:
             if name in scope._names:
                 return scope._names[name]
             scope = scope._parent
-        raise ModelError(f"{place}: reads {name!r}, which nothing before it defines (nodes must be in order)")
+        raise ModelError(
+            f"{place}: reads {shorten(name)!r}, which nothing before it defines (nodes must be in order)"
+        )
 
     def define(self, name: str, value: Value | None, place: str) -> None:
         if name in self._names:
-            raise ModelError(f"{place}: {name!r} is already defined; every value is assigned once")
+            raise ModelError(f"{place}: {shorten(name)!r} is already defined; every value is assigned once")
         self._names[name] = value
 
     def shadows(self, name: str) -> bool:
@@ -87,7 +89,7 @@ class Builder:
 
     def main(self, proto: onnx.GraphProto) -> Graph:
         """The model's graph. Raises a ModelError that names the place of whatever is wrong."""
-        env = _Env(_Scope(), self._survey.opsets, f"graph {proto.name!r}")
+        env = _Env(_Scope(), self._survey.opsets, f"graph {shorten(proto.name)!r}")
         return self._graph(proto, env, main=True)
 
     def _graph(self, proto: onnx.GraphProto, env: _Env, *, main: bool) -> Graph:
@@ -97,7 +99,7 @@ class Builder:
         for info in proto.input:
             if main and info.name in stored and self._ir_version < 4:
                 continue  # before IR version 4 every initializer had to be listed as an input too
-            place = f"{env.place}, input {info.name!r}"
+            place = f"{env.place}, input {shorten(info.name)!r}"
             type_ = read_type(info.type, place, self._limits)
             if main and isinstance(type_, UnknownType):
                 raise ModelError(f"{place}: has no type; graph inputs must declare one")
@@ -124,7 +126,7 @@ class Builder:
             *((t.values.name, t, self._tensors.sparse) for t in proto.sparse_initializer),
         )
         for name, tensor, read in arrays:
-            place = f"{env.place}, initializer {name!r}"
+            place = f"{env.place}, initializer {shorten(name)!r}"
             if not name or name in seen:
                 raise ModelError(f"{place}: initializers need names of their own")
             seen.add(name)
@@ -137,7 +139,7 @@ class Builder:
         return defaults  # type: ignore[return-value]
 
     def _output(self, info: onnx.ValueInfoProto, env: _Env, main: bool) -> Value:
-        place = f"{env.place}, output {info.name!r}"
+        place = f"{env.place}, output {shorten(info.name)!r}"
         value = env.scope.find(info.name, place)
         if value is None:
             raise ModelError(f"{place}: is an omitted optional input")
@@ -147,7 +149,9 @@ class Builder:
 
     def _node(self, proto: onnx.NodeProto, env: _Env) -> None:
         op_id = f"{proto.domain}:{proto.op_type}" if domain_name(proto.domain) else proto.op_type
-        place = f"{env.place}, node {proto.name or next(iter(proto.output), '')!r} ({op_id})"
+        place = (
+            f"{env.place}, node {shorten(proto.name or next(iter(proto.output), ''))!r} ({shorten(op_id)})"
+        )
         given = _given_attributes(proto, env, place)
         key = function_key(proto)
         inputs = [env.scope.find(name, place) if name else None for name in proto.input]
@@ -165,7 +169,9 @@ class Builder:
         check_arity(spec, inputs, place)
         check_arity(spec, names, place, outputs=True)
         if proto.op_type == "Constant" and not domain:
-            constant = Value.constant(env.prefix + names[0], constant_array(spec, given, self._tensors, place))
+            constant = Value.constant(
+                env.prefix + names[0], constant_array(spec, given, self._attributes, place)
+            )
             self._define(names[0], constant, env, place)
             return
         attributes = self._attributes.read(
@@ -211,9 +217,7 @@ class Builder:
         env.scope.define(name, value, place)
 
     def _subgraph(self, proto: onnx.GraphProto, name: str, env: _Env, place: str) -> Graph:
-        inner = _Env(
-            _Scope(env.scope), env.opsets, f"{place}, subgraph {name!r}", env.prefix, env.bindings
-        )
+        inner = _Env(_Scope(env.scope), env.opsets, f"{place}, subgraph {name!r}", env.prefix, env.bindings)
         return self._graph(proto, inner, main=False)
 
     def _call(
@@ -237,11 +241,11 @@ class Builder:
         if unknown:
             raise ModelError(f"{place}: function {function.name!r} has no attribute {', '.join(unknown)}")
         bindings.update(given)
-        label = proto.name or next(iter(proto.output), function.name)
+        label = (proto.name or next(iter(proto.output), function.name))[:40]
         inner = _Env(
             _Scope(),
             self._survey.function_opsets[key],
-            f"{place}, function {function.name!r}",
+            f"{place}, function {shorten(function.name)!r}",
             f"{env.prefix}{label}/",
             bindings,
             env.nodes,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import onnx
 
 from orpheus_core.errors import ModelError
-from orpheus_core.importer.tensors import TensorReader
+from orpheus_core.importer.attributes import AttributeReader
 from orpheus_core.ops.spec import OpSpec
 from orpheus_core.types import Array
 
@@ -26,33 +27,31 @@ _KINDS: dict[str, int] = {
 
 
 def constant_array(
-    spec: OpSpec, given: Mapping[str, onnx.AttributeProto], tensors: TensorReader, place: str
+    spec: OpSpec, given: Mapping[str, onnx.AttributeProto], reader: AttributeReader, place: str
 ) -> Array:
     """What a Constant node stands for. Raises ModelError unless exactly one form of value is given."""
     allowed = set(spec.schema.attributes)
     if len(given) != 1 or not set(given) <= allowed:
+        shown = ", ".join(sorted(given)[:8]) or "none"
         raise ModelError(
-            f"{place}: has attributes {sorted(given) or 'none'}; needs exactly one of {', '.join(sorted(allowed))}"
+            f"{place}: has attributes {shown}; needs exactly one of {', '.join(sorted(allowed))}"
         )
     ((name, proto),) = given.items()
-    if proto.type and proto.type != _KINDS[name]:
+    kind = _KINDS[name]
+    if proto.type and proto.type != kind:
         raise ModelError(f"{place}: attribute {name!r} has the wrong type")
-    if name == "value":
-        return tensors.dense(proto.t, place)
-    if name == "sparse_value":
-        return tensors.sparse(proto.sparse_tensor, place)
-    if name == "value_float":
-        return np.array(proto.f, np.float32)
-    if name == "value_floats":
-        return np.array(proto.floats, np.float32)
-    if name == "value_int":
-        return np.array(proto.i, np.int64)
-    if name == "value_ints":
-        return np.array(proto.ints, np.int64)
-    try:
-        texts = [s.decode() for s in ([proto.s] if name == "value_string" else proto.strings)]
-    except UnicodeDecodeError:
-        raise ModelError(f"{place}: attribute {name!r} is not UTF-8") from None
+    value: Any = reader.value(proto, kind, None, place)
+    if kind in (_A.TENSOR, _A.SPARSE_TENSOR):
+        return np.asarray(value)
+    if kind in (_A.STRING, _A.STRINGS):
+        return _text(value, place)
+    return np.array(value, np.int64 if kind in (_A.INT, _A.INTS) else np.float32)
+
+
+def _text(value: Any, place: str) -> Array:
+    texts = [value] if isinstance(value, (str, bytes)) else list(value)
+    if any(isinstance(text, bytes) for text in texts):
+        raise ModelError(f"{place}: a string is not UTF-8")
     array = np.empty(len(texts), object)
     array[:] = texts
-    return array.reshape(()) if name == "value_string" else array
+    return array if isinstance(value, tuple) else array.reshape(())

@@ -71,7 +71,9 @@ class _Parts:
                 self._collect(self.of[node])
             else:
                 oldest = oldest_form(node)
-                self._need(node.domain, oldest.version if oldest else node.version, _last_opset(node), node.op_id)
+                self._need(
+                    node.domain, oldest.version if oldest else node.version, _last_opset(node), node.op_id
+                )
 
     def _need(self, domain: str, low: int, high: int, op: str) -> None:
         old_low, old_high, old_op, capped = self._ranges.get(domain, (1, _FOREVER, op, op))
@@ -125,9 +127,7 @@ class _Writer:
         self._parts = parts
         self.functions: list[onnx.FunctionProto] = []
 
-    def graph(
-        self, graph: Graph, into: onnx.GraphProto, outer: frozenset[Value] = frozenset()
-    ) -> None:
+    def graph(self, graph: Graph, into: onnx.GraphProto, outer: frozenset[Value] = frozenset()) -> None:
         into.name = graph.name or "graph"
         # Inputs and outputs are named first, so that theirs are the names that stay as they are.
         for value in graph.inputs:

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import onnx
 
-from orpheus_core.errors import ExternalDataError
+from orpheus_core.errors import ExternalDataError, LimitError
 from orpheus_core.importer.limits import Limits
 
 _KEYS = frozenset(("location", "offset", "length", "checksum", "basepath"))
 # ONNX Runtime reads this location as an address in its own process.
 _MEMORY_MARKER = "_ORT_MEM_ADDR_"
 _MAX_NUMBER_DIGITS = 19
+_SLACK = 2**20
 
 
 class ExternalData:
@@ -28,6 +29,9 @@ class ExternalData:
     def __init__(self, folder: Path | None, limits: Limits) -> None:
         self._folder = folder
         self._limits = limits
+        # Regions that several tensors share are read once; overlapping ones must not add up to more than the files hold.
+        self._regions: dict[tuple[str, int, int], bytearray] = {}
+        self._read: dict[str, int] = {}
 
     def read(self, proto: onnx.TensorProto, nbytes: int, place: str) -> bytearray:
         """The ``nbytes`` bytes a tensor refers to. Raises ExternalDataError naming ``place``."""
@@ -41,6 +45,9 @@ class ExternalData:
             raise ExternalDataError(
                 f"{place}: is kept in {location!r}, but the model was given as bytes; pass external_data_dir"
             )
+        region = (location, offset, length)
+        if region in self._regions:
+            return self._regions[region]
         descriptor = self._open(self._folder, location, place)
         try:
             size = os.fstat(descriptor).st_size
@@ -48,7 +55,14 @@ class ExternalData:
                 raise ExternalDataError(
                     f"{place}: bytes {offset} to {offset + length} lie outside {location!r} ({size} bytes)"
                 )
-            return _read_exactly(descriptor, offset, length, location, place)
+            self._read[location] = self._read.get(location, 0) + length
+            if self._read[location] > 2 * size + _SLACK:
+                raise LimitError(
+                    f"{place}: tensors read {location!r} several times over, in overlapping parts"
+                )
+            data = _read_exactly(descriptor, offset, length, location, place)
+            self._regions[region] = data
+            return data
         except OSError as error:
             raise ExternalDataError(f"{place}: cannot read {location!r}: {error.strerror or error}") from None
         finally:
@@ -109,7 +123,9 @@ def _open_beneath(folder: Path, parts: tuple[str, ...] | list[str]) -> int:
     current = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for part in parts[:-1]:
-            deeper = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=current)
+            deeper = os.open(
+                part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=current
+            )
             os.close(current)
             current = deeper
         return os.open(parts[-1], _READ | os.O_NOFOLLOW, dir_fd=current)
@@ -158,6 +174,8 @@ def _read_exactly(descriptor: int, offset: int, length: int, location: str, plac
         while done < length:
             got = file.readinto(view[done:])
             if not got:
-                raise ExternalDataError(f"{place}: {location!r} ended after {offset + done} bytes while being read")
+                raise ExternalDataError(
+                    f"{place}: {location!r} ended after {offset + done} bytes while being read"
+                )
             done += got
     return data

@@ -77,7 +77,9 @@ def _expect(node: Node, body: Graph, inputs: int, outputs: int) -> None:
     if len(body.inputs) != inputs:
         raise ModelError(f"{_place(node)}: its body takes {len(body.inputs)} inputs, the node gives {inputs}")
     if len(body.outputs) < outputs:
-        raise ModelError(f"{_place(node)}: its body has {len(body.outputs)} outputs, the node needs {outputs}")
+        raise ModelError(
+            f"{_place(node)}: its body has {len(body.outputs)} outputs, the node needs {outputs}"
+        )
 
 
 def _if(node: Node, inference: Inference) -> tuple[ValueType, ...]:
@@ -140,9 +142,7 @@ def _loop(node: Node, inference: Inference) -> tuple[ValueType, ...]:
         raise ModelError(f"{_place(node)}: has more outputs than its body gives")
     body.inputs[0].type = _scalar(body.inputs[0].type, DType.INT64)
     body.inputs[1].type = _scalar(body.inputs[1].type, DType.BOOL)
-    start = [
-        inner.type if outer is None else outer.type for outer, inner in zip(carried, body.inputs[2:])
-    ]
+    start = [inner.type if outer is None else outer.type for outer, inner in zip(carried, body.inputs[2:])]
     types: list[ValueType] = _settle(node, body, inference, body.inputs[2:], start, 1)
     for value in body.outputs[1 + len(carried) :]:
         if isinstance(value.type, TensorType):

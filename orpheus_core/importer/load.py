@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +77,10 @@ def load(
 
 def _read_file(path: Path, limits: Limits) -> bytes:
     try:
-        size = path.stat().st_size
+        facts = path.stat()
+        if not stat.S_ISREG(facts.st_mode):
+            raise UsageError(f"cannot read the model {str(path)!r}: it is not a regular file")
+        size = facts.st_size
         if size > limits.file_bytes:
             raise LimitError(f"{path.name}: {size} bytes is over the limit of {limits.file_bytes}")
         return path.read_bytes()

@@ -59,7 +59,9 @@ def check_arity(spec: OpSpec, values: Sequence[object | None], place: str, *, ou
     for index, value in enumerate(values):
         operand = declared[min(index, len(declared) - 1)]
         if value is None and not operand.optional:
-            raise ModelError(f"{place}: {spec.name}-{spec.version} needs its {word} {operand.name!r} (number {index})")
+            raise ModelError(
+                f"{place}: {spec.name}-{spec.version} needs its {word} {operand.name!r} (number {index})"
+            )
 
 
 def check_types(

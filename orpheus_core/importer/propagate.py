@@ -70,7 +70,9 @@ def _slice(inputs: Sequence[Any], attributes: Mapping[str, Any]) -> Array | None
     axes = inputs[3] if len(inputs) > 3 and inputs[3] is not None else np.arange(len(starts))
     steps = inputs[4] if len(inputs) > 4 and inputs[4] is not None else np.ones(len(starts), np.int64)
     index = [slice(None)] * data.ndim
-    for start, end, axis, step in zip(starts.tolist(), ends.tolist(), axes.tolist(), steps.tolist(), strict=True):
+    for start, end, axis, step in zip(
+        starts.tolist(), ends.tolist(), axes.tolist(), steps.tolist(), strict=True
+    ):
         if step < 0 and end < -data.shape[axis]:
             end = None
         index[axis] = slice(start, end, step)

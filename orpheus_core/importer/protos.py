@@ -20,6 +20,7 @@ from orpheus_core.types import (
 )
 
 _MAX_TYPE_NESTING = 8
+_MAX_SYMBOL = 256
 
 
 def dtype_of(number: int, place: str) -> DType:
@@ -83,6 +84,8 @@ def _read_tensor_type(proto: Any, place: str, limits: Limits) -> ValueType:
                 raise ModelError(f"{place}: dimension {dim.dim_value} is negative")
             dims.append(None if dim.dim_value == -1 else int(dim.dim_value))
         else:
+            if len(dim.dim_param) > _MAX_SYMBOL:
+                raise LimitError(f"{place}: a symbolic dimension's name has {len(dim.dim_param)} characters")
             dims.append(dim.dim_param or None)
     found = TensorType(dtype, tuple(dims))
     check_size(found, place, limits)

@@ -6,7 +6,7 @@ Expansion of functions is counted by arithmetic, so that a model of a kilobyte c
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import onnx
 
@@ -16,6 +16,8 @@ from orpheus_core.ops.spec import find_spec, latest_version
 
 #: What names a model-local function: domain, name, overload.
 FunctionKey: TypeAlias = tuple[str, str, str]
+# After so many nodes of unknown operators the list is long enough.
+_MOST_UNKNOWN = 5_000
 
 
 def domain_name(domain: str) -> str:
@@ -36,8 +38,19 @@ def read_opsets(entries: Iterable[onnx.OperatorSetIdProto], place: str) -> dict[
         if opsets.setdefault(domain, entry.version) != entry.version:
             raise ModelError(f"{place}: imports domain {domain or 'ai.onnx'!r} with two versions")
         if entry.version < 1:
-            raise ModelError(f"{place}: opset {entry.version} of domain {domain or 'ai.onnx'!r} does not exist")
+            raise ModelError(
+                f"{place}: opset {entry.version} of domain {domain or 'ai.onnx'!r} does not exist"
+            )
     return opsets
+
+
+class _Cost(NamedTuple):
+    """What some nodes come to when expanded: how many, how deep, and what functions add to the model."""
+
+    nodes: int = 0
+    depth: int = 0
+    added_nodes: int = 0
+    added_bytes: int = 0
 
 
 class Survey:
@@ -46,7 +59,8 @@ class Survey:
     def __init__(self, model: onnx.ModelProto, limits: Limits) -> None:
         self._limits = limits
         self._unknown: dict[str, None] = {}
-        self._cost: dict[FunctionKey, tuple[int, int]] = {}
+        self._unknown_seen = 0
+        self._cost: dict[FunctionKey, _Cost] = {}
         self._open: list[FunctionKey] = []
         self.opsets = read_opsets(model.opset_import, "the model")
         if not self.opsets and model.ir_version < 3:
@@ -55,15 +69,12 @@ class Survey:
         self.function_opsets = {
             key: read_opsets(f.opset_import, f"function {f.name!r}") for key, f in self.functions.items()
         }
-        self.nodes, _ = self._graph(model.graph, self.opsets, 0, "the model's graph")
+        self.nodes = self._nodes(model.graph.node, self.opsets, 0, "the model's graph", False).nodes
         for key in self.functions:
             if key not in self._cost:
                 self._function(key, known_only=True)
         if self._unknown:
-            raise UnsupportedModelError(
-                f"unknown operators: {', '.join(self._unknown)}. They are in no opset of the installed onnx "
-                f"{onnx.__version__}, not among Orpheus's contrib operators, and not functions of this model"
-            )
+            self._refuse_unknown()
 
     def _read_functions(self, protos: Iterable[onnx.FunctionProto]) -> dict[FunctionKey, onnx.FunctionProto]:
         functions: dict[FunctionKey, onnx.FunctionProto] = {}
@@ -76,11 +87,6 @@ class Survey:
                 raise LimitError(f"the model has more than {self._limits.functions} functions")
         return functions
 
-    def _graph(
-        self, graph: onnx.GraphProto, opsets: Mapping[str, int], depth: int, place: str, known_only: bool = False
-    ) -> tuple[int, int]:
-        return self._nodes(graph.node, opsets, depth, place, known_only)
-
     def _nodes(
         self,
         nodes: Iterable[onnx.NodeProto],
@@ -88,60 +94,70 @@ class Survey:
         depth: int,
         place: str,
         known_only: bool,
-    ) -> tuple[int, int]:
-        """How many nodes these are when expanded, and how deep they nest below here."""
-        if depth > self._limits.depth:
-            raise LimitError(f"{place}: subgraphs and functions nest more than {self._limits.depth} deep")
-        count = deepest = 0
+    ) -> _Cost:
+        limits = self._limits
+        if depth > limits.depth:
+            raise LimitError(f"{place}: subgraphs and functions nest more than {limits.depth} deep")
+        count = deepest = added = size = 0
         for node in nodes:
             key = function_key(node)
+            parts = []
             if key in self.functions:
-                size, below = self._function(key, known_only)
-                count += size
-                deepest = max(deepest, below + 1)
+                parts.append(self._function(key, known_only))
             else:
                 count += 1
                 if not known_only:
                     self._check_operator(node, opsets, place)
             for attribute in node.attribute:
                 for body in (*((attribute.g,) if attribute.HasField("g") else ()), *attribute.graphs):
-                    inner = f"{place}, node {node.name!r} ({node.op_type}), subgraph {attribute.name!r}"
-                    size, below = self._graph(body, opsets, depth + 1, inner, known_only)
-                    count += size
-                    deepest = max(deepest, below + 1)
-            if depth + deepest > self._limits.depth:
-                raise LimitError(f"{place}: subgraphs and functions nest more than {self._limits.depth} deep")
-            if count > self._limits.nodes:
+                    inner = f"{place}, node {shorten(node.name)!r} ({shorten(node.op_type)}), a subgraph"
+                    parts.append(self._nodes(body.node, opsets, depth + 1, inner, known_only))
+            for part in parts:
+                count += part.nodes
+                deepest = max(deepest, part.depth + 1)
+                added += part.added_nodes
+                size += part.added_bytes
+            if depth + deepest > limits.depth:
+                raise LimitError(f"{place}: subgraphs and functions nest more than {limits.depth} deep")
+            if count > limits.nodes or added > limits.added_nodes or size > limits.added_bytes:
                 raise LimitError(
-                    f"{place}: has more than {self._limits.nodes} nodes once functions are expanded"
+                    f"{place}: functions expand to too much ({count} nodes and counting, {added} of them and {size} bytes "
+                    f"from functions; limits {limits.nodes}, {limits.added_nodes}, {limits.added_bytes})"
                 )
-        return count, deepest
+        return _Cost(count, deepest, added, size)
 
-    def _function(self, key: FunctionKey, known_only: bool = False) -> tuple[int, int]:
+    def _function(self, key: FunctionKey, known_only: bool = False) -> _Cost:
         if key in self._cost:
             return self._cost[key]
-        name = f"function {key[0]}:{key[1]}"
+        name = f"function {shorten(key[0])}:{shorten(key[1])}"
         if key in self._open:
-            raise ModelError(f"{name} calls itself, through {' -> '.join(k[1] for k in self._open)} -> {key[1]}")
+            through = " -> ".join(shorten(k[1]) for k in self._open)
+            raise ModelError(f"{name} calls itself, through {through} -> {shorten(key[1])}")
         if len(self._open) > self._limits.depth:
             raise LimitError(f"{name}: functions nest more than {self._limits.depth} deep")
         self._open.append(key)
-        found = self._nodes(self.functions[key].node, self.function_opsets[key], 0, name, known_only)
+        function = self.functions[key]
+        inner = self._nodes(function.node, self.function_opsets[key], 0, name, known_only)
         self._open.pop()
+        # Each call adds the body's own nodes to what its calls add.
+        own = sum(_weight(node) for node in function.node)
+        found = _Cost(
+            inner.nodes, inner.depth, inner.added_nodes + len(function.node), inner.added_bytes + own
+        )
         self._cost[key] = found
         return found
 
     def _check_operator(self, node: onnx.NodeProto, opsets: Mapping[str, int], place: str) -> None:
         domain = domain_name(node.domain)
-        shown = f"{domain}:{node.op_type}" if domain else node.op_type
+        shown = shorten(f"{domain}:{node.op_type}" if domain else node.op_type)
         version = opsets.get(domain)
         newest = latest_version(domain)
         if newest == 0:
-            self._unknown[f"{shown} (unknown domain)"] = None
+            self._note_unknown(f"{shown} (unknown domain)")
             return
         if version is None:
             raise ModelError(
-                f"{place}, node {node.name!r} ({shown}): domain {domain or 'ai.onnx'!r} is not in opset_import"
+                f"{place}, node {shorten(node.name)!r} ({shown}): domain {domain or 'ai.onnx'!r} is not in opset_import"
             )
         if version > newest:
             raise UnsupportedModelError(
@@ -149,4 +165,26 @@ class Survey:
                 f"(onnx {onnx.__version__}). Install a newer onnx, or export for opset {newest}"
             )
         if find_spec(domain, node.op_type, version) is None:
-            self._unknown[f"{shown} (opset {version})"] = None
+            self._note_unknown(f"{shown} (opset {version})")
+
+    def _note_unknown(self, text: str) -> None:
+        self._unknown[text] = None
+        self._unknown_seen += 1
+        if self._unknown_seen >= _MOST_UNKNOWN:
+            self._refuse_unknown()
+
+    def _refuse_unknown(self) -> None:
+        raise UnsupportedModelError(
+            f"unknown operators: {', '.join(self._unknown)}. They are in no opset of the installed onnx "
+            f"{onnx.__version__}, not among Orpheus's contrib operators, and not functions of this model"
+        )
+
+
+def _weight(node: onnx.NodeProto) -> int:
+    """Bytes that one more copy of a node takes; its tensors are shared by all copies."""
+    return node.ByteSize() - sum(a.t.ByteSize() for a in node.attribute if a.HasField("t"))
+
+
+def shorten(name: str) -> str:
+    """A name cut to a length fit for messages."""
+    return name if len(name) <= 80 else f"{name[:60]}...{name[-17:]}"

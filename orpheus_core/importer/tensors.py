@@ -17,6 +17,7 @@ from orpheus_core.errors import LimitError, ModelError
 from orpheus_core.importer.external import ExternalData
 from orpheus_core.importer.limits import Limits
 from orpheus_core.importer.protos import dtype_of
+from orpheus_core.importer.survey import shorten
 from orpheus_core.types import Array, DType
 
 # Bits an element takes in raw data, where that is not a whole number of bytes.
@@ -48,10 +49,11 @@ class TensorReader:
     def __init__(self, external: ExternalData, limits: Limits) -> None:
         self._external = external
         self._limits = limits
+        self._sparse_bytes = 0
 
     def dense(self, proto: onnx.TensorProto, place: str) -> Array:
         """The array of a tensor. Raises ModelError, LimitError or ExternalDataError naming ``place``."""
-        place = f"{place}, tensor {proto.name!r}" if proto.name else place
+        place = f"{place}, tensor {shorten(proto.name)!r}" if proto.name else place
         dtype = dtype_of(proto.data_type, place)
         shape = self._shape(proto.dims, dtype, place)
         count = math.prod(shape)
@@ -71,14 +73,17 @@ class TensorReader:
 
     def sparse(self, proto: onnx.SparseTensorProto, place: str) -> Array:
         """A sparse tensor written out in full."""
-        place = f"{place}, sparse tensor {proto.values.name!r}"
+        place = f"{place}, sparse tensor {shorten(proto.values.name)!r}"
         values = self.dense(proto.values, f"{place} values")
         indices = self.dense(proto.indices, f"{place} indices")
         shape = self._shape(proto.dims, DType.from_numpy(values.dtype), place)
         size = math.prod(shape) * values.dtype.itemsize
-        if size > self._limits.sparse_bytes:
-            limit = self._limits.sparse_bytes
-            raise LimitError(f"{place}: needs {size} bytes in full, the limit is {limit} (Limits.sparse_bytes)")
+        self._sparse_bytes += size
+        if self._sparse_bytes > self._limits.sparse_bytes:
+            raise LimitError(
+                f"{place}: sparse tensors need {self._sparse_bytes} bytes in full, the limit is "
+                f"{self._limits.sparse_bytes} (Limits.sparse_bytes)"
+            )
         if indices.dtype != np.int64 or values.ndim != 1:
             raise ModelError(f"{place}: values must be 1-D and indices int64")
         count = values.shape[0]
@@ -91,7 +96,9 @@ class TensorReader:
                 raise ModelError(f"{place}: an index lies outside the {math.prod(shape)} elements")
             flat = indices
         else:
-            raise ModelError(f"{place}: indices have shape {indices.shape} for {count} values of rank {len(shape)}")
+            raise ModelError(
+                f"{place}: indices have shape {indices.shape} for {count} values of rank {len(shape)}"
+            )
         if count > 1 and not (np.diff(flat) > 0).all():
             raise ModelError(f"{place}: indices must be ascending and without repeats")
         if values.dtype == object:
@@ -163,7 +170,9 @@ def _from_field(
     present: list[str],
     place: str,
 ) -> Array:
-    field, entry = ("string_data", object) if dtype is DType.STRING else _FIELDS.get(dtype, ("int32_data", np.int32))
+    field, entry = (
+        ("string_data", object) if dtype is DType.STRING else _FIELDS.get(dtype, ("int32_data", np.int32))
+    )
     if present and present != [field]:
         raise ModelError(f"{place}: {dtype} belongs in {field}, but data is in {', '.join(present)}")
     data = getattr(proto, field)
@@ -213,7 +222,9 @@ def write_tensor(array: Array, name: str = "") -> onnx.TensorProto:
     elif dtype in _BITS:
         proto.raw_data = _pack(np.ascontiguousarray(array).reshape(-1).view(np.uint8), _BITS[dtype])
     else:
-        proto.raw_data = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+        proto.raw_data = (
+            np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+        )
     return proto
 
 

@@ -42,7 +42,8 @@ _NESTED: dict[str, dict[int, str]] = {
 
 def count_messages(data: bytes, limits: Limits) -> None:
     """Raise LimitError when ``data`` holds more than ``limits.messages`` messages and strings, ParseError when it
-    is not framed as a protobuf."""
+    is not framed as a protobuf.
+    """
     if len(data) <= _SMALL:
         return
     count = 0

@@ -48,6 +48,9 @@ def _bind_kernel(operation: Operation, frame: Frame, graphs: Mapping[str, Callab
     slots, index = frame.slots, frame.index
     candidate, problem = operation.candidate, operation.problem
     assert candidate is not None and problem is not None
+    if operation.late is not None:
+        late = operation.late
+        return _bind_dynamic(operation, frame, lambda *inputs: late(inputs), {})
     if candidate.kernel.prepare is not None:
         prepared: Prepared = operation.prepared  # type: ignore[assignment]
         packed = frozenset(getattr(prepared, "packed", ()))

@@ -162,7 +162,12 @@ def _seal(operations: Sequence[Operation], steps: Sequence[Step]) -> tuple[list[
 
     def owner(position: int) -> object:
         candidate = operations[position].candidate
-        sealing = candidate is not None and candidate.backend.seal and candidate.kernel.prepare
+        sealing = (
+            candidate is not None
+            and candidate.backend.seal
+            and candidate.kernel.prepare
+            and operations[position].late is None
+        )
         return candidate.backend.name if candidate is not None and sealing else position
 
     for _, group in groupby(range(len(operations)), key=owner):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 from orpheus_core.graph import Node
 from orpheus_core.plugin import Problem
@@ -59,7 +61,7 @@ class Kind(Enum):
 
 @dataclass(eq=False)
 class Operation:
-    """One step to be. ``captures`` are operands that a node's subgraphs read."""
+    """One step to be. ``captures`` are operands that a node's subgraphs read; ``late`` computes a layer of open shape."""
 
     kind: Kind
     node: Node
@@ -70,6 +72,7 @@ class Operation:
     captures: tuple[Operand, ...] = ()
     workspace: Operand | None = None
     prepared: object = None
+    late: Callable[[Sequence[Any]], tuple[Any, ...]] | None = None
     why: str = ""
     dead_slots: list[int] = field(default_factory=list)
 

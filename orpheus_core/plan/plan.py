@@ -13,6 +13,7 @@ from orpheus_core.errors import KernelError, LimitError
 from orpheus_core.graph import Graph
 from orpheus_core.plan.arena import Arena
 from orpheus_core.plan.context import place
+from orpheus_core.plan.late import LateDispatch
 from orpheus_core.plan.lower import Program, lower
 from orpheus_core.plan.memory import plan_memory, share_memory
 from orpheus_core.plan.operands import Operand, Operation, Storage
@@ -86,7 +87,7 @@ def make_plan(graph: Graph, selection: Selection, options: SelectionOptions, com
     """
     program = lower(graph, selection, options)
     for operation in program.operations:
-        _prepare(operation, program)
+        _prepare(operation, options)
     share_memory(program)
     offsets, arenas = plan_memory(program)
     _check_size(arenas)
@@ -115,13 +116,16 @@ def make_plan(graph: Graph, selection: Selection, options: SelectionOptions, com
     return plan
 
 
-def _prepare(operation: Operation, program: Program) -> None:
+def _prepare(operation: Operation, options: SelectionOptions) -> None:
     candidate, problem = operation.candidate, operation.problem
     if candidate is None or problem is None:
         return
     try:
         if candidate.kernel.prepare is None:
             load(candidate)
+            return
+        if candidate.late:
+            operation.late = LateDispatch(operation.node, candidate, options)
             return
         operation.prepared = prepare(candidate, problem)
     except KernelError as error:

@@ -16,11 +16,15 @@ from orpheus_core.types import Layout, TensorType, ValueType
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A kernel of a backend in one of its formats. It fixes the layout and device of every operand."""
+    """A kernel of a backend in one of its formats. It fixes the layout and device of every operand.
+
+    ``late``: the shapes are open, so the kernel's rules are applied, and the kernel prepared, during the run.
+    """
 
     backend: Backend
     kernel: Kernel
     format: Format
+    late: bool = False
 
     @property
     def id(self) -> str:
@@ -103,6 +107,9 @@ def candidates(
             if refusal is not None:
                 refused.append(refusal)
                 continue
+            if kernel.prepare is not None and not _is_static(problem):
+                found.append(Candidate(backend, kernel, Format(), late=True))
+                continue
             fits = [f for f in kernel.formats if _fits(problem, f)]
             if not fits:
                 names = sorted({n for f in kernel.formats for n in (*f.inputs, *f.outputs)})
@@ -122,7 +129,9 @@ def _refusal(problem: Problem, backend: Backend, kernel: Kernel) -> Refusal | No
     if text_or_none:
         return Refusal(name, RefusalCode.DTYPE, text_or_none)
     if kernel.prepare is not None and not _is_static(problem):
-        return Refusal(name, RefusalCode.SHAPE, "needs shapes that are known before the run")
+        if Format() in kernel.formats and _are_tensors(problem):
+            return None
+        return Refusal(name, RefusalCode.SHAPE, "needs tensors whose shapes are known before the run")
     try:
         for rule in kernel.where:
             text_or_none = rule.refusal(problem)
@@ -155,6 +164,11 @@ def _dtype_refusal(problem: Problem, kernel: Kernel) -> str | None:
         if type_.dtype.value not in allowed:
             return f"needs {name} in {' or '.join(allowed)}, has {type_.dtype}"
     return None
+
+
+def _are_tensors(problem: Problem) -> bool:
+    types = [t for t in (*problem.inputs, *problem.outputs) if t is not None]
+    return all(isinstance(t, TensorType) and t.dtype.value != "string" for t in types)
 
 
 def _is_static(problem: Problem) -> bool:

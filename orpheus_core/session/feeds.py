@@ -24,7 +24,8 @@ def check_feeds(inputs: Sequence[Value], optional: Iterable[Value], feeds: Mappi
     by_name = {v.name: v for v in inputs}
     for name in feeds:
         if name not in by_name:
-            near = difflib.get_close_matches(str(name), by_name, n=1)
+            near = [n for n in by_name if n.casefold() == str(name).casefold()]
+            near = near or difflib.get_close_matches(str(name), by_name, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise InputError(f"the model has no input {name!r}; its inputs are {signature(inputs)}{hint}")
     may_miss = set(optional)

@@ -73,11 +73,21 @@ def test_a_broken_plugin_warns_and_leaves_the_others_verbs(orpheus) -> None:
     )
     done = orpheus("greet", "world")
     assert (done.code, done.out) == (5, "hello world\n")
-    assert "orpheus: warning: plugin bad (fake-bad) is broken" in done.err
+    assert "fake-bad" not in done.err, "the verb was found, so it does not matter here"
     assert (
         "orpheus: warning: plugin poor (fake-poor): hook orpheus_commands failed: ZeroDivisionError"
         in done.err
     )
+
+
+def test_an_unknown_verb_names_the_plugins_that_may_have_it(orpheus) -> None:
+    orpheus.install("extra", EXTENSION)
+    orpheus.install("bad", "raise SystemExit(7)")
+    done = orpheus("grete", "world")
+    assert done.code == 2 and "invalid choice: 'grete'" in done.err and "greet" in done.err
+    assert "orpheus: warning: plugin bad (fake-bad) is broken" in done.err
+    disabled = orpheus("greet", "world", ORPHEUS_BACKENDS="bad")
+    assert disabled.code == 2 and "plugin extra (fake-extra) is disabled" in disabled.err
 
 
 def test_own_verbs_do_not_ask_plugins(orpheus) -> None:

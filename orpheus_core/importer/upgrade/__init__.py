@@ -30,10 +30,10 @@ def _keep(node: Node) -> None:
 #: Operator -> (version from which only the number changes, what makes an older node the newest form).
 #: A step gives None to keep the node as it is.
 STEPS: dict[str, tuple[int, _Step]] = {
-    **{op: (7, broadcasting.binary) for op in _BINARY},
-    **{op: (18, operands.axes_to_input) for op in _REDUCTIONS},
-    **{op: (13, softmax.coerced) for op in ("Softmax", "LogSoftmax", "Hardmax")},
-    **{op: (7, layers.recurrent) for op in ("RNN", "GRU", "LSTM")},
+    **dict.fromkeys(_BINARY, (7, broadcasting.binary)),
+    **dict.fromkeys(_REDUCTIONS, (18, operands.axes_to_input)),
+    **dict.fromkeys(("Softmax", "LogSoftmax", "Hardmax"), (13, softmax.coerced)),
+    **dict.fromkeys(("RNN", "GRU", "LSTM"), (7, layers.recurrent)),
     "BatchNormalization": (14, layers.batch_normalization),
     "Cast": (24, layers.cast),
     "CastLike": (24, layers.cast_like),
@@ -70,7 +70,7 @@ def to_newest(node: Node) -> tuple[Node, ...]:
     Raises ValueError (or another built-in error) when the old form's own rules are broken.
     """
     newest = _newest(node.domain, node.op)
-    if newest is None or newest.version <= node.version and not newest.schema.deprecated:
+    if newest is None or (newest.version <= node.version and not newest.schema.deprecated):
         return (node,)
     if "consumed_inputs" in node.attributes:
         rest = {k: v for k, v in node.attributes.items() if k != "consumed_inputs"}

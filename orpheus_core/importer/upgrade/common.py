@@ -11,6 +11,8 @@ from orpheus_core.graph import Node, Value
 from orpheus_core.ops.build import make_node
 from orpheus_core.types import Array, DType, TensorType
 
+_MOST_NUMBERS = 4096
+
 
 def temporary(node: Node, suffix: str) -> Value:
     """A new value named after the node's first output."""
@@ -24,7 +26,10 @@ def constant(node: Node, suffix: str, array: Array) -> Value:
 
 def int64s(node: Node, suffix: str, values: Iterable[Any]) -> Value:
     """A new 1-D int64 constant."""
-    return constant(node, suffix, np.array([int(v) for v in values], np.int64))
+    numbers = [int(v) for v in values]
+    if len(numbers) > _MOST_NUMBERS:
+        raise ValueError(f"{suffix} has {len(numbers)} entries, no tensor has so many dimensions")
+    return constant(node, suffix, np.array(numbers, np.int64))
 
 
 def like(node: Node, suffix: str, number: float, source: Value | None) -> Value:

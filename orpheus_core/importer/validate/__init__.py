@@ -24,29 +24,22 @@ _ONE_AXIS = (
 )  # fmt: skip
 
 VALIDATORS: dict[str, Callable[[Node], str | None]] = {
-    **{op: arrangement.axes_input for op in (*_REDUCTIONS, "Squeeze", "Unsqueeze")},
-    **{op: arrangement.axis_attribute for op in _ONE_AXIS},
-    **{op: arrangement.sizes_input for op in ("ConstantOfShape", "Expand", "Tile")},
-    **{op: windows.pool for op in ("AveragePool", "LpPool", "MaxPool", "MaxUnpool")},
-    **{op: windows.global_pool for op in ("GlobalAveragePool", "GlobalLpPool", "GlobalMaxPool")},
-    **{op: windows.roi_pool for op in ("MaxRoiPool", "RoiAlign")},
-    **{op: windows.blocks for op in ("DepthToSpace", "SpaceToDepth")},
-    **{op: layers.recurrent for op in ("GRU", "LSTM", "RNN")},
-    **{op: layers.layer_normalization for op in ("LayerNormalization", "RMSNormalization")},
-    **{op: layers.instance_normalization for op in ("GroupNormalization", "InstanceNormalization")},
-    **{op: layers.linear_quantization for op in ("DequantizeLinear", "QuantizeLinear")},
-    **{op: layers.cross_entropy for op in ("NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss")},
-    **{op: layers.windowed for op in ("DFT", "STFT")},
-    **{op: layers.attention for op in ("Attention", "RotaryEmbedding")},
-    **{
-        op: layers.window_function
-        for op in ("BlackmanWindow", "HammingWindow", "HannWindow", "MelWeightMatrix")
-    },
-    **{
-        op: layers.random_dtype
-        for op in ("Bernoulli", "EyeLike", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform",
-                   "RandomUniformLike", "SequenceEmpty")
-    },
+    **dict.fromkeys((*_REDUCTIONS, "Squeeze", "Unsqueeze"), arrangement.axes_input),
+    **dict.fromkeys(_ONE_AXIS, arrangement.axis_attribute),
+    **dict.fromkeys(("ConstantOfShape", "Expand", "Tile"), arrangement.sizes_input),
+    **dict.fromkeys(("AveragePool", "LpPool", "MaxPool", "MaxUnpool"), windows.pool),
+    **dict.fromkeys(("GlobalAveragePool", "GlobalLpPool", "GlobalMaxPool"), windows.global_pool),
+    **dict.fromkeys(("MaxRoiPool", "RoiAlign"), windows.roi_pool),
+    **dict.fromkeys(("DepthToSpace", "SpaceToDepth"), windows.blocks),
+    **dict.fromkeys(("GRU", "LSTM", "RNN"), layers.recurrent),
+    **dict.fromkeys(("LayerNormalization", "RMSNormalization"), layers.layer_normalization),
+    **dict.fromkeys(("GroupNormalization", "InstanceNormalization"), layers.instance_normalization),
+    **dict.fromkeys(("DequantizeLinear", "QuantizeLinear"), layers.linear_quantization),
+    **dict.fromkeys(("NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss"), layers.cross_entropy),
+    **dict.fromkeys(("DFT", "STFT"), layers.windowed),
+    **dict.fromkeys(("Attention", "RotaryEmbedding"), layers.attention),
+    **dict.fromkeys(("BlackmanWindow", "HammingWindow", "HannWindow", "MelWeightMatrix"), layers.window_function),
+    **dict.fromkeys(("Bernoulli", "EyeLike", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "SequenceEmpty"), layers.random_dtype),
     "BatchNormalization": layers.batch_normalization,
     "Col2Im": windows.col2im,
     "Conv": windows.conv,
@@ -54,6 +47,7 @@ VALIDATORS: dict[str, Callable[[Node], str | None]] = {
     "ConvTranspose": windows.conv_transpose,
     "DeformConv": windows.deform_conv,
     "Einsum": einsum,
+    "GatherND": arrangement.gather_nd,
     "Gemm": layers.gemm,
     "GridSample": layers.grid_sample,
     "MatMulInteger": layers.matrix_zero_points,
@@ -81,4 +75,4 @@ def check(node: Node, place: str) -> None:
     except (ValueError, IndexError, TypeError, ArithmeticError) as error:
         reason = f"its operands make no sense ({error})"
     if reason is not None:
-        raise ModelError(f"{place}: {reason}")
+        raise ModelError(f"{place}: {reason if len(reason) <= 400 else reason[:397] + '...'}")

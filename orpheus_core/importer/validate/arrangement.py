@@ -174,7 +174,11 @@ def resize(node: Node) -> str | None:
             continue
         if array.ndim != 1 or (count is not None and len(array) != count):
             return f"{name} have shape {list(array.shape)} for {count} dimensions"
-        if not (array > 0).all() or not np.isfinite(array.astype(np.float64)).all() or (array > LARGEST_STEP).any():
+        if (
+            not (array > 0).all()
+            or not np.isfinite(array.astype(np.float64)).all()
+            or (array > LARGEST_STEP).any()
+        ):
             return f"{name} are {array.tolist()[:16]}; all must be positive and finite"
     if attribute(node, "coordinate_transformation_mode") == "tf_crop_and_resize" and node.input(1) is None:
         return "tf_crop_and_resize needs its roi input"
@@ -183,7 +187,9 @@ def resize(node: Node) -> str | None:
 
 def slice_(node: Node) -> str | None:
     """Slice: starts, ends, axes, steps of one length, no step of zero."""
-    arrays = [(name, const(node, i)) for i, name in enumerate(("data", "starts", "ends", "axes", "steps")) if i]
+    arrays = [
+        (name, const(node, i)) for i, name in enumerate(("data", "starts", "ends", "axes", "steps")) if i
+    ]
     lengths = {name: len(a) for name, a in arrays if a is not None and a.ndim == 1}
     if any(a is not None and a.ndim != 1 for _, a in arrays) or len(set(lengths.values())) > 1:
         return f"starts, ends, axes and steps must be 1-D and of one length, are {lengths}"
@@ -217,4 +223,19 @@ def axis_attribute(node: Node) -> str | None:
         return None
     if bad_axis(axis, max(dims, 1)):
         return f"axis {axis} is out of range for rank {dims}"
+    return None
+
+
+def gather_nd(node: Node) -> str | None:
+    """GatherND: batch dimensions that both operands have, index vectors that fit what is left."""
+    batch, dims, indices = attribute(node, "batch_dims", 0), shape(node, 0), shape(node, 1)
+    known = [len(s) for s in (dims, indices) if s is not None]
+    if batch < 0 or (known and batch >= min(known)):
+        return f"batch_dims is {batch}, the operands have ranks {known}"
+    if dims is not None and indices is not None:
+        last = indices[-1]
+        if isinstance(last, int) and not 1 <= last <= len(dims) - batch:
+            return (
+                f"index vectors of {last} entries do not fit rank {len(dims)} with {batch} batch dimensions"
+            )
     return None

@@ -9,12 +9,16 @@ from orpheus_core.importer.validate.facts import rank, shape
 
 _TERM = re.compile(r"[A-Za-z]*(\.\.\.)?[A-Za-z]*")
 
+_LONGEST = 4096
+
 
 def einsum(node: Node) -> str | None:
     """Einsum."""
     written = node.attributes["equation"]
     if not isinstance(written, str):
         return "its equation is not text"
+    if len(written) > _LONGEST:
+        return f"its equation has {len(written)} characters"
     equation = written.replace(" ", "")
     left, arrow, right = equation.partition("->")
     terms = left.split(",")
@@ -27,7 +31,9 @@ def einsum(node: Node) -> str | None:
         dims = rank(node, index)
         letters = len(term.replace("...", ""))
         if dims is not None and (letters > dims or ("..." not in term and letters != dims)):
-            return f"equation {_short(written)}: term {_short(term)} does not fit input {index} of rank {dims}"
+            return (
+                f"equation {_short(written)}: term {_short(term)} does not fit input {index} of rank {dims}"
+            )
     if arrow:
         named = right.replace("...", "")
         if len(set(named)) != len(named):

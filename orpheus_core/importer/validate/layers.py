@@ -247,4 +247,3 @@ def attention(node: Node) -> str | None:
         if count is not None and (count < 0 or (count == 0 and name != "num_heads")):
             return f"{name} is {count}; it must be positive"
     return None
-

@@ -87,7 +87,11 @@ def conv_transpose(node: Node) -> str | None:
         dims = rank(node, 0)
         if any(not 0 <= size <= LARGEST_STEP for size in sizes):
             return f"attribute {name!r} is {list(sizes)}; no entry may be negative"
-        if sizes and dims is not None and len(sizes) not in (dims - 2, *((dims,) if name == "output_shape" else ())):
+        if (
+            sizes
+            and dims is not None
+            and len(sizes) not in (dims - 2, *((dims,) if name == "output_shape" else ()))
+        ):
             return f"attribute {name!r} has {len(sizes)} entries for {dims - 2} spatial dimensions"
     return _convolution(node, 1, 2, transposed=True)
 

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from onnx import defs
+from orpheus_numpy.manifest.math import KERNELS
 
 from orpheus_core.errors import ModelError
 from orpheus_core.plugin import resolve
 from orpheus_core.types import DType
-from orpheus_numpy.manifest.math import KERNELS
 
 F32, F64, F16, BF16 = np.float32, np.float64, np.float16, ml_dtypes.bfloat16
 
@@ -48,28 +48,42 @@ def test_every_row_names_an_operator_and_a_function():
 
 # Operators that fill `out`: how many inputs, of which type, and attributes.
 SPECIAL = {
-    "BitShift": dict(inputs=2, dtype=np.int32, direction="LEFT"),
-    "BitwiseAnd": dict(inputs=2, dtype=np.int32),
-    "BitwiseOr": dict(inputs=2, dtype=np.int32),
-    "BitwiseXor": dict(inputs=2, dtype=np.int32),
-    "BitwiseNot": dict(inputs=1, dtype=np.int32),
-    "And": dict(inputs=2, dtype=np.bool_),
-    "Or": dict(inputs=2, dtype=np.bool_),
-    "Xor": dict(inputs=2, dtype=np.bool_),
-    "Not": dict(inputs=1, dtype=np.bool_),
-    "Where": dict(inputs=3),
-    "Cast": dict(inputs=1, to=DType.FLOAT16.onnx),
-    "CumSum": dict(inputs=1, axis=True),
-    "CumProd": dict(inputs=1, axis=True),
-    "Clip": dict(inputs=1, bounds=True),
-    "Max": dict(inputs=3),
-    "Min": dict(inputs=3),
-    "Mean": dict(inputs=3),
-    "Sum": dict(inputs=3),
-    "CastLike": dict(inputs=2),
+    "BitShift": {"inputs": 2, "dtype": np.int32, "direction": "LEFT"},
+    "BitwiseAnd": {"inputs": 2, "dtype": np.int32},
+    "BitwiseOr": {"inputs": 2, "dtype": np.int32},
+    "BitwiseXor": {"inputs": 2, "dtype": np.int32},
+    "BitwiseNot": {"inputs": 1, "dtype": np.int32},
+    "And": {"inputs": 2, "dtype": np.bool_},
+    "Or": {"inputs": 2, "dtype": np.bool_},
+    "Xor": {"inputs": 2, "dtype": np.bool_},
+    "Not": {"inputs": 1, "dtype": np.bool_},
+    "Where": {"inputs": 3},
+    "Cast": {"inputs": 1, "to": DType.FLOAT16.onnx},
+    "CumSum": {"inputs": 1, "axis": True},
+    "CumProd": {"inputs": 1, "axis": True},
+    "Clip": {"inputs": 1, "bounds": True},
+    "Max": {"inputs": 3},
+    "Min": {"inputs": 3},
+    "Mean": {"inputs": 3},
+    "Sum": {"inputs": 3},
+    "CastLike": {"inputs": 2},
 }
-for _op in "Add Div Equal Greater GreaterOrEqual Less LessOrEqual Mod Mul PRelu Pow Sub SwiGLU".split():
-    SPECIAL[_op] = dict(inputs=2)
+for _op in [
+    "Add",
+    "Div",
+    "Equal",
+    "Greater",
+    "GreaterOrEqual",
+    "Less",
+    "LessOrEqual",
+    "Mod",
+    "Mul",
+    "PRelu",
+    "Pow",
+    "Sub",
+    "SwiGLU",
+]:
+    SPECIAL[_op] = {"inputs": 2}
 
 
 def example(op, rng, dtype):
@@ -157,7 +171,8 @@ def test_activation_formulas(op, x):
         want = np.vectorize(formula, otypes=[F64])(rounded.astype(F64))
         got = kernel(op)(rounded, **attributes)
         assert got.dtype == dtype and got.shape == x.shape
-        tiny = max(float(ml_dtypes.finfo(dtype).tiny), eps * 1e-1)
+        # 1 + erf cancels far below zero, and what is left of it is multiplied by x.
+        tiny = max(float(ml_dtypes.finfo(dtype).tiny), eps if op == "Gelu" else eps / 10)
         np.testing.assert_allclose(got.astype(F64), want, eps, tiny)
 
 
@@ -579,7 +594,7 @@ def test_distributions():
     assert x.dtype == F32 and abs(x.mean() - 2) < 0.1 and abs(x.std() - 3) < 0.1
     like = kernel("RandomUniformLike")(x.astype(F16), low=-1.0, high=3.0, seed=1.0)
     assert (
-        like.dtype == F16 and -1 <= like.min() and like.max() <= 3 and abs(like.astype(F32).mean() - 1) < 0.05
+        like.dtype == F16 and like.min() >= -1 and like.max() <= 3 and abs(like.astype(F32).mean() - 1) < 0.05
     )
     assert kernel("RandomNormalLike")(x, dtype=DType.FLOAT64.onnx).dtype == F64
     p = np.array([[0.1, 0.9]] * 10000, F32)

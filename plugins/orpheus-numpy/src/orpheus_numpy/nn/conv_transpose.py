@@ -5,6 +5,8 @@ Source: https://onnx.ai/onnx/operators/onnx__ConvTranspose.html
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from orpheus_core.errors import ModelError
@@ -39,8 +41,8 @@ def conv_transpose(
     )  # fmt: skip
     x, w = widen(X), widen(W)
     batch, filters = X.shape[0], W.shape[1] * group
-    rows = x.reshape(batch, group, X.shape[1] // group, -1)
-    matrices = w.reshape(group, W.shape[0] // group, -1).swapaxes(1, 2)
+    rows = x.reshape(batch, group, X.shape[1] // group, window.positions)
+    matrices = w.reshape(group, W.shape[0] // group, math.prod(W.shape[1:])).swapaxes(1, 2)
     columns = np.matmul(matrices, rows)
     y = fold(columns.reshape(batch, filters, *window.kernel, *window.output), window)
     finish(y, bias=B)

@@ -48,14 +48,16 @@ def deform_conv(
     at = moved + _regular(shape).astype(moved.dtype)
     weight = None if mask is None else widen(mask).reshape(shape.batch, offset_group, taps, positions)
     y = np.empty((shape.batch, group, W.shape[0] // group, positions), x.dtype)
-    matrix = w.reshape(group, W.shape[0] // group, -1)
+    matrix = w.reshape(group, W.shape[0] // group, math.prod(W.shape[1:]))
     for n in range(shape.batch):
         columns = _sample(
-            x[n].reshape(offset_group, -1, math.prod(shape.window.input)), at[n], shape.window.input
+            x[n].reshape(offset_group, shape.channels // offset_group, math.prod(shape.window.input)),
+            at[n],
+            shape.window.input,
         )
         if weight is not None:
             columns *= weight[n][:, None]
-        np.matmul(matrix, columns.reshape(group, -1, positions), out=y[n])
+        np.matmul(matrix, columns.reshape(group, matrix.shape[2], positions), out=y[n])
     result = y.reshape(shape.output)
     finish(result, bias=B)
     return deliver(result, X.dtype)
@@ -64,7 +66,7 @@ def deform_conv(
 def _regular(shape: ConvShape) -> Array:
     """Where the taps of an ordinary convolution lie, [r, taps, positions]."""
     window = shape.window
-    starts = np.indices(window.output).reshape(len(window.output), 1, -1)
+    starts = np.indices(window.output).reshape(len(window.output), 1, window.positions)
     steps = np.indices(window.kernel).reshape(len(window.kernel), -1, 1)
     strides, gaps, begin = (
         np.array(v).reshape(-1, 1, 1) for v in (window.strides, window.dilations, window.begin)

@@ -6,6 +6,7 @@ Source: https://onnx.ai/onnx/operators/onnx__GridSample.html; M. Jaderberg et al
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any
 
 import numpy as np
@@ -49,13 +50,13 @@ def grid_sample(
             if X.dtype.kind in "iub"
             else widen(X)
         )
-    positions = widen(grid).reshape(X.shape[0], -1, rank)
+    positions = widen(grid).reshape(X.shape[0], math.prod(grid.shape[1:-1]), rank)
     at = [
         _place(positions[..., rank - 1 - axis], size, bool(align_corners), padding_mode, kind == "nearest")
         for axis, size in enumerate(sizes)
     ]
     taps = [_taps(a, kind) for a in at]
-    flat = image.reshape(*X.shape[:2], -1)
+    flat = image.reshape(*X.shape[:2], math.prod(sizes))
     y: Any = None
     for choice in itertools.product(*taps):
         index: Any = 0

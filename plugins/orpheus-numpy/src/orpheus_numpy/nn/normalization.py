@@ -127,7 +127,7 @@ def group_normalization(
     channels = X.shape[1]
     if num_groups < 1 or channels % num_groups:
         raise ModelError(f"GroupNormalization: {channels} channels do not divide into {num_groups} groups")
-    x = widen(X).reshape(X.shape[0], num_groups, -1)
+    x = widen(X).reshape(X.shape[0], num_groups, math.prod(X.shape[1:]) // num_groups)
     y = _standardize(x, (2,), epsilon)[0].reshape(X.shape)
     repeats = channels // num_groups if scale.shape[0] != channels else 1
     factor, shift = (np.repeat(widen(v), repeats) for v in (scale, bias))

@@ -5,6 +5,8 @@ Sources: https://onnx.ai/onnx/operators/onnx__DepthToSpace.html, onnx__SpaceToDe
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from orpheus_core.errors import ModelError
@@ -49,7 +51,7 @@ def affine_grid(theta: Array, size: Array, *, align_corners: int = 0) -> Array:
     matrix = widen(theta)
     axes = [_axis(n, bool(align_corners)).astype(matrix.dtype) for n in spatial]
     mesh = np.meshgrid(*axes, indexing="ij")
-    points = np.stack([*mesh[::-1], np.ones_like(mesh[0])], axis=-1).reshape(-1, rank + 1)
+    points = np.stack([*mesh[::-1], np.ones_like(mesh[0])], axis=-1).reshape(math.prod(spatial), rank + 1)
     grid = np.matmul(points, matrix.swapaxes(1, 2))
     return deliver(grid.reshape(theta.shape[0], *spatial, rank), theta.dtype)
 

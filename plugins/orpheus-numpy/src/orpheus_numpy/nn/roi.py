@@ -67,7 +67,7 @@ def _bins(image: Array, rows: _Samples, columns: _Samples, mode: str) -> Array:
     for at_row, row_weight in rows:
         lines = image[:, at_row.ravel()]
         for at_column, column_weight in columns:
-            values = lines[:, :, at_column.ravel()].reshape(-1, *at_row.shape, *at_column.shape)
+            values = lines[:, :, at_column.ravel()].reshape(image.shape[0], *at_row.shape, *at_column.shape)
             weights = row_weight[:, :, None, None] * column_weight
             parts.append(values * weights.astype(image.dtype))
     if mode == "avg":

@@ -29,7 +29,11 @@ def rotary_embedding(
     if packed and (not num_heads or X.shape[2] % num_heads):
         raise ModelError(f"RotaryEmbedding: X {list(X.shape)} of rank 3 needs num_heads, has {num_heads}")
     # [B, L, heads, D]
-    x = X.reshape(*X.shape[:2], num_heads or 1, -1) if packed else X.transpose(0, 2, 1, 3)
+    x = (
+        X.reshape(*X.shape[:2], num_heads, X.shape[2] // num_heads)
+        if packed and num_heads
+        else X.transpose(0, 2, 1, 3)
+    )
     size = rotary_embedding_dim or x.shape[-1]
     cos, sin = (
         widen(c if position_ids is None else c[position_ids])[:, :, None] for c in (cos_cache, sin_cache)
@@ -79,13 +83,17 @@ def linear_attention(
     size = query.shape[2] // q_num_heads
     q = widen(query).reshape(batch, steps, groups, q_num_heads // groups, size)
     k = widen(key).reshape(batch, steps, groups, size)
-    v = widen(value).reshape(batch, steps, groups, -1)
+    v = widen(value).reshape(batch, steps, groups, value.shape[2] // groups)
     state = np.zeros((batch, groups, size, v.shape[-1]), q.dtype)
     if past_state is not None:
         state += widen(past_state)
     # [B, T, G, D or 1, 1]
-    keep = np.exp(widen(decay)).reshape(batch, steps, groups, -1, 1) if gated and decay is not None else None
-    rate = widen(beta).reshape(batch, steps, -1, 1) if delta and beta is not None else None
+    keep = (
+        np.exp(widen(decay)).reshape(batch, steps, groups, decay.shape[2] // groups, 1)
+        if gated and decay is not None
+        else None
+    )
+    rate = widen(beta).reshape(batch, steps, beta.shape[2], 1) if delta and beta is not None else None
     y = np.empty((batch, steps, groups, q_num_heads // groups, v.shape[-1]), q.dtype)
     for t in range(steps):
         if keep is not None:
@@ -97,7 +105,7 @@ def linear_attention(
         np.matmul(q[:, t], state, out=y[:, t])
     y *= scale or 1 / math.sqrt(size)
     kept = query.dtype if past_state is None else past_state.dtype
-    return deliver(y.reshape(batch, steps, -1), query.dtype), deliver(state, kept)
+    return deliver(y.reshape(batch, steps, q_num_heads * v.shape[3]), query.dtype), deliver(state, kept)
 
 
 def causal_conv_with_state(

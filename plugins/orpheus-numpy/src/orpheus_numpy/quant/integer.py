@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from orpheus_core.types import Array
-from orpheus_numpy.nn.conv import conv
 from orpheus_numpy.math.cast import is_integer
+from orpheus_numpy.nn.conv import conv
 from orpheus_numpy.quant.linear import integer_range, round_to
 
 Ints = Sequence[int]

@@ -1,0 +1,113 @@
+"""Kernels of the full form on shapes that are known only during a run: prepared per shape, kept, bound at each call."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from orpheus_core.errors import KernelError
+from orpheus_core.graph import Graph, Node, Value
+from orpheus_core.importer import infer_types
+from orpheus_core.plugin import Prepared, Problem
+from orpheus_core.selection.candidates import Candidate, in_format
+from orpheus_core.selection.invoke import keywords, load, prepare, runtime_of
+from orpheus_core.selection.options import SelectionOptions
+from orpheus_core.selection.selector import choices_for
+from orpheus_core.types import CPU, DType, TensorType
+
+_log = logging.getLogger("orpheus")
+#: Shapes kept per layer; the least recently met goes first.
+MAX_SHAPES = 16
+
+
+class LateDispatch:
+    """One layer whose shapes are open: chooses and prepares a kernel for each set of shapes it meets."""
+
+    def __init__(self, node: Node, promised: Candidate, options: SelectionOptions) -> None:
+        self.node = node
+        self.promised = promised
+        self.options = options
+        self._known: OrderedDict[Any, Callable[[Sequence[Any]], tuple[Any, ...]]] = OrderedDict()
+
+    def __call__(self, inputs: Sequence[Any]) -> tuple[Any, ...]:
+        """The outputs, newly allocated."""
+        key = tuple(None if a is None else a.shape for a in inputs)
+        run = self._known.get(key)
+        if run is None:
+            run = self._known[key] = self._specialise(inputs)
+            while len(self._known) > MAX_SHAPES:
+                self._known.popitem(last=False)
+        return run(inputs)
+
+    def _specialise(self, inputs: Sequence[Any]) -> Callable[[Sequence[Any]], tuple[Any, ...]]:
+        node = self._typed(inputs)
+        device = self.promised.backend.device
+        choices = choices_for(node, self.options)
+        fits = [s for s in choices.scored if s.candidate.backend.device == device and not s.candidate.late
+                and not any(n != "plain" for n in (*s.candidate.format.inputs, *s.candidate.format.outputs))]  # fmt: skip
+        if not fits:
+            reasons = "; ".join(map(str, choices.refusals)) or "no kernel accepts these shapes"
+            shapes = [None if a is None else list(a.shape) for a in inputs]
+            raise KernelError(f"no kernel runs it at shapes {shapes}: {reasons}")
+        chosen = min(fits, key=lambda s: (s.seconds, s.candidate.label)).candidate
+        if chosen.backend.name != self.promised.backend.name:
+            told = logging.WARNING if self.options.fallback == "warn" else logging.INFO
+            _log.log(told, "%s at run time: %s instead of %s", node.op_id, chosen.id, self.promised.id)
+        problem = in_format(choices.problem, chosen)
+        if chosen.kernel.run is not None:
+            return _short_form(chosen, problem, len(node.outputs))
+        return _full_form(chosen, problem, prepare(chosen, problem))
+
+    def _typed(self, inputs: Sequence[Any]) -> Node:
+        """The node on fresh values that have the shapes of this call."""
+        values: list[Value | None] = []
+        for value, array in zip(self.node.inputs, inputs):
+            if value is None or value.const is not None:
+                values.append(value)
+                continue
+            dtype = value.type.dtype if isinstance(value.type, TensorType) else DType.from_numpy(array.dtype)
+            values.append(Value(value.name, TensorType(dtype, tuple(array.shape))))
+        outputs = tuple(None if v is None else Value(v.name) for v in self.node.outputs)
+        node = self.node.replace(inputs=tuple(values), outputs=outputs)
+        given = tuple(v for v in values if v is not None and v.const is None)
+        infer_types(Graph(given, tuple(v for v in outputs if v is not None), (node,)))
+        return node
+
+
+def _short_form(chosen: Candidate, problem: Problem, count: int) -> Callable[[Sequence[Any]], tuple[Any, ...]]:
+    function, words = load(chosen), keywords(chosen, problem)
+    if chosen.kernel.writes_out:
+        words["out"] = (None,) * count
+
+    def run(inputs: Sequence[Any]) -> tuple[Any, ...]:
+        result = function(*inputs, **words)
+        return result if type(result) is tuple else (result,)
+
+    return run
+
+
+def _full_form(
+    chosen: Candidate, problem: Problem, prepared: Prepared
+) -> Callable[[Sequence[Any]], tuple[Any, ...]]:
+    runtime = runtime_of(chosen.backend)
+    packed = frozenset(getattr(prepared, "packed", ()))
+    nbytes = int(getattr(prepared, "workspace", 0))
+    types = problem.outputs
+
+    def run(inputs: Sequence[Any]) -> tuple[Any, ...]:
+        outputs = []
+        for type_ in types:
+            assert type_ is None or (isinstance(type_, TensorType) and type_.static_shape is not None)
+            outputs.append(None if type_ is None else runtime.empty(type_.static_shape or (), type_.dtype.numpy))
+        given = [
+            None if i in packed else np.ascontiguousarray(a) if chosen.backend.device == CPU and a is not None else a
+            for i, a in enumerate(inputs)
+        ]
+        prepared.bind(given, outputs, runtime.arena(nbytes) if nbytes else None)()
+        return tuple(outputs)
+
+    return run
