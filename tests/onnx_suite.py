@@ -22,6 +22,8 @@ from orpheus_core import onnx_backend
 from orpheus_core.errors import UnsupportedModelError
 
 _RANDOM = "compares random draws: no two generators agree"
+_SCALAR = "the suite's own comparison takes len() of a scalar tensor inside a sequence, which raises for right answers too"
+_HALF = "float16 results differ by one ulp from the suite's; Orpheus rounds once and is nearer to the float64 answer"
 _TRAINING = "ai.onnx.preview.training Gradient: computes gradients, Orpheus does inference"
 #: Case -> why it cannot pass.
 EXPECTED = {
@@ -33,6 +35,8 @@ EXPECTED = {
     "test_bernoulli_seed_expanded_cpu": _RANDOM,
     "test_gradient_of_add_cpu": _TRAINING,
     "test_gradient_of_add_and_mul_cpu": _TRAINING,
+    "test_loop16_seq_none_cpu": _SCALAR,
+    "test_attention_4d_causal_fp16_expanded_cpu": _HALF,
 }
 
 

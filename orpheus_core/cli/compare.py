@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import sys
 from functools import partial
 from typing import Any
 
-from orpheus_core import __version__, discovery
+from orpheus_core import discovery
 from orpheus_core.cli.comparison import Plan, Row, Variant, compare, parse_variant
 from orpheus_core.cli.exits import Exit
 from orpheus_core.cli.feeds import make_feeds
+from orpheus_core.cli.machine import machine
 from orpheus_core.cli.options import add_feeds, add_json, add_model, names, pairs, positive, seconds, shapes
 from orpheus_core.cli.progress import progress
 from orpheus_core.cli.table import quantity, size, table
@@ -182,33 +180,3 @@ def as_data(row: Row) -> dict[str, Any]:
 
 def _json_number(value: float | None) -> float | str | None:
     return str(value) if value is not None and value == float("inf") else value
-
-
-def machine(threads: int | None) -> dict[str, Any]:
-    """Where the figures were taken."""
-    import numpy as np
-    import onnx
-
-    return {
-        "system": platform.platform(),
-        "processor": processor(),
-        "logical_cpus": os.cpu_count(),
-        "threads": threads or "default",
-        "python": sys.version.split()[0],
-        "numpy": np.__version__,
-        "onnx": onnx.__version__,
-        "orpheus_core": __version__,
-    }
-
-
-def processor() -> str:
-    """The processor's own name where the system tells it."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
-            for text in lines:
-                key, _, value = text.partition(":")
-                if key.strip() in ("model name", "Model"):
-                    return value.strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

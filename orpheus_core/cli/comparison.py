@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -116,7 +116,9 @@ def compare(plan: Plan, line: Progress) -> list[Row]:
         _check(plan, rows, trials, line)
         for turn in range(ROUNDS):
             line.say(f"{plan.model}: timing, turn {turn + 1} of {ROUNDS} ...")
-            for index in [*trials][turn % max(1, len(trials)) :] + [*trials][: turn % max(1, len(trials))]:
+            order = sorted(trials)
+            first = turn % len(order) if order else 0
+            for index in order[first:] + order[:first]:
                 with _noting(rows[index], trials, index):
                     batch = trials[index].times(math.ceil(plan.runs / ROUNDS), plan.min_time / ROUNDS)
                     rows[index].samples.append(batch)
@@ -152,7 +154,7 @@ def _check(plan: Plan, rows: list[Row], trials: dict[int, Trial], line: Progress
 
 
 @contextlib.contextmanager
-def _noting(row: Row, trials: dict[int, Trial], index: int) -> Any:
+def _noting(row: Row, trials: dict[int, Trial], index: int) -> Iterator[None]:
     """Turn a failed trial into its row's state."""
     try:
         yield

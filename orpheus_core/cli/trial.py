@@ -76,7 +76,7 @@ class Trial:
         context = multiprocessing.get_context("spawn")
         self._conn, theirs = context.Pipe()
         self._timeout = timeout
-        self._process = context.Process(target=serve, args=(theirs, setting), daemon=True)
+        self._process = context.Process(target=serve, args=(theirs, setting))
         self._process.start()
         theirs.close()
 

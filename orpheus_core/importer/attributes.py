@@ -50,7 +50,7 @@ class AttributeReader:
                 raise ModelError(
                     f"{place}: {spec.name}-{spec.version} has no attribute {name!r}; it has {known}"
                 )
-            wanted = int(schema.type.value)
+            wanted = _kind_of(schema)
             kind = proto.type or wanted
             if kind != wanted:
                 raise ModelError(
@@ -102,6 +102,10 @@ class AttributeReader:
         raise ModelError(f"{place}: {_NAMES.get(kind, kind)} attributes are not used by any ONNX operator")
 
 
+def _kind_of(schema: Any) -> int:
+    return int(schema.type.value)
+
+
 def default_attributes(spec: OpSpec) -> dict[str, Attribute]:
     """A fresh dictionary of the attributes of ``spec`` that have a default."""
     # A tensor default is a placeholder for "not given" (LabelEncoder), never a value to compute with.
@@ -138,7 +142,7 @@ def write_attribute(
     elif kind == _A.INTS:
         into.ints.extend(int(v) for v in value)  # type: ignore[union-attr]
     elif kind == _A.FLOATS:
-        into.floats.extend(float(v) for v in value)  # type: ignore[union-attr, arg-type]
+        into.floats.extend(float(v) for v in value)  # type: ignore[union-attr]
     elif kind == _A.STRINGS:
         into.strings.extend(_raw(v) for v in value)  # type: ignore[union-attr, arg-type]
     elif kind == _A.TENSOR:
@@ -166,14 +170,19 @@ def _sparse(array: Any) -> onnx.SparseTensorProto:
     )
 
 
-_KIND_OF: dict[type, int] = {int: _A.INT, bool: _A.INT, float: _A.FLOAT, str: _A.STRING, bytes: _A.STRING}
-_LIST_KIND = {_A.INT: _A.INTS, _A.FLOAT: _A.FLOATS, _A.STRING: _A.STRINGS, _A.TENSOR: _A.TENSORS}
+_KINDS: dict[type, int] = {int: _A.INT, bool: _A.INT, float: _A.FLOAT, str: _A.STRING, bytes: _A.STRING}
+_LIST_KIND: dict[int, int] = {
+    _A.INT: _A.INTS,
+    _A.FLOAT: _A.FLOATS,
+    _A.STRING: _A.STRINGS,
+    _A.TENSOR: _A.TENSORS,
+}
 
 
 def attribute_kind(spec: OpSpec | None, name: str, value: Attribute) -> int:
     """The AttributeProto type of an attribute: the schema's, or what the value looks like."""
     if spec is not None and name in spec.schema.attributes:
-        return int(spec.schema.attributes[name].type.value)
+        return _kind_of(spec.schema.attributes[name])
     if isinstance(value, Graph):
         return _A.GRAPH
     if isinstance(value, np.ndarray):
@@ -182,4 +191,4 @@ def attribute_kind(spec: OpSpec | None, name: str, value: Attribute) -> int:
         return _A.TYPE_PROTO
     if isinstance(value, tuple):
         return _LIST_KIND[attribute_kind(None, name, value[0])] if value else _A.INTS
-    return _KIND_OF.get(type(value), _A.INT)
+    return _KINDS.get(type(value), _A.INT)

@@ -14,8 +14,8 @@ def bind_shapes(graph: Graph, shapes: Mapping[str, Sequence[Dim]]) -> Graph:
     """A copy of ``graph`` with fresh values in which the named inputs have the given shapes.
 
     A symbolic dimension that this fixes is fixed wherever it appears. Raises InputError for a name that is not an
-    input, a shape that contradicts the declared one, and two numbers for one symbol. All types are inferred anew; constants are
-    shared with the original.
+    input, a shape that contradicts the declared one, and two numbers for one symbol. All types are inferred anew;
+    constants are shared with the original.
     """
     inputs = {value.name: value for value in graph.inputs}
     symbols: dict[str, tuple[int, str]] = {}
@@ -76,9 +76,9 @@ def _copy_node(node: Node, fresh: dict[Value, Value]) -> Node:
     attributes = node.attributes
     if node.subgraphs:
         changed: dict[str, Attribute] = dict(attributes)
-        for name, value in attributes.items():
-            if isinstance(value, Graph):
-                changed[name] = _copy(value, fresh)
+        for name, body in attributes.items():
+            if isinstance(body, Graph):
+                changed[name] = _copy(body, fresh)
         attributes = changed
     inputs = tuple(None if v is None else fresh.get(v, v) for v in node.inputs)
     for value in node.results:

@@ -6,8 +6,9 @@ operator's own validator and type inference say.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import onnx
 
@@ -25,6 +26,7 @@ from orpheus_core.importer.tensors import TensorReader
 from orpheus_core.ops.build import make_node
 from orpheus_core.ops.spec import find_spec
 from orpheus_core.types import (
+    Array,
     OptionalType,
     SequenceType,
     TensorType,
@@ -118,25 +120,26 @@ class Builder:
 
     def _initializers(
         self, proto: onnx.GraphProto, env: _Env, defaulted: Mapping[str, Value], main: bool
-    ) -> dict[Value, onnx.TensorProto]:
-        defaults = {}
+    ) -> dict[Value, Array]:
+        defaults: dict[Value, Array] = {}
         seen: set[str] = set()
-        arrays = (
-            *((t.name, t, self._tensors.dense) for t in proto.initializer),
-            *((t.values.name, t, self._tensors.sparse) for t in proto.sparse_initializer),
-        )
-        for name, tensor, read in arrays:
+        stored: list[tuple[str, Callable[[], Array]]] = [
+            *((t.name, partial(self._tensors.dense, t, env.place)) for t in proto.initializer),
+            *((t.values.name, partial(self._tensors.sparse, t, env.place)) for t in proto.sparse_initializer),
+        ]
+        for name, read in stored:
             place = f"{env.place}, initializer {shorten(name)!r}"
             if not name or name in seen:
                 raise ModelError(f"{place}: initializers need names of their own")
             seen.add(name)
-            value = Value.constant(env.prefix + name, read(tensor, env.place))  # type: ignore[operator]
+            array = read()
+            value = Value.constant(env.prefix + name, array)
             if name not in defaulted:
                 env.scope.define(name, value, place)
             elif main:
                 _check_agrees(defaulted[name].type, value.type, f"{place} and the input it is the default of")
-                defaults[defaulted[name]] = value.const
-        return defaults  # type: ignore[return-value]
+                defaults[defaulted[name]] = array
+        return defaults
 
     def _output(self, info: onnx.ValueInfoProto, env: _Env, main: bool) -> Value:
         place = f"{env.place}, output {shorten(info.name)!r}"
@@ -194,9 +197,9 @@ class Builder:
         check_types(spec, inputs, outputs, place)
         for value, type_ in declared:
             _check_agrees(type_, value.type, f"{place}, body input {value.name!r}", dims=False)
-        for name, value in zip(names, outputs):
-            if value is not None:
-                self._define(name, value, env, place)
+        for name, output in zip(names, outputs):
+            if output is not None:
+                self._define(name, output, env, place)
 
     def _emit(self, node: Node, env: _Env, place: str) -> None:
         try:

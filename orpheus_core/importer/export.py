@@ -31,9 +31,10 @@ def to_onnx(
 ) -> onnx.ModelProto:
     """The model of a graph.
 
-    ``opset`` is the version of the default domain to declare: by default the smallest from 17 on at which every node can be said.
+    ``opset`` is the version of the default domain to declare: by default the smallest from 17 on that has all nodes.
     Forms whose newest version only widened the older one are written as the older. Raises UnsupportedModelError when
-    two nodes are of forms that no single opset has, or when ``opset`` is not one at which every node keeps its meaning.
+    two nodes are of forms that no single opset has, or when ``opset`` is not one at which all nodes keep their
+    meaning.
     """
     parts = _Parts(graph)
     versions = parts.opsets(opset)

@@ -29,7 +29,7 @@ class ExternalData:
     def __init__(self, folder: Path | None, limits: Limits) -> None:
         self._folder = folder
         self._limits = limits
-        # Regions that several tensors share are read once; overlapping ones must not add up to more than the files hold.
+        # Regions that tensors share are read once; overlapping ones must not add up to more than the files hold.
         self._regions: dict[tuple[str, int, int], bytearray] = {}
         self._read: dict[str, int] = {}
 

@@ -158,7 +158,8 @@ def _is_vague(type_: ValueType) -> bool:
 
 
 def _frozen_attributes(node: Node) -> tuple[tuple[str, Any], ...]:
-    frozen = []
+    frozen: list[tuple[str, Any]] = []
+    value: Any
     for name, value in node.attributes.items():
         if isinstance(value, Graph):
             continue

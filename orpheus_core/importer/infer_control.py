@@ -173,7 +173,7 @@ def _axes(node: Node, name: str, count: int) -> list[int]:
     if given is None:
         return [0] * count
     if not isinstance(given, tuple) or len(given) != count:
-        raise ModelError(f"{_place(node)}: {name} must have {count} entries, has {given}")
+        raise ModelError(f"{_place(node)}: {name} must have {count} entries, has {given!r}")
     return [int(axis) for axis in given]
 
 

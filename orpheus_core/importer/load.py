@@ -95,7 +95,7 @@ def _parse(data: bytes, limits: Limits) -> onnx.ModelProto:
         raise LimitError(f"the model has {len(data)} bytes, the limit is {limits.file_bytes}")
     count_messages(data, limits)
     try:
-        proto = onnx.ModelProto.FromString(data)
+        proto: onnx.ModelProto = onnx.ModelProto.FromString(data)
     except DecodeError as error:
         raise ParseError(f"not an ONNX model, damaged, cut short or nested too deeply: {error}") from None
     return proto

@@ -61,8 +61,9 @@ def _shape(node: Node) -> Array | None:
     if node.op == "Size":
         total = math.prod(shape)
         return np.array(total, np.int64) if total < 2**63 else None
-    start, end = node.attributes.get("start", 0), node.attributes.get("end")
-    return np.array(shape[start:end], np.int64)  # type: ignore[misc]
+    start: Any = node.attributes.get("start", 0)
+    end: Any = node.attributes.get("end")
+    return np.array(shape[start:end], np.int64)
 
 
 def _slice(inputs: Sequence[Any], attributes: Mapping[str, Any]) -> Array | None:
@@ -76,7 +77,7 @@ def _slice(inputs: Sequence[Any], attributes: Mapping[str, Any]) -> Array | None
         if step < 0 and end < -data.shape[axis]:
             end = None
         index[axis] = slice(start, end, step)
-    return data[tuple(index)]
+    return np.asarray(data[tuple(index)])
 
 
 def _unsqueeze(inputs: Sequence[Any], attributes: Mapping[str, Any]) -> Array:
@@ -87,19 +88,19 @@ def _unsqueeze(inputs: Sequence[Any], attributes: Mapping[str, Any]) -> Array:
 
 def _squeeze(inputs: Sequence[Any], attributes: Mapping[str, Any]) -> Array:
     axes = inputs[1] if len(inputs) > 1 else None
-    return np.squeeze(inputs[0], None if axes is None else tuple(axes.reshape(-1).tolist()))
+    return np.asarray(np.squeeze(inputs[0], None if axes is None else tuple(axes.reshape(-1).tolist())))
 
 
 def _cast(inputs: Sequence[Any], attributes: Mapping[str, Any]) -> Array | None:
     target = DType.from_onnx(attributes["to"]).numpy
-    return inputs[0].astype(target) if target in _INTEGERS else None
+    return np.asarray(inputs[0].astype(target)) if target in _INTEGERS else None
 
 
 def _reshape(inputs: Sequence[Any], attributes: Mapping[str, Any]) -> Array:
     target = inputs[1].tolist()
     if not attributes.get("allowzero"):
         target = [inputs[0].shape[i] if d == 0 else d for i, d in enumerate(target)]
-    return inputs[0].reshape(target)
+    return np.asarray(inputs[0].reshape(target))
 
 
 def _div(inputs: Sequence[Any], attributes: Mapping[str, Any]) -> Array | None:
@@ -108,7 +109,7 @@ def _div(inputs: Sequence[Any], attributes: Mapping[str, Any]) -> Array | None:
         return None
     # ONNX divides integers towards zero.
     quotient = np.abs(left) // np.abs(right)
-    return np.where((left < 0) != (right < 0), -quotient, quotient).astype(left.dtype)
+    return np.asarray(np.where((left < 0) != (right < 0), -quotient, quotient), left.dtype)
 
 
 def _mod(inputs: Sequence[Any], attributes: Mapping[str, Any]) -> Array | None:

@@ -121,8 +121,8 @@ class Survey:
                 raise LimitError(f"{place}: subgraphs and functions nest more than {limits.depth} deep")
             if count > limits.nodes or added > limits.added_nodes or size > limits.added_bytes:
                 raise LimitError(
-                    f"{place}: functions expand to too much ({count} nodes and counting, {added} of them and {size} bytes "
-                    f"from functions; limits {limits.nodes}, {limits.added_nodes}, {limits.added_bytes})"
+                    f"{place}: functions expand to too much: {count} nodes so far, {added} of them and {size} bytes "
+                    f"added by functions (limits {limits.nodes}, {limits.added_nodes} and {limits.added_bytes})"
                 )
         return _Cost(count, deepest, added, size)
 
@@ -182,7 +182,8 @@ class Survey:
 
 def _weight(node: onnx.NodeProto) -> int:
     """Bytes that one more copy of a node takes; its tensors are shared by all copies."""
-    return node.ByteSize() - sum(a.t.ByteSize() for a in node.attribute if a.HasField("t"))
+    shared = sum(a.t.ByteSize() for a in node.attribute if a.HasField("t"))
+    return int(node.ByteSize() - shared)
 
 
 def shorten(name: str) -> str:

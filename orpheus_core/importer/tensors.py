@@ -147,7 +147,7 @@ def _decode(raw: Any, dtype: DType, shape: tuple[int, ...], place: str) -> Array
         return _unpack(np.frombuffer(raw, np.uint8), _BITS[dtype], count).view(dtype.numpy).reshape(shape)
     if dtype is DType.BOOL:
         # Any byte but 0 and 1 would be an undefined bool.
-        return (np.frombuffer(raw, np.uint8) != 0).reshape(shape)
+        return np.asarray(np.frombuffer(raw, np.uint8) != 0).reshape(shape)
     array: Array = np.frombuffer(raw, dtype.numpy)
     if sys.byteorder == "big" and dtype.itemsize > 1:
         array = array.byteswap()
@@ -193,7 +193,7 @@ def _from_field(
         wide = _unpack(low, _BITS[dtype], count) if packed else low & 0x3F
         return wide.view(dtype.numpy).reshape(shape)
     if dtype is DType.BOOL:
-        return (array != 0).reshape(shape)
+        return np.asarray(array != 0).reshape(shape)
     if field == "int32_data" and dtype.numpy.kind not in "iu":
         # Floats of 8 and 16 bits are stored as their bit patterns.
         bits: Any = np.uint8 if dtype.itemsize == 1 else np.uint16

@@ -91,6 +91,8 @@ def _binary_const(m):
     shape = _shape(x)
     start = m.number(0, len(shape))
     small = [d if m.flag() else 1 for d in shape[start:]]
+    if m.number(0, 5) == 0:
+        small = [2, *small] if len(small) == len(shape) else [m.number(2, 3) if d == 1 else d for d in shape]
     op, constant = m.pick(["Add", "Sub", "Mul", "Max"]), m.const(*small)
     return m.b.op(op, x, constant) if m.flag() else m.b.op(op, constant, x)
 
@@ -209,7 +211,9 @@ def _padded_pool(m):
     x = _spatial(m)
     if x is None:
         return None
-    y = m.b.op("Pad", m.b.op("Relu", x), m.b.ints(0, 0, 1, 1, 0, 0, 1, 1))
+    x = m.b.op("Relu", x) if m.flag() else x
+    fill = m.pick([None, m.scalar(0), m.scalar(-np.inf), m.scalar(1)])
+    y = m.b.op("Pad", x, m.b.ints(0, 0, 1, 1, 0, 0, 1, 1), fill)
     op = m.pick(["MaxPool", "AveragePool"])
     return m.b.op(op, y, kernel_shape=(2, 2), strides=(1, 1))
 

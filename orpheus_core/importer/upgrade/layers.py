@@ -23,7 +23,8 @@ def batch_normalization(node: Node) -> tuple[Node, ...] | None:
     if node.attributes.get("spatial", 1):
         return (renew(node, node.inputs, drop=("is_test", "spatial")),)
     data, scale, bias, mean, variance = node.inputs
-    epsilon = like(node, "epsilon", float(node.attributes["epsilon"]), data)  # type: ignore[arg-type]
+    small: Any = node.attributes["epsilon"]
+    epsilon = like(node, "epsilon", small, data)
     centred, sum_, deviation, unit, scaled = (
         temporary(node, s) for s in ("centred", "sum", "deviation", "unit", "scaled")
     )
@@ -40,7 +41,7 @@ def batch_normalization(node: Node) -> tuple[Node, ...] | None:
 def group_normalization(node: Node) -> tuple[Node, ...] | None:
     """GroupNormalization 18 had one scale and bias per group, 21 has one per channel."""
     data, scale, bias = node.inputs
-    groups = int(node.attributes["num_groups"])  # type: ignore[call-overload]
+    groups: Any = node.attributes["num_groups"]
     shape = data.type.shape if data is not None and isinstance(data.type, TensorType) else None
     if shape is None or len(shape) < 2 or not isinstance(shape[1], int):
         return None

@@ -9,7 +9,7 @@ import numpy as np
 from orpheus_core.graph import Node, Value
 from orpheus_core.importer.upgrade.common import constant, renew
 
-_ASYMMETRIC = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+_ASYMMETRIC: dict[str, Any] = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
 
 
 def upsample(node: Node) -> tuple[Node, ...]:

@@ -23,6 +23,12 @@ _ONE_AXIS = (
     "LpNormalization", "ScatterElements", "Softmax", "SplitToSequence", "TensorScatter",
 )  # fmt: skip
 
+_WINDOW_FUNCTIONS = ("BlackmanWindow", "HammingWindow", "HannWindow", "MelWeightMatrix")
+_TYPE_NUMBERS = (
+    "Bernoulli", "EyeLike", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform",
+    "RandomUniformLike", "SequenceEmpty",
+)  # fmt: skip
+
 VALIDATORS: dict[str, Callable[[Node], str | None]] = {
     **dict.fromkeys((*_REDUCTIONS, "Squeeze", "Unsqueeze"), arrangement.axes_input),
     **dict.fromkeys(_ONE_AXIS, arrangement.axis_attribute),
@@ -38,8 +44,8 @@ VALIDATORS: dict[str, Callable[[Node], str | None]] = {
     **dict.fromkeys(("NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss"), layers.cross_entropy),
     **dict.fromkeys(("DFT", "STFT"), layers.windowed),
     **dict.fromkeys(("Attention", "RotaryEmbedding"), layers.attention),
-    **dict.fromkeys(("BlackmanWindow", "HammingWindow", "HannWindow", "MelWeightMatrix"), layers.window_function),
-    **dict.fromkeys(("Bernoulli", "EyeLike", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "SequenceEmpty"), layers.random_dtype),
+    **dict.fromkeys(_WINDOW_FUNCTIONS, layers.window_function),
+    **dict.fromkeys(_TYPE_NUMBERS, layers.random_dtype),
     "BatchNormalization": layers.batch_normalization,
     "Col2Im": windows.col2im,
     "Conv": windows.conv,

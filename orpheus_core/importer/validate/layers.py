@@ -93,7 +93,7 @@ def linear_quantization(node: Node) -> str | None:
         blocked = index == axis % len(dims)
         expected = -(-size // block) if blocked and isinstance(size, int) else size
         if differ(count, expected):
-            return f"the scale has {count} on axis {index}, {size} in blocks of {block if blocked else 1} needs {expected}"
+            return f"the scale has {count} on axis {index} of size {size}, blocks of {block} need {expected}"
     return None
 
 
@@ -186,9 +186,10 @@ def grid_sample(node: Node) -> str | None:
     for found in (dims, grid):
         if found is not None and len(found) < 3:
             return f"an operand has rank {len(found)}, needs 3 or more"
-    if dims is not None and grid is not None:
-        if len(dims) != len(grid) or differ(grid[-1], len(dims) - 2) or differ(dims[0], grid[0]):
-            return f"a grid of shape {list(grid)} does not fit an input of shape {list(dims)}"
+    if dims is None or grid is None:
+        return None
+    if len(dims) != len(grid) or differ(grid[-1], len(dims) - 2) or differ(dims[0], grid[0]):
+        return f"a grid of shape {list(grid)} does not fit an input of shape {list(dims)}"
     return None
 
 

@@ -5,9 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from onnx import TensorProto, helper
+from orpheus_numpy.manifest.ml import KERNELS
+
 from orpheus_core.ops import find_spec, latest_version
 from orpheus_core.plugin import resolve
-from orpheus_numpy.manifest.ml import KERNELS
 
 RUNS = {k.op: k.run for k in KERNELS if k.domain == "ai.onnx.ml"}
 

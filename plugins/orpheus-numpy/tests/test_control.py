@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from orpheus_numpy.control import branch, scan, sequence
+
 from orpheus_core.plugin import Problem
 from orpheus_core.types import UNKNOWN, DType, TensorType
-from orpheus_numpy.control import branch, scan, sequence
 
 FEW = settings(max_examples=40, deadline=None)
 
@@ -41,7 +42,11 @@ def power(iteration, condition, total, limit):
 
 
 @FEW
-@given(st.one_of(st.none(), st.integers(0, 6), st.just(2**62)), st.one_of(st.none(), st.booleans()), st.integers(0, 40))
+@given(
+    st.one_of(st.none(), st.integers(0, 6), st.just(2**62)),
+    st.one_of(st.none(), st.booleans()),
+    st.integers(0, 40),
+)
 def test_loop_stops_by_count_or_condition(trips, condition, limit):
     expected, total, going = [], 1, condition is not False
     while going and (trips is None or len(expected) < trips):
@@ -51,7 +56,9 @@ def test_loop_stops_by_count_or_condition(trips, condition, limit):
     given_trips = None if trips is None else np.array([trips])
     given_condition = None if condition is None else np.array(condition)
     start = (np.array(1), np.array(limit))
-    found = branch.loop(given_trips, given_condition, *start, body=power, problem=tensors(4, DType.INT64, (None, 2)))
+    found = branch.loop(
+        given_trips, given_condition, *start, body=power, problem=tensors(4, DType.INT64, (None, 2))
+    )
     assert (found[0], found[1]) == (total, limit)
     assert found[2].tolist() == list(range(len(expected))) if expected else found[2].size == 0
     assert found[3].shape == (len(expected), 2)
@@ -98,8 +105,8 @@ def test_scan(x, flags, axis_in, axis_out):
     back_x, back_y, prepend_sum, prepend_difference = flags
     y = x * 2
     first = np.zeros(x.shape[1 - axis_in % 2], np.int64)
-    xs = [v for v in np.moveaxis(x, axis_in, 0)][:: -1 if back_x else 1]
-    ys = [v for v in np.moveaxis(y, axis_in, 0)][:: -1 if back_y else 1]
+    xs = list(np.moveaxis(x, axis_in, 0))[:: -1 if back_x else 1]
+    ys = list(np.moveaxis(y, axis_in, 0))[:: -1 if back_y else 1]
     sums = list(np.cumsum(xs, axis=0))[:: -1 if prepend_sum else 1]
     differences = [a - b for a, b in zip(xs, ys)][:: -1 if prepend_difference else 1]
     final, total, difference = scan.scan(
@@ -132,7 +139,10 @@ def test_scan_of_nothing_and_of_unequal_lengths():
 
 
 @FEW
-@given(hnp.arrays(np.int64, (3, 4, 2), elements=st.integers(-9, 9)), st.lists(st.integers(0, 4), min_size=3, max_size=3))
+@given(
+    hnp.arrays(np.int64, (3, 4, 2), elements=st.integers(-9, 9)),
+    st.lists(st.integers(0, 4), min_size=3, max_size=3),
+)
 def test_scan_8_runs_each_sample_for_its_length(x, lengths):
     final, total, _ = scan.scan_8(
         np.array(lengths),

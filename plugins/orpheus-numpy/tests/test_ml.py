@@ -24,9 +24,17 @@ PLAIN = {
     "binarizer": ("Binarizer", (X,), {"threshold": 0.25}),
     "cast map": ("CastMap", ({3: 1.5, 1: -2.25},), {}),
     "cast map strings": ("CastMap", ({3: 1.5, 1: -2.25},), {"cast_to": "TO_STRING"}),
-    "cast map sparse": ("CastMap", ({3: 1.5, 1: -2.75},), {"cast_to": "TO_INT64", "map_form": "SPARSE", "max_map": 5}),
+    "cast map sparse": (
+        "CastMap",
+        ({3: 1.5, 1: -2.75},),
+        {"cast_to": "TO_INT64", "map_form": "SPARSE", "max_map": 5},
+    ),
     "category to int": ("CategoryMapper", (TEXTS,), {"cats_strings": ["b", "a"], "cats_int64s": [4, 5]}),
-    "category to text": ("CategoryMapper", (np.array([5, 6]),), {"cats_strings": ["b", "a"], "cats_int64s": [4, 5]}),
+    "category to text": (
+        "CategoryMapper",
+        (np.array([5, 6]),),
+        {"cats_strings": ["b", "a"], "cats_int64s": [4, 5]},
+    ),
     "dictionary": ("DictVectorizer", ({"a": 4.0, "c": 8.0},), {"string_vocabulary": ["a", "c", "b"]}),
     "dictionary int": ("DictVectorizer", ({7: 4.0, 9: 8.0},), {"int64_vocabulary": [9, 8, 7]}),
     "feature vectorizer": ("FeatureVectorizer", (X, X[:, :2] + 1), {"inputdimensions": [4, 1]}),
@@ -46,8 +54,16 @@ PLAIN = {
         (TEXTS,),
         {"keys_strings": ["a", "b"], "values_int64s": [5, 6], "default_int64": -3},
     ),
-    "labels float to text": ("LabelEncoder", (X,), {"keys_floats": [0.1, 3.0], "values_strings": ["tenth", "three"]}),
-    "labels int to float": ("LabelEncoder", (np.array([1, 2]),), {"keys_int64s": [2, 3], "values_floats": [0.5, 1.5]}),
+    "labels float to text": (
+        "LabelEncoder",
+        (X,),
+        {"keys_floats": [0.1, 3.0], "values_strings": ["tenth", "three"]},
+    ),
+    "labels int to float": (
+        "LabelEncoder",
+        (np.array([1, 2]),),
+        {"keys_int64s": [2, 3], "values_floats": [0.5, 1.5]},
+    ),
     "one hot": ("OneHotEncoder", (X,), {"cats_int64s": [1, -2, 0]}),
     "one hot text": ("OneHotEncoder", (TEXTS,), {"cats_strings": ["b", "zz", "a"]}),
     "scaler": ("Scaler", (X,), {"scale": [2.0, 3.0, 4.0], "offset": [1.0, 2.0, 3.0]}),
@@ -83,7 +99,9 @@ def test_label_encoder_with_tensors_repeated_keys_and_nan():
     data = np.array([0.1, np.nan, 2.0], np.float32)
     keys = np.array([0.1, np.nan, 0.1], np.float32)
     values = np.array([1, 2, 3], np.int16)
-    found = lookup.label_encoder(data, keys_tensor=keys, values_tensor=values, default_tensor=np.array([9], np.int16))
+    found = lookup.label_encoder(
+        data, keys_tensor=keys, values_tensor=values, default_tensor=np.array([9], np.int16)
+    )
     assert found.dtype == np.int16
     assert found.tolist() == [3, 2, 9]
     assert lookup.label_encoder(data, keys_tensor=keys, values_tensor=values).tolist() == [3, 2, -1]

@@ -25,15 +25,25 @@ def numbers(count, seed):
 @given(FLOATS, st.integers(1, 3), st.integers(0, 99), TRANSFORMS, st.booleans())
 def test_linear_models(ml, x, rows, seed, transform, strings):
     count = max(rows, 2)
-    labels = {"classlabels_strings": ["a", "b", "c"][:count]} if strings else {"classlabels_ints": [3, 5, 9][:count]}
-    model = {"coefficients": numbers(3 * rows, seed), "intercepts": numbers(rows, seed + 1), "post_transform": transform}
+    labels = (
+        {"classlabels_strings": ["a", "b", "c"][:count]}
+        if strings
+        else {"classlabels_ints": [3, 5, 9][:count]}
+    )
+    model = {
+        "coefficients": numbers(3 * rows, seed),
+        "intercepts": numbers(rows, seed + 1),
+        "post_transform": transform,
+    }
     ml.agree("LinearClassifier", x, outputs=2, **model, **labels)
     if rows == 1:
         # Runtimes leave a single score as it is; the operator page transforms it.
         scores = (x @ np.array(model["coefficients"], np.float32) + model["intercepts"][0])[:, None]
         expected = {"NONE": scores, "LOGISTIC": 1 / (1 + np.exp(-scores)), "SOFTMAX": np.ones_like(scores)}
         expected["SOFTMAX_ZERO"] = (np.abs(scores) > 1e-7).astype(np.float32)
-        np.testing.assert_allclose(ml.ours("LinearRegressor", x, **model)[0], expected[transform], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            ml.ours("LinearRegressor", x, **model)[0], expected[transform], rtol=1e-4, atol=1e-5
+        )
     else:
         ml.agree("LinearRegressor", x, targets=rows, **model)
 
@@ -60,7 +70,9 @@ def machine(vectors_per_class, kind, seed, probabilities):
 
 
 @FEW
-@given(FLOATS, st.lists(st.integers(1, 3), min_size=2, max_size=4), KERNELS, st.integers(0, 99), st.booleans())
+@given(
+    FLOATS, st.lists(st.integers(1, 3), min_size=2, max_size=4), KERNELS, st.integers(0, 99), st.booleans()
+)
 def test_support_vector_classifier(ml, x, vectors, kind, seed, probabilities):
     model = machine(vectors, kind, seed, probabilities)
     # The runtime stops the coupling of probabilities after some iterations; here it is solved.
@@ -71,7 +83,11 @@ def test_support_vector_classifier(ml, x, vectors, kind, seed, probabilities):
 @given(FLOATS, KERNELS, st.integers(0, 99), st.booleans())
 def test_support_vector_regressor(ml, x, kind, seed, one_class):
     model = {"rho": numbers(1, seed), "kernel_params": [0.25, 0.5, 2.0], "one_class": int(one_class)}
-    vectors = {"coefficients": numbers(4, seed + 1), "support_vectors": numbers(12, seed + 2), "n_supports": 4}
+    vectors = {
+        "coefficients": numbers(4, seed + 1),
+        "support_vectors": numbers(12, seed + 2),
+        "n_supports": 4,
+    }
     ml.agree("SVMRegressor", x, kernel_type=kind, rtol=1e-3, atol=1e-4, **vectors, **model)
     ml.agree("SVMRegressor", x, coefficients=numbers(3, seed), **model)
 
@@ -86,7 +102,9 @@ BRANCHES = ["BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "
 
 def grow(draw, count):
     """Random trees as the older operators write them; leaves are listed by (tree, node)."""
-    nodes = {k: [] for k in ("treeids", "nodeids", "featureids", "modes", "values", "truenodeids", "falsenodeids")}
+    nodes = {
+        k: [] for k in ("treeids", "nodeids", "featureids", "modes", "values", "truenodeids", "falsenodeids")
+    }
     nodes["missing_value_tracks_true"] = []
     leaves = []
     for tree in range(count):
@@ -116,13 +134,24 @@ def walk(nodes, tree, row):
     node = 0
     while True:
         i = places[tree, node]
-        mode, split, value = nodes["nodes_modes"][i], nodes["nodes_values"][i], row[nodes["nodes_featureids"][i]]
+        mode, split, value = (
+            nodes["nodes_modes"][i],
+            nodes["nodes_values"][i],
+            row[nodes["nodes_featureids"][i]],
+        )
         if mode == "LEAF":
             return tree, node
         if math.isnan(value):
             holds = nodes["nodes_missing_value_tracks_true"][i]
         else:
-            holds = [value <= split, value < split, value >= split, value > split, value == split, value != split]
+            holds = [
+                value <= split,
+                value < split,
+                value >= split,
+                value > split,
+                value == split,
+                value != split,
+            ]
             holds = holds[BRANCHES.index(mode)]
         node = nodes["nodes_truenodeids" if holds else "nodes_falsenodeids"][i]
 
@@ -146,7 +175,9 @@ def tally(nodes, votes, prefix, x, targets, trees_, aggregate):
         for t in range(targets):
             found = [
                 w
-                for tree, node, target, w in zip(*(votes[f"{prefix}_{k}"] for k in ("treeids", "nodeids", "ids", "weights")))
+                for tree, node, target, w in zip(
+                    *(votes[f"{prefix}_{k}"] for k in ("treeids", "nodeids", "ids", "weights"))
+                )
                 if (tree, node) in reached and target == t
             ]
             total = {"SUM": sum, "AVERAGE": lambda v: sum(v) / trees_, "MIN": min, "MAX": max}[aggregate]
@@ -155,7 +186,9 @@ def tally(nodes, votes, prefix, x, targets, trees_, aggregate):
 
 
 @FEW
-@given(FLOATS, st.integers(1, 3), st.integers(1, 3), st.sampled_from(["SUM", "AVERAGE", "MIN", "MAX"]), st.data())
+@given(
+    FLOATS, st.integers(1, 3), st.integers(1, 3), st.sampled_from(["SUM", "AVERAGE", "MIN", "MAX"]), st.data()
+)
 def test_tree_regressor_walks_each_tree(ml, x, count, targets, aggregate, data):
     x = np.where(x > 4, np.nan, x).astype(np.float32)
     nodes, leaves = grow(data.draw, count)
@@ -170,7 +203,9 @@ def test_tree_regressor_walks_each_tree(ml, x, count, targets, aggregate, data):
         "nodes_values_as_tensor": np.array(model.pop("nodes_values")),
         "target_weights_as_tensor": np.array(model.pop("target_weights")),
     }
-    np.testing.assert_allclose(ml.ours("TreeEnsembleRegressor", x.astype(float), **wide, **model)[0], expected, rtol=1e-6)
+    np.testing.assert_allclose(
+        ml.ours("TreeEnsembleRegressor", x.astype(float), **wide, **model)[0], expected, rtol=1e-6
+    )
 
 
 @FEW
@@ -184,7 +219,9 @@ def test_tree_classifier_of_three_classes(ml, x, count, transform, data):
     raw = tally(nodes, votes, "class", x, 3, count, "SUM")
     assert labels.tolist() == [[7, 5, 3][i] for i in raw.argmax(axis=1)]
     if transform in ("NONE", "LOGISTIC"):
-        np.testing.assert_allclose(scores, raw if transform == "NONE" else 1 / (1 + np.exp(-raw)), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(
+            scores, raw if transform == "NONE" else 1 / (1 + np.exp(-raw)), rtol=1e-5, atol=1e-6
+        )
     else:
         assert np.all((np.abs(scores.sum(axis=1) - 1) < 1e-5) | (np.abs(raw).sum(axis=1) == 0))
 
@@ -209,7 +246,23 @@ def test_tree_regressor_agrees_with_the_runtime(ml):
         "nodes_falsenodeids": [1, 0, 0, 0],
     }
     votes = {"target_treeids": [0, 0, 1], "target_nodeids": [1, 2, 0], "target_ids": [0, 0, 0]}
-    ml.agree("TreeEnsembleRegressor", X, n_targets=1, target_weights=[1.5, -2.0, 0.25], base_values=[3.0], **nodes, **votes)
+    ml.agree(
+        "TreeEnsembleRegressor",
+        X,
+        n_targets=1,
+        target_weights=[1.5, -2.0, 0.25],
+        base_values=[3.0],
+        **nodes,
+        **votes,
+    )
+
+
+def test_thresholds_in_double_precision_are_not_rounded(ml):
+    x = np.full((1, 1), 0.1, np.float32)
+    model = {k: v for k, v in ONE.items() if k != "nodes_values"}
+    for split, leaf in ((np.float64(0.1), 2.0), (np.float64(np.float32(0.1)), 1.0)):
+        tensor = np.array([split, 0, 0])
+        assert ml.ours("TreeEnsembleRegressor", x, nodes_values_as_tensor=tensor, **model)[0] == leaf
 
 
 def test_membership_nodes():

@@ -10,11 +10,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from orpheus_core.errors import KernelError, ModelError
-from orpheus_core.ops.activations import ACTIVATIONS
-from orpheus_core.plugin import Problem
-from orpheus_core.types import DType, TensorType, type_of_array
 from orpheus_numpy.manifest.nn import KERNELS
 from orpheus_numpy.nn.col2im import col2im
 from orpheus_numpy.nn.conv import Im2col, conv
@@ -22,6 +17,11 @@ from orpheus_numpy.nn.conv_direct import direct, fused_direct
 from orpheus_numpy.nn.conv_shape import direct_cost, im2col_cost
 from orpheus_numpy.nn.conv_transpose import conv_transpose
 from orpheus_numpy.nn.deform_conv import deform_conv
+
+from orpheus_core.errors import KernelError, ModelError
+from orpheus_core.ops.activations import ACTIVATIONS
+from orpheus_core.plugin import Problem
+from orpheus_core.types import DType, TensorType, type_of_array
 
 DTYPES = (np.float32, np.float64, np.float16, ml_dtypes.bfloat16)
 
@@ -70,7 +70,9 @@ def layers(draw):
     kernel = draw(st.lists(st.integers(1, 3), min_size=rank, max_size=rank))
     dilations = draw(st.lists(st.integers(1, 2), min_size=rank, max_size=rank))
     strides = draw(st.one_of(st.just([1] * rank), st.lists(st.integers(1, 3), min_size=rank, max_size=rank)))
-    pads = draw(st.one_of(st.just([0] * 2 * rank), st.lists(st.integers(0, 2), min_size=2 * rank, max_size=2 * rank)))
+    pads = draw(
+        st.one_of(st.just([0] * 2 * rank), st.lists(st.integers(0, 2), min_size=2 * rank, max_size=2 * rank))
+    )
     extent = [(k - 1) * d + 1 for k, d in zip(kernel, dilations)]
     spatial = [e + draw(st.integers(0, 4)) for e in extent]
     dtype = draw(st.sampled_from(DTYPES))
@@ -171,9 +173,10 @@ def test_fused_conv_is_its_definition(layer, activation, data):
     want, reach = total, size
     if scale is not None and shift is not None:
         along = (-1, *(1,) * (X.ndim - 2))
-        want, reach = total * scale.reshape(along) + shift.reshape(along), size * np.abs(scale).reshape(along) + np.abs(
-            shift
-        ).reshape(along)
+        want, reach = (
+            total * scale.reshape(along) + shift.reshape(along),
+            size * np.abs(scale).reshape(along) + np.abs(shift).reshape(along),
+        )
     parameters = {"Clip": (-0.5, 6.0), "LeakyRelu": (0.25,)}.get(activation, ())
     formula = {
         "": lambda v: v,
@@ -200,6 +203,8 @@ def test_fused_conv_is_its_definition(layer, activation, data):
         y2, s2 = np.empty_like(y), np.empty_like(s)
         fused_direct(*operands, out=(y2, s2), **fused)
         assert_close(s2, total, size, terms, X.dtype)
+    alone = fused_direct(*operands, out=(None,), **fused)
+    assert_close(alone, want, reach, terms, X.dtype)
 
 
 def test_every_activation_of_the_core_can_be_fused():

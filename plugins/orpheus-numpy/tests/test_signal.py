@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from orpheus_core.types import DType
 from orpheus_numpy.signal import fourier, window
+
+from orpheus_core.types import DType
 
 FEW = settings(max_examples=40, deadline=None)
 
@@ -25,7 +26,13 @@ def signal_of(dims, parts_, seed=0, dtype=np.float64):
 
 
 @FEW
-@given(st.integers(1, 6), st.integers(1, 2), st.one_of(st.none(), st.integers(1, 8)), st.sampled_from([0, 1, -2, -3]), st.booleans())
+@given(
+    st.integers(1, 6),
+    st.integers(1, 2),
+    st.one_of(st.none(), st.integers(1, 8)),
+    st.sampled_from([0, 1, -2, -3]),
+    st.booleans(),
+)
 def test_dft_is_the_defining_sum(size, kind, length, axis, inverse):
     x = signal_of((size, size), kind)
     place = axis % 3
@@ -33,7 +40,9 @@ def test_dft_is_the_defining_sum(size, kind, length, axis, inverse):
     count = size if length is None else length
     used = np.zeros((count, size), complex)
     used[: min(count, size)] = values[:count]
-    expected = np.moveaxis(dft_matrix(count, 1 if inverse else -1) @ used, 0, place) / (count if inverse else 1)
+    expected = np.moveaxis(dft_matrix(count, 1 if inverse else -1) @ used, 0, place) / (
+        count if inverse else 1
+    )
     given_length = None if length is None else np.array(length)
     found = fourier.dft(x, given_length, np.array(axis), inverse=int(inverse))
     np.testing.assert_allclose(found, parts(expected), atol=1e-10)
@@ -70,12 +79,21 @@ def test_dft_refuses():
 
 
 @FEW
-@given(st.integers(4, 12), st.integers(1, 3), st.integers(1, 4), st.booleans(), st.booleans(), st.sampled_from([1, 2]))
+@given(
+    st.integers(4, 12),
+    st.integers(1, 3),
+    st.integers(1, 4),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from([1, 2]),
+)
 def test_stft_transforms_each_frame(length, step, frame, with_window, onesided, kind):
     onesided = onesided and kind == 1
     x = signal_of((2, length), kind)
     weights = np.arange(1.0, frame + 1) if with_window else None
-    found = fourier.stft(x, np.array(step), weights, None if with_window else np.array(frame), onesided=int(onesided))
+    found = fourier.stft(
+        x, np.array(step), weights, None if with_window else np.array(frame), onesided=int(onesided)
+    )
     values = x[..., 0] + (1j * x[..., 1] if kind == 2 else 0)
     frames = [values[:, s : s + frame] for s in range(0, length - frame + 1, step)]
     spectra = [(f * (weights if with_window else 1)) @ dft_matrix(frame) for f in frames]
@@ -114,12 +132,20 @@ def test_windows(size, periodic):
 
 
 @FEW
-@given(st.integers(1, 12), st.sampled_from([16, 64, 257]), st.sampled_from([0.0, 100.0]), st.sampled_from([2000.0, 4000.0]))
+@given(
+    st.integers(1, 12),
+    st.sampled_from([16, 64, 257]),
+    st.sampled_from([0.0, 100.0]),
+    st.sampled_from([2000.0, 4000.0]),
+)
 def test_mel_weight_matrix_is_triangles(bands, length, low, high):
     found = window.mel_weight_matrix(*map(np.array, (bands, length, 8192, low, high)))
     assert (found.dtype, found.shape) == (np.float32, (length // 2 + 1, bands))
     mel_low, mel_high = (2595 * np.log10(1 + f / 700) for f in (low, high))
-    hertz = [700 * (10 ** ((mel_low + i * (mel_high - mel_low) / (bands + 2)) / 2595) - 1) for i in range(bands + 2)]
+    hertz = [
+        700 * (10 ** ((mel_low + i * (mel_high - mel_low) / (bands + 2)) / 2595) - 1)
+        for i in range(bands + 2)
+    ]
     corners = [int((length + 1) * f // 8192) for f in hertz]
     for band, (left, centre, right) in enumerate(zip(corners, corners[1:], corners[2:])):
         for b in range(length // 2 + 1):

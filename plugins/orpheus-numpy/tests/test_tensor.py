@@ -9,14 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from orpheus_core.plugin import Problem
-from orpheus_core.types import DType
 from orpheus_numpy.tensor import create, join, linalg, pad, search, shape
 from orpheus_numpy.tensor.detection import non_max_suppression
 
+from orpheus_core.plugin import Problem
+from orpheus_core.types import DType
+
 FEW = settings(max_examples=40, deadline=None)
 SHAPES = hnp.array_shapes(min_dims=1, max_dims=4, min_side=1, max_side=4)
-DTYPES = st.sampled_from([np.float32, np.int8, np.bool_, np.complex64, ml_dtypes.bfloat16, ml_dtypes.int4, object])
+DTYPES = st.sampled_from(
+    [np.float32, np.int8, np.bool_, np.complex64, ml_dtypes.bfloat16, ml_dtypes.int4, object]
+)
 
 
 def i64(*values):
@@ -118,7 +121,9 @@ def test_split_undoes_concat(dims, dtype, data):
         np.testing.assert_array_equal(found, part)
 
 
-@pytest.mark.parametrize(("length", "count", "sizes"), [(7, 3, [3, 3, 1]), (6, 3, [2, 2, 2]), (2, 3, [1, 1, 0])])
+@pytest.mark.parametrize(
+    ("length", "count", "sizes"), [(7, 3, [3, 3, 1]), (6, 3, [2, 2, 2]), (2, 3, [1, 1, 0])]
+)
 def test_split_in_equal_parts(length, count, sizes):
     x = np.arange(length)
     for arguments in ({"num_outputs": count, "problem": problem(1)}, {"problem": problem(count)}):
@@ -138,8 +143,10 @@ def test_slice_follows_the_formula(size, data):
     last = end + size if end < 0 else end
     last = min(max(last, -1), size - 1) if step < 0 else min(max(last, 0), size)
     x = tensor((3, size))
-    expected = x[:, [i for i in range(first, last, step)]]
-    np.testing.assert_array_equal(both_ways(join.slice_, x, i64(start), i64(end), i64(-1), i64(step)), expected)
+    expected = x[:, list(range(first, last, step))]
+    np.testing.assert_array_equal(
+        both_ways(join.slice_, x, i64(start), i64(end), i64(-1), i64(step)), expected
+    )
 
 
 @FEW
@@ -306,20 +313,29 @@ def test_sparse_constant_is_made_dense(linear):
 
 
 @FEW
-@given(hnp.arrays(np.int8, hnp.array_shapes(min_dims=1, max_dims=3, max_side=4), elements=st.integers(0, 2)), st.data())
+@given(
+    hnp.arrays(np.int8, hnp.array_shapes(min_dims=1, max_dims=3, max_side=4), elements=st.integers(0, 2)),
+    st.data(),
+)
 def test_unique_finds_first_inverse_and_count(x, data):
     axis = data.draw(st.one_of(st.none(), st.integers(-x.ndim, x.ndim - 1)))
     ordered = data.draw(st.booleans())
     kind = data.draw(st.sampled_from([np.int8, np.float32, ml_dtypes.bfloat16, object]))
     values = x.astype(str).astype(object) if kind is object else x.astype(kind)
     y, first, inverse, counts = search.unique(values, axis=axis, sorted=int(ordered))
-    rows = values.reshape(-1, 1) if axis is None else np.moveaxis(values, axis, 0).reshape(values.shape[axis], -1)
+    rows = (
+        values.reshape(-1, 1)
+        if axis is None
+        else np.moveaxis(values, axis, 0).reshape(values.shape[axis], -1)
+    )
     keys = [tuple(r.tolist()) for r in rows]
     wanted = sorted(set(keys)) if ordered else list(dict.fromkeys(keys))
     assert first.tolist() == [keys.index(k) for k in wanted]
     assert inverse.tolist() == [wanted.index(k) for k in keys]
     assert counts.tolist() == [keys.count(k) for k in wanted]
-    np.testing.assert_array_equal(y, np.take(values.reshape(-1) if axis is None else values, first, axis or 0))
+    np.testing.assert_array_equal(
+        y, np.take(values.reshape(-1) if axis is None else values, first, axis or 0)
+    )
 
 
 def test_unique_takes_nan_as_one_value():
@@ -350,7 +366,9 @@ def test_reverse_sequence_reverses_the_head(batch, steps, batch_first, data):
     lengths = [data.draw(st.integers(0, steps)) for _ in range(batch)]
     x = tensor((batch, steps, 2), object)
     given_x = x if batch_first else x.swapaxes(0, 1)
-    y = search.reverse_sequence(given_x, i64(*lengths), batch_axis=1 - batch_first, time_axis=int(batch_first))
+    y = search.reverse_sequence(
+        given_x, i64(*lengths), batch_axis=1 - batch_first, time_axis=int(batch_first)
+    )
     for before, after, n in zip(x, y if batch_first else y.swapaxes(0, 1), lengths):
         assert after.tolist() == before[:n][::-1].tolist() + before[n:].tolist()
     with pytest.raises(ValueError, match="lengths"):
@@ -393,7 +411,11 @@ def naive_nms(boxes, scores, most, overlap, least, centred):
         line = scores[batch, label]
         chosen = []
         for i in sorted(range(len(line)), key=lambda i: (-line[i], i)):
-            if len(chosen) < most and line[i] > least and all(iou(boxes[batch, i], boxes[batch, j]) <= overlap for j in chosen):
+            if (
+                len(chosen) < most
+                and line[i] > least
+                and all(iou(boxes[batch, i], boxes[batch, j]) <= overlap for j in chosen)
+            ):
                 chosen.append(i)
         kept += [[batch, label, i] for i in chosen]
     return kept
@@ -417,3 +439,20 @@ def test_non_max_suppression(boxes, scores, most, overlap, least, centred):
 
 def test_non_max_suppression_without_limits_selects_nothing():
     assert non_max_suppression(np.ones((1, 2, 4), np.float32), np.ones((1, 1, 2), np.float32)).shape == (0, 3)
+
+
+def test_a_tensor_of_rank_0_stays_an_array_of_its_type():
+    from orpheus_numpy.tensor.gather import gather
+
+    word = np.array("word", object)
+    for y in (
+        pad.pad(word, i64()),
+        join.tile(word, i64()),
+        join.expand(word, i64()),
+        join.slice_(word, i64(), i64()),
+        gather(word.reshape(1), np.array(0)),
+        shape.reshape(word.reshape(1), i64()),
+        shape.transpose(word),
+        shape.squeeze(word.reshape(1, 1)),
+    ):
+        assert (y.shape, y.dtype, y.item()) == ((), object, "word")

@@ -36,7 +36,9 @@ def indices_for(data, dims, size):
 def test_gather(dims, dtype, data):
     x = tensor(dims, dtype)
     axis = data.draw(st.integers(-x.ndim, x.ndim - 1))
-    indices = indices_for(data, data.draw(hnp.array_shapes(min_dims=0, max_dims=2, max_side=3)), x.shape[axis])
+    indices = indices_for(
+        data, data.draw(hnp.array_shapes(min_dims=0, max_dims=2, max_side=3)), x.shape[axis]
+    )
     y = gather.gather(x, indices, axis=axis)
     axis %= x.ndim
     assert y.shape == (*dims[:axis], *indices.shape, *dims[axis + 1 :])
@@ -105,7 +107,9 @@ def test_scatter_nd(dims, dtype, data):
 @given(st.sampled_from(["linear", "circular"]), st.integers(1, 2), st.data())
 def test_tensor_scatter_follows_the_pseudocode(mode, axis, data):
     capacity, length = 5, data.draw(st.integers(0, 5))
-    starts = data.draw(hnp.arrays(np.int64, 2, elements=st.integers(0, 5 - length if mode == "linear" else 9)))
+    starts = data.draw(
+        hnp.arrays(np.int64, 2, elements=st.integers(0, 5 - length if mode == "linear" else 9))
+    )
     dims = [2, 3, 3]
     dims[axis] = capacity
     past = tensor(dims, np.float32)
@@ -147,7 +151,9 @@ REFUSED = {
     "gather nd batch": lambda: gather.gather_nd(X, np.zeros((3, 1), int), batch_dims=1),
     "scatter elements": lambda: scatter.scatter_elements(X, np.array([[2]]), np.array([[1.0]])),
     "scatter shapes": lambda: scatter.scatter_elements(X, np.array([[0]]), np.array([1.0])),
-    "scatter reduction": lambda: scatter.scatter_elements(X, np.array([[0]]), np.array([[1.0]]), reduction="mean"),
+    "scatter reduction": lambda: scatter.scatter_elements(
+        X, np.array([[0]]), np.array([[1.0]]), reduction="mean"
+    ),
     "scatter nd": lambda: scatter.scatter_nd(X, np.array([[-3]]), np.zeros((1, 3))),
     "scatter nd shape": lambda: scatter.scatter_nd(X, np.array([[0]]), np.zeros((1, 2))),
     "tensor scatter": lambda: scatter.tensor_scatter(X[None], X[None, :1], np.array([2])),

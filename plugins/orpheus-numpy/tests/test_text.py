@@ -21,7 +21,11 @@ def strings(*values):
 @FEW
 @given(WORDS, WORDS, st.booleans(), st.sampled_from(["NONE", "LOWER", "UPPER"]))
 def test_string_normalizer(words, stop, sensitive, case):
-    kept = [w for w in words if w not in stop] if sensitive else [w for w in words if w.lower() not in map(str.lower, stop)]
+    kept = (
+        [w for w in words if w not in stop]
+        if sensitive
+        else [w for w in words if w.lower() not in map(str.lower, stop)]
+    )
     kept = [getattr(w, case.lower())() if case != "NONE" else w for w in kept] or [""]
     arguments = {"stopwords": stop, "is_case_sensitive": int(sensitive), "case_change_action": case}
     assert string_normalizer(strings(*words), **arguments).tolist() == kept
@@ -40,7 +44,11 @@ def test_string_concat_broadcasts():
 
 
 @FEW
-@given(st.lists(st.text("a, ", max_size=8), max_size=4), st.sampled_from([None, "", ",", "aa"]), st.sampled_from([None, 0, 1, 2]))
+@given(
+    st.lists(st.text("a, ", max_size=8), max_size=4),
+    st.sampled_from([None, "", ",", "aa"]),
+    st.sampled_from([None, 0, 1, 2]),
+)
 def test_string_split(texts, delimiter, most):
     parts, counts = string_split(strings(*texts), delimiter=delimiter, maxsplit=most)
     assert parts.shape == (len(texts), max(counts, default=0))
@@ -96,11 +104,31 @@ def test_re2_syntax(pattern, yes, no):
 
 @pytest.mark.parametrize(
     "pattern",
-    ["(?=a)", "(?<!a)b", r"(a)\1", "a++", "a**", "(", ")", "[a", r"a\y", r"\p{Greek}", "a{1001}", "[b-a]", "[[:x:]]", "\\"],
+    [
+        "(?=a)",
+        "(?<!a)b",
+        r"(a)\1",
+        "a++",
+        "a**",
+        "(",
+        ")",
+        "[a",
+        r"a\y",
+        r"\p{Greek}",
+        "a{1001}",
+        "[b-a]",
+        "[[:x:]]",
+        "\\",
+    ],
 )
 def test_re2_refuses(pattern):
     with pytest.raises(ValueError, match="RegexFullMatch: pattern"):
         compile_re2(pattern)
+
+
+def test_re2_refuses_endless_nesting():
+    with pytest.raises(ValueError, match="nested too deeply"):
+        compile_re2("(" * 5000 + "a" + ")" * 5000)
 
 
 @FEW

@@ -9,4 +9,11 @@ from orpheus_numpy.manifest import KERNELS
 @hookimpl
 def orpheus_backend() -> Backend:
     """The reference kernels of every inference operator."""
-    return Backend(name="numpy", api=1, kernels=KERNELS, version="0.1.0", rank=1000)
+    return Backend(
+        name="numpy",
+        api=1,
+        kernels=KERNELS,
+        version="0.1.0",
+        rank=1000,
+        set_threads="orpheus_numpy.threads:set_threads",
+    )

@@ -62,7 +62,7 @@ def _forest(
         op=op,
         roots=_roots(op, ids, codes, branches),
         feature=np.array([nodes["featureids"][i] for i in inner], np.int64),
-        split=np.asarray(nodes["values"]).astype(dtype)[inner],
+        split=_splits(nodes["values"], dtype)[inner],
         mode=np.array([MODES.index(modes[i]) for i in inner], np.int64),
         when_true=branches["truenodeids"],
         when_false=branches["falsenodeids"],
@@ -86,6 +86,11 @@ def _roots(
     if rootless:
         raise ValueError(f"{op}: trees {sorted(rootless)} have no root: every node is a branch's target")
     return np.array(list(roots.values()), np.int64)
+
+
+def _splits(values: Sequence[float] | Array, dtype: np.dtype[Any]) -> Array:
+    """Thresholds in their own precision when they are a tensor, else in that of the input."""
+    return values if isinstance(values, np.ndarray) else np.array(values, dtype)
 
 
 def _input(data: Array, op: str) -> Array:
@@ -251,7 +256,7 @@ def tree_ensemble(
         op=op,
         roots=np.array(tree_roots, np.int64),
         feature=np.array(nodes_featureids, np.int64),
-        split=np.asarray(nodes_splits).astype(x.dtype),
+        split=nodes_splits,
         mode=modes,
         when_true=_next(op, nodes_truenodeids, nodes_trueleafs),
         when_false=_next(op, nodes_falsenodeids, nodes_falseleafs),

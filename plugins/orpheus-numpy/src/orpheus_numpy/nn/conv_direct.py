@@ -53,21 +53,20 @@ def fused_direct(
     activation_params: tuple[float, ...] = (),
     out: Outputs | None = None,
     **attributes: Any,
-) -> tuple[Array, Array]:
+) -> Array | tuple[Array, Array]:
     """ai.orpheus FusedConv: S = Conv(X, W) + B + R and Y = activation(S * scale + shift); returns (Y, S).
 
-    Operands as in :func:`direct`; R has Y's shape, scale and shift are [M]. Where S is not asked for, Y stands
-    in its place.
+    Operands as in :func:`direct`; R has Y's shape, scale and shift are [M]. When ``out`` has one place, only Y.
     """
     y_out, s_out = (*(out or ()), None, None)[:2]
-    wants_sum = out is None or (len(out) > 1 and s_out is not None)
+    wants_sum = out is None or len(out) > 1
     y = _product(X, W, attributes, y_out)
     total = None
     if wants_sum:
         total = s_out if s_out is not None else np.empty(y.shape, X.dtype)
     finish(y, B, R, scale, shift, activation_step(activation, activation_params), total)
     result = deliver(y, X.dtype, y_out)
-    return result, result if total is None else total
+    return result if total is None else (result, total)
 
 
 def _product(X: Array, W: Array, attributes: dict[str, Any], out: Array | None) -> Array:

@@ -33,7 +33,7 @@ def batch_normalization(
     y = _affine(x, mean, var, scale, B, epsilon, X, first(out))
     running = [
         deliver(widen(old) * momentum + new * (1 - momentum), old.dtype, target)
-        for old, new, target in zip((input_mean, input_var), (mean, var), (out or (None,) * 3)[1:])
+        for old, new, target in zip((input_mean, input_var), (mean, var), ((out or ()) + (None,) * 3)[1:])
     ]
     return y, running[0], running[1]
 

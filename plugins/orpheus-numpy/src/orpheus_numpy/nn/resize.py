@@ -97,7 +97,7 @@ def _resized_axes(
         if min(stretches, default=1) <= 0:
             raise ModelError(f"Resize: scales must be positive, got {stretches}")
         return [
-            _Axis(a, shape[a], math.floor(shape[a] * (e - s) * k), k, s, e)
+            _Axis(a, shape[a], _scaled(shape[a] * (e - s), k), k, s, e)
             for k, (a, s, e) in zip(stretches, bounds)
         ]
     wanted = [int(v) for v in given]
@@ -113,6 +113,11 @@ def _resized_axes(
         ratios = [ratio] * len(chosen)
         wanted = [math.floor(ratio * shape[a] + 0.5) for a in chosen]
     return [_Axis(a, shape[a], w, k, s, e) for w, k, (a, s, e) in zip(wanted, ratios, bounds)]
+
+
+def _scaled(length: float, scale: float) -> int:
+    # In float32, so that the size is the one that ONNX's shape inference promises.
+    return math.floor(np.float32(length) * np.float32(scale))
 
 
 def _coordinates(axis: _Axis, mode: str) -> Array:

@@ -18,7 +18,7 @@ def gather(data: Array, indices: Array, *, axis: int = 0, out: Outputs = NEW) ->
     axis = axis_of(axis, data.ndim, "Gather")
     chosen = indices_of(indices, data.shape[axis], "Gather")
     # The indices are in range: "clip" only spares numpy's buffering of ``out``.
-    return np.asarray(np.take(data, chosen, axis, out=out[0], mode="clip"))
+    return np.asarray(np.take(data, chosen, axis, out=out[0], mode="clip"), data.dtype)
 
 
 def gather_elements(data: Array, indices: Array, *, axis: int = 0) -> Array:
@@ -27,7 +27,7 @@ def gather_elements(data: Array, indices: Array, *, axis: int = 0) -> Array:
     Raises ValueError for an index outside the axis.
     """
     axis = axis_of(axis, data.ndim, "GatherElements")
-    return np.asarray(data[element_index(data, indices, axis, "GatherElements")])
+    return data[element_index(data, indices, axis, "GatherElements")]
 
 
 def element_index(data: Array, indices: Array, axis: int, op: str) -> tuple[Array, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +35,10 @@ def pad(
         before[axis], after[axis] = amounts[i], amounts[i + len(chosen)]
     if any(d + b + a < 0 for d, b, a in zip(data.shape, before, after)):
         raise ValueError(f"Pad: pads {amounts} remove more than shape {data.shape} has")
-    data = data[tuple(slice(max(-b, 0), d - max(-a, 0)) for d, b, a in zip(data.shape, before, after))]
+    kept: list[Any] = [
+        slice(max(-b, 0), d - max(-a, 0)) for d, b, a in zip(data.shape, before, after)
+    ]
+    data = data[(*kept, ...)]
     before, after = [max(b, 0) for b in before], [max(a, 0) for a in after]
     if mode == "constant":
         return _constant(data, before, after, constant_value, out)

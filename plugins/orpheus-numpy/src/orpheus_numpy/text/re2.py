@@ -47,16 +47,18 @@ def _complement(ranges: _Ranges) -> _Ranges:
 
 
 @cache
-def _category(name: str) -> _Ranges:
-    """Code points whose general category starts with ``name``; empty when there is no such category."""
-    found: list[tuple[int, int]] = []
+def _categories() -> dict[str, _Ranges]:
+    """The code points of each general category of Unicode ("Lu") and of each group of categories ("L")."""
+    found: dict[str, list[tuple[int, int]]] = {}
     for code in range(sys.maxunicode + 1):
-        if unicodedata.category(chr(code)).startswith(name):
-            if found and found[-1][1] == code - 1:
-                found[-1] = (found[-1][0], code)
+        minor = unicodedata.category(chr(code))
+        for name in (minor, minor[0]):
+            ranges = found.setdefault(name, [])
+            if ranges and ranges[-1][1] == code - 1:
+                ranges[-1] = (ranges[-1][0], code)
             else:
-                found.append((code, code))
-    return tuple(found)
+                ranges.append((code, code))
+    return {name: tuple(ranges) for name, ranges in found.items()}
 
 
 def _class_text(ranges: _Ranges, negated: bool = False) -> str:
@@ -73,6 +75,8 @@ def compile_re2(pattern: str) -> re.Pattern[str]:
         return re.compile(_Translator(pattern).translate())
     except re.error as error:
         raise ValueError(f"RegexFullMatch: pattern {pattern!r}: {error}") from None
+    except RecursionError:
+        raise ValueError("RegexFullMatch: the pattern is nested too deeply") from None
 
 
 class _Translator:
@@ -187,8 +191,8 @@ class _Translator:
         if match is None:
             return None
         name = match[3] or match[4]
-        ranges = _category(name) if name in _CATEGORIES else ()
-        if not ranges:
+        ranges = _categories().get(name)
+        if ranges is None:
             raise self.fail(f"Unicode class {name!r} is not a general category; scripts are not supported")
         self.at = match.end()
         return _complement(ranges) if (match[1] == "P") != bool(match[2]) else ranges
@@ -252,8 +256,3 @@ class _Translator:
             raise self.fail("missing ]")
         self.at += 1
         return self.pattern[self.at - 1]
-
-
-_MINOR = {"C": "cfnos", "L": "lmotu", "M": "cen", "N": "dlo", "P": "cdefios", "S": "ckmo", "Z": "lps"}
-#: The general categories of Unicode, and their groups.
-_CATEGORIES = frozenset(_MINOR) | {major + minor for major, minors in _MINOR.items() for minor in minors}
