@@ -12,7 +12,16 @@ from orpheus_core.cli.comparison import Plan, Row, Variant, compare, parse_varia
 from orpheus_core.cli.exits import Exit
 from orpheus_core.cli.feeds import make_feeds
 from orpheus_core.cli.machine import machine
-from orpheus_core.cli.options import add_feeds, add_json, add_model, names, pairs, positive, seconds, shapes
+from orpheus_core.cli.options import (
+    add_feeds,
+    add_json,
+    add_model,
+    names,
+    pairs,
+    positive,
+    seconds,
+    shapes,
+)
 from orpheus_core.cli.progress import progress
 from orpheus_core.cli.table import quantity, size, table
 from orpheus_core.errors import BackendError

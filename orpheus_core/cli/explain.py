@@ -9,18 +9,18 @@ import json
 from collections import Counter
 
 from orpheus_core.cli.exits import Exit
-from orpheus_core.cli.options import add_json, add_model, add_session, names, pairs, shapes
+from orpheus_core.cli.opening import open_session
+from orpheus_core.cli.options import add_json, add_model, add_session
 from orpheus_core.cli.progress import progress
 from orpheus_core.cli.table import quantity, table
 from orpheus_core.errors import UsageError
-from orpheus_core.session import InferenceSession
 from orpheus_core.session.explanation import ExplainedDecision
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     add_model(parser)
-    add_session(parser, "backends in order of preference (default: all that are ready)")
+    add_session(parser)
     parser.add_argument("--node", metavar="NAME", help="one node only, with every candidate and refusal")
     add_json(parser)
 
@@ -29,14 +29,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the decisions; nothing is run."""
     with progress() as line:
         line.say("loading ...")
-        session = InferenceSession(
-            args.model,
-            providers=names(args.backends),
-            threads=args.threads,
-            pin=pairs(args.pin, "--pin") or None,
-            shapes=shapes(args.shape) or None,
-        )
-        explanation = session.explain()
+        explanation = open_session(args).explain()
     if args.node is not None:
         wanted = tuple(d for d in explanation.decisions if d.node == args.node)
         if not wanted:

@@ -38,11 +38,20 @@ VERBS = {
 }
 
 
+class _LogLine(logging.Formatter):
+    """``orpheus: warning: text``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return f"orpheus: {record.levelname.lower()}: {record.getMessage()}"
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit code (see :class:`~orpheus_core.cli.exits.Exit`)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    logging.basicConfig(format="orpheus: %(levelname)s: %(message)s", level=logging.WARNING)
-    logging.addLevelName(logging.WARNING, "warning")
+    if argv is None:  # this process is ours, so its logging is too
+        handler = logging.StreamHandler()
+        handler.setFormatter(_LogLine())
+        logging.basicConfig(handlers=[handler], level=logging.WARNING)
     debug = os.environ.get("ORPHEUS_DEBUG", "") not in ("", "0") or "--debug" in arguments
     try:
         parser, run = _parser(arguments)

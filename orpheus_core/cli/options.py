@@ -19,9 +19,27 @@ def add_model(parser: argparse.ArgumentParser, *, several: bool = False) -> None
         parser.add_argument("model", metavar="MODEL", help="an ONNX file")
 
 
-def add_session(parser: argparse.ArgumentParser, backends: str) -> None:
+def add_session(parser: argparse.ArgumentParser) -> None:
     """What a session is made with: ``-b``, ``--shape``, ``--threads``, ``--pin``."""
-    parser.add_argument("-b", "--backends", metavar="LIST", help=backends)
+    parser.add_argument(
+        "-b",
+        "--backends",
+        metavar="LIST",
+        help="backends in order of preference (default: all that are ready)",
+    )
+    add_shape(parser)
+    add_threads(parser)
+    parser.add_argument(
+        "--pin",
+        action="append",
+        default=[],
+        metavar="KEY=KERNEL",
+        help='force a kernel: KEY is a node name, an operator or "*"; KERNEL is like numpy:Conv/direct',
+    )
+
+
+def add_shape(parser: argparse.ArgumentParser) -> None:
+    """``--shape``, once for each input."""
     parser.add_argument(
         "--shape",
         action="append",
@@ -29,15 +47,12 @@ def add_session(parser: argparse.ArgumentParser, backends: str) -> None:
         metavar='"NAME:[1,3,224,224]"',
         help="shape of a dynamic input",
     )
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    """``--threads``."""
     parser.add_argument(
         "--threads", type=positive, metavar="N", help="threads to use (default: all available)"
-    )
-    parser.add_argument(
-        "--pin",
-        action="append",
-        default=[],
-        metavar="KEY=KERNEL",
-        help='force a kernel: KEY is a node name, an operator or "*"; KERNEL is like numpy:Conv/direct',
     )
 
 

@@ -12,17 +12,17 @@ import numpy as np
 
 from orpheus_core.cli.exits import Exit
 from orpheus_core.cli.feeds import make_feeds
-from orpheus_core.cli.options import add_feeds, add_json, add_model, add_session, names, pairs, shapes
+from orpheus_core.cli.opening import open_session
+from orpheus_core.cli.options import add_feeds, add_json, add_model, add_session, pairs, shapes
 from orpheus_core.cli.progress import progress
 from orpheus_core.cli.table import table
-from orpheus_core.session import InferenceSession
 from orpheus_core.types import DType
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     add_model(parser)
-    add_session(parser, "backends in order of preference (default: all that are ready)")
+    add_session(parser)
     add_feeds(parser)
     parser.add_argument("-o", "--output", metavar="DIR", help="write every output there as NAME.npy")
     parser.add_argument("--trace", metavar="FILE", help="write a Chrome/Perfetto trace of one profiled run")
@@ -31,19 +31,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Load, run once, write or print what came out."""
-    sizes = shapes(args.shape)
     with progress() as line:
         line.say("loading ...")
-        session = InferenceSession(
-            args.model,
-            providers=names(args.backends),
-            threads=args.threads,
-            pin=pairs(args.pin, "--pin") or None,
-            shapes=sizes or None,
-        )
+        session = open_session(args)
         files = pairs(args.input, "-i")
         replaced = [i for i in session.get_overridable_initializers() if i.name in files]
-        feeds = make_feeds([*session.get_inputs(), *replaced], files, sizes, args.seed)
+        feeds = make_feeds([*session.get_inputs(), *replaced], files, shapes(args.shape), args.seed)
         line.say("running ...")
         results = session.run(None, feeds)
         if args.trace:

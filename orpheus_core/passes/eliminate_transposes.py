@@ -23,15 +23,15 @@ from orpheus_core.types import TensorType
 
 
 def run(graph: Graph) -> Graph:
-    """Simplify each Transpose by itself, then cut, graph by graph."""
+    """Cut until nothing is gained, graph by graph; what then moves only axes of size 1 becomes a Reshape."""
     names = Names(graph)
-    return _settle(graph, names)
+    return rewrite(_settle(graph, names), _as_reshape, names)
 
 
 def _settle(graph: Graph, names: Names) -> Graph:
     graph = _in_subgraphs(graph, names)
     while True:
-        graph = rewrite(graph, _simplify, names)
+        graph = rewrite(graph, _compose, names)
         for perm in dict.fromkeys(p for p in map(perm_of, graph.nodes) if p is not None):
             better = _cut(graph, perm, names)
             if better is not None:
@@ -61,9 +61,8 @@ def perm_of(node: Node | None) -> Perm | None:
     return None if rank is None else tuple(reversed(range(rank)))
 
 
-def _simplify(node: Node, context: Context) -> Replacement | None:
-    perm, result = perm_of(node), node.outputs[0] if node.outputs else None
-    source = node.input(0)
+def _compose(node: Node, context: Context) -> Replacement | None:
+    perm, result, source = perm_of(node), node.outputs[0] if node.outputs else None, node.input(0)
     if perm is None or result is None or source is None:
         return None
     before = context.producer(source)
@@ -72,13 +71,17 @@ def _simplify(node: Node, context: Context) -> Replacement | None:
         source, perm = before.inputs[0], compose(earlier, perm)
     if perm == tuple(range(len(perm))):
         return Replacement(values={result: source})
-    shape = static_shape_of(source)
-    if shape is not None and _keeps_order(shape, perm):
-        target = tuple(shape[p] for p in perm)
-        return Replacement([make_reshape(context, source, target, result, node.name)])
     if source is node.inputs[0]:
         return None
     return Replacement([make_node("Transpose", [source], [result], {"perm": perm}, name=node.name)])
+
+
+def _as_reshape(node: Node, context: Context) -> Replacement | None:
+    perm, result, source = perm_of(node), node.outputs[0] if node.outputs else None, node.input(0)
+    shape = static_shape_of(source)
+    if perm is None or result is None or source is None or shape is None or not _keeps_order(shape, perm):
+        return None
+    return Replacement([make_reshape(context, source, tuple(shape[p] for p in perm), result, node.name)])
 
 
 def _keeps_order(shape: tuple[int, ...], perm: Perm) -> bool:

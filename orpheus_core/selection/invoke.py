@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -115,11 +115,17 @@ def bind_run(
     writes_out: bool,
 ) -> Step:
     """A step of the short form whose operands all stay in place."""
-    inputs = tuple(inputs)
+    if writes_out and isinstance(function, np.ufunc) and len(outputs) == function.nout == 1 and not words:
+        # A ufunc fills what it is given, so nothing is left to check: the step is the call itself.
+        return partial(function, *inputs, outputs[0])
     if writes_out:
         words = {**words, "out": tuple(outputs)}
     if len(outputs) == 1 and outputs[0] is not None:
-        return _bind_single(function, inputs, outputs[0], words)
+        single: Step = _single_maker(len(inputs), tuple(words))(
+            function, store, outputs[0], *inputs, *words.values()
+        )
+        return single
+    inputs = tuple(inputs)
 
     def step() -> None:
         result = function(*inputs, **words)
@@ -133,15 +139,30 @@ def bind_run(
     return step
 
 
-def _bind_single(
-    function: Callable[..., Any], inputs: tuple[Any, ...], target: Any, words: dict[str, Any]
-) -> Step:
-    def step() -> None:
-        result = function(*inputs, **words)
+@cache
+def _single_maker(count: int, names: tuple[str, ...]) -> Callable[..., Step]:
+    """A maker of steps that call with ``count`` inputs and keywords ``names`` and see to one output.
+
+    The call is spelled out in generated code: unpacking a tuple and a dictionary at each step would cost more than
+    the rest of the executor. Keyword names are attribute names of operator schemas.
+    """
+    if not all(name.isidentifier() for name in names):
+        raise ValueError(f"attribute names {names} cannot be keywords")
+    inputs = [f"i{n}" for n in range(count)]
+    values = [f"k{n}" for n in range(len(names))]
+    call = ", ".join((*inputs, *(f"{name}={value}" for name, value in zip(names, values))))
+    source = f"""
+def make(function, store, target, {", ".join((*inputs, *values))}):
+    def step():
+        result = function({call})
         if result is not target:
             store(target, result[0] if type(result) is tuple else result)
-
     return step
+"""
+    scope: dict[str, Any] = {}
+    exec(source, scope)
+    made: Callable[..., Step] = scope["make"]
+    return made
 
 
 def store(target: Any, result: Any) -> None:

@@ -360,6 +360,14 @@ def test_top_k_orders_by_value_then_index(x, largest, data):
         search.top_k(x, i64(x.shape[axis] + 1), axis=axis)
 
 
+@pytest.mark.parametrize("largest", [0, 1])
+def test_top_k_keeps_the_order_of_many_equals(largest):
+    """Long enough that an unstable sort would show."""
+    x = np.random.default_rng(0).integers(0, 3, 2000).astype(np.float32)
+    order = search.top_k(x, i64(1500), largest=largest)[1].tolist()
+    assert order == sorted(range(2000), key=lambda i: (-x[i] if largest else x[i], i))[:1500]
+
+
 @FEW
 @given(st.integers(1, 4), st.integers(1, 4), st.booleans(), st.data())
 def test_reverse_sequence_reverses_the_head(batch, steps, batch_first, data):

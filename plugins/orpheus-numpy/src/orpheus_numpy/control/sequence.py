@@ -42,7 +42,6 @@ def sequence_insert(sequence: Sequence[Any], tensor: Any, position: Array | None
     index = size if position is None else int(scalar(position, "SequenceInsert", "position"))
     if not -size <= index <= size:
         raise ValueError(f"SequenceInsert: position {index} is outside [-{size}, {size}]")
-    index = index + size if index < 0 else index
     return [*sequence[:index], tensor, *sequence[index:]]
 
 

@@ -35,9 +35,7 @@ def pad(
         before[axis], after[axis] = amounts[i], amounts[i + len(chosen)]
     if any(d + b + a < 0 for d, b, a in zip(data.shape, before, after)):
         raise ValueError(f"Pad: pads {amounts} remove more than shape {data.shape} has")
-    kept: list[Any] = [
-        slice(max(-b, 0), d - max(-a, 0)) for d, b, a in zip(data.shape, before, after)
-    ]
+    kept: list[Any] = [slice(max(-b, 0), d - max(-a, 0)) for d, b, a in zip(data.shape, before, after)]
     data = data[(*kept, ...)]
     before, after = [max(b, 0) for b in before], [max(a, 0) for a in after]
     if mode == "constant":

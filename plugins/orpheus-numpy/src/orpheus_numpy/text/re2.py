@@ -191,11 +191,11 @@ class _Translator:
         if match is None:
             return None
         name = match[3] or match[4]
-        ranges = _categories().get(name)
-        if ranges is None:
+        found = _categories().get(name)
+        if found is None:
             raise self.fail(f"Unicode class {name!r} is not a general category; scripts are not supported")
         self.at = match.end()
-        return _complement(ranges) if (match[1] == "P") != bool(match[2]) else ranges
+        return _complement(found) if (match[1] == "P") != bool(match[2]) else found
 
     def character(self) -> str:
         """The one character that an escape stands for."""
