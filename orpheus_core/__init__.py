@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         UnsupportedModelError,
         UsageError,
     )
-    from orpheus_core.session import InferenceSession, SessionOptions
+    from orpheus_core.session import InferenceSession, SessionOptions, tune
 
 __version__ = "0.1.0"
 
@@ -37,6 +37,7 @@ _ERRORS = (
 _WHERE = {
     "InferenceSession": ("orpheus_core.session", "InferenceSession"),
     "SessionOptions": ("orpheus_core.session", "SessionOptions"),
+    "tune": ("orpheus_core.session", "tune"),
     "backends": ("orpheus_core.discovery", "backends"),
     "override": ("orpheus_core.discovery", "override"),
     "register_backend": ("orpheus_core.discovery", "register"),
@@ -47,7 +48,7 @@ _WHERE = {
 __all__ = [
     "BackendError", "ExternalDataError", "InferenceSession", "InputError", "KernelError", "LimitError", "ModelError",
     "OrpheusError", "ParseError", "SelectionError", "SessionOptions", "UnsupportedModelError", "UsageError",
-    "__version__", "backends", "override", "register_backend", "unregister_backend",
+    "__version__", "backends", "override", "register_backend", "tune", "unregister_backend",
 ]  # fmt: skip
 
 

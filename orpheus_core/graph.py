@@ -215,6 +215,14 @@ class Graph:
             defaults={read(v): a for v, a in self.defaults.items()},
         )
 
+    def bake_defaults(self) -> Graph:
+        """The graph with inputs that have a default turned into constants of that value."""
+        if not self.defaults:
+            return self
+        constants = {v: Value.constant(v.name, array) for v, array in self.defaults.items()}
+        baked = self.substitute(constants)
+        return baked.replace(inputs=tuple(v for v in self.inputs if v not in constants), defaults={})
+
     def sorted(self) -> Graph:
         """The graph with nodes in a topological order that keeps the given order where it can.
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from orpheus_core import discovery
 from orpheus_core.cli.exits import Exit
-from orpheus_core.cli.options import add_json, shapes
+from orpheus_core.cli.options import add_json, add_shape, shapes
 from orpheus_core.cli.progress import progress
 from orpheus_core.cli.table import big, size, table
 from orpheus_core.errors import OrpheusError, UsageError
@@ -26,13 +26,7 @@ from orpheus_core.types import TensorType
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     parser.add_argument("model", metavar="MODEL", nargs="?", help="an ONNX file")
-    parser.add_argument(
-        "--shape",
-        action="append",
-        default=[],
-        metavar='"NAME:[1,3,224,224]"',
-        help="shape of a dynamic input",
-    )
+    add_shape(parser)
     parser.add_argument(
         "--nodes", action="store_true", help="list every node with its result, MACs and parameters"
     )
@@ -60,7 +54,9 @@ def run(args: argparse.Namespace) -> int:
         line.say("loading ...")
         model = load(args.model)
         sizes = shapes(args.shape)
-        raw = bind_shapes(model.graph, sizes) if sizes else model.graph
+        # Weights may be inputs with a default; as constants they also tell more shapes.
+        raw = model.graph.bake_defaults()
+        raw = bind_shapes(raw, sizes) if sizes or model.graph.defaults else raw
         history = History(raw)
         line.say("simplifying ...")
         simple = simplify(raw, extra=extra, evaluator=evaluator(), observer=history)

@@ -21,7 +21,14 @@ from orpheus_core.importer.infer import Inference
 from orpheus_core.importer.limits import Limits
 from orpheus_core.importer.operands import check_arity, check_types
 from orpheus_core.importer.protos import read_type
-from orpheus_core.importer.survey import FunctionKey, Survey, domain_name, function_key, shorten
+from orpheus_core.importer.survey import (
+    FunctionKey,
+    Survey,
+    check_text,
+    domain_name,
+    function_key,
+    shorten,
+)
 from orpheus_core.importer.tensors import TensorReader
 from orpheus_core.ops.build import make_node
 from orpheus_core.ops.spec import find_spec
@@ -91,10 +98,12 @@ class Builder:
 
     def main(self, proto: onnx.GraphProto) -> Graph:
         """The model's graph. Raises a ModelError that names the place of whatever is wrong."""
-        env = _Env(_Scope(), self._survey.opsets, f"graph {shorten(proto.name)!r}")
+        env = _Env(_Scope(), self._survey.opsets, f"graph {shorten(str(proto.name))!r}")
         return self._graph(proto, env, main=True)
 
     def _graph(self, proto: onnx.GraphProto, env: _Env, *, main: bool) -> Graph:
+        named = (*proto.input, *proto.output, *proto.initializer, *(t.values for t in proto.sparse_initializer))
+        check_text(env.place, proto.name, *(entry.name for entry in named))
         stored = {t.name for t in proto.initializer} | {t.values.name for t in proto.sparse_initializer}
         inputs: list[Value] = []
         defaulted: dict[str, Value] = {}

@@ -15,6 +15,7 @@ import onnx
 
 from orpheus_core.errors import ExternalDataError, LimitError
 from orpheus_core.importer.limits import Limits
+from orpheus_core.importer.survey import check_text
 
 _KEYS = frozenset(("location", "offset", "length", "checksum", "basepath"))
 # ONNX Runtime reads this location as an address in its own process.
@@ -71,6 +72,7 @@ class ExternalData:
     def _entries(self, proto: onnx.TensorProto, place: str) -> dict[str, str]:
         entries: dict[str, str] = {}
         for entry in proto.external_data:
+            check_text(place, entry.key, entry.value)
             if entry.key not in _KEYS:
                 allowed = ", ".join(sorted(_KEYS))
                 raise ExternalDataError(f"{place}: external_data key {entry.key!r} is not one of {allowed}")

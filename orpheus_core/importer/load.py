@@ -113,10 +113,15 @@ def _build(proto: onnx.ModelProto, nbytes: int, folder: Path | None, limits: Lim
         graph=graph,
         opset_imports=survey.opsets,
         ir_version=proto.ir_version,
-        producer=f"{proto.producer_name} {proto.producer_version}".strip(),
+        producer=f"{_shown(proto.producer_name)} {_shown(proto.producer_version)}".strip(),
         nbytes=nbytes,
         functions=len(survey.functions),
         nodes=survey.nodes,
-        metadata={p.key: p.value for p in proto.metadata_props},
-        doc=proto.doc_string,
+        metadata={_shown(p.key): _shown(p.value) for p in proto.metadata_props},
+        doc=_shown(proto.doc_string),
     )
+
+
+def _shown(text: str | bytes) -> str:
+    # Text that means nothing to inference may be damaged without harm.
+    return text.decode("utf-8", "replace") if isinstance(text, bytes) else text

@@ -8,6 +8,7 @@ import onnx
 
 from orpheus_core.errors import LimitError, ModelError, UnsupportedModelError
 from orpheus_core.importer.limits import Limits
+from orpheus_core.importer.survey import check_text
 from orpheus_core.types import (
     UNKNOWN,
     Dim,
@@ -84,6 +85,7 @@ def _read_tensor_type(proto: Any, place: str, limits: Limits) -> ValueType:
                 raise ModelError(f"{place}: dimension {dim.dim_value} is negative")
             dims.append(None if dim.dim_value == -1 else int(dim.dim_value))
         else:
+            check_text(place, dim.dim_param)
             if len(dim.dim_param) > _MAX_SYMBOL:
                 raise LimitError(f"{place}: a symbolic dimension's name has {len(dim.dim_param)} characters")
             dims.append(dim.dim_param or None)

@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeAlias
 
 import onnx
 
-from orpheus_core.errors import LimitError, ModelError, UnsupportedModelError
+from orpheus_core.errors import LimitError, ModelError, ParseError, UnsupportedModelError
 from orpheus_core.importer.limits import Limits
 from orpheus_core.ops.spec import find_spec, latest_version
 
@@ -25,6 +25,13 @@ def domain_name(domain: str) -> str:
     return "" if domain == "ai.onnx" else domain
 
 
+def check_text(place: str, *texts: object) -> None:
+    """Raise ParseError when a name is not UTF-8; protobuf hands such names out as bytes."""
+    for text in texts:
+        if isinstance(text, bytes):
+            raise ParseError(f"{place}: the name {text[:40]!r} is not UTF-8; the file is damaged")
+
+
 def function_key(node: onnx.NodeProto) -> FunctionKey:
     """The key of the function that a node would call."""
     return domain_name(node.domain), node.op_type, node.overload
@@ -35,6 +42,7 @@ def read_opsets(entries: Iterable[onnx.OperatorSetIdProto], place: str) -> dict[
     opsets: dict[str, int] = {}
     for entry in entries:
         domain = domain_name(entry.domain)
+        check_text(place, domain)
         if opsets.setdefault(domain, entry.version) != entry.version:
             raise ModelError(f"{place}: imports domain {domain or 'ai.onnx'!r} with two versions")
         if entry.version < 1:
@@ -80,6 +88,8 @@ class Survey:
         functions: dict[FunctionKey, onnx.FunctionProto] = {}
         for function in protos:
             key = (domain_name(function.domain), function.name, function.overload)
+            check_text("a function", *key, *function.input, *function.output, *function.attribute)
+            check_text("a function", *(a.name for a in function.attribute_proto))
             if key in functions:
                 raise ModelError(f"function {function.domain}:{function.name} is defined twice")
             functions[key] = function
@@ -101,6 +111,7 @@ class Survey:
         count = deepest = added = size = 0
         for node in nodes:
             key = function_key(node)
+            check_text(place, *key, node.name, *node.input, *node.output)
             parts = []
             if key in self.functions:
                 parts.append(self._function(key, known_only))
@@ -109,6 +120,7 @@ class Survey:
                 if not known_only:
                     self._check_operator(node, opsets, place)
             for attribute in node.attribute:
+                check_text(place, attribute.name, attribute.ref_attr_name)
                 for body in (*((attribute.g,) if attribute.HasField("g") else ()), *attribute.graphs):
                     inner = f"{place}, node {shorten(node.name)!r} ({shorten(node.op_type)}), a subgraph"
                     parts.append(self._nodes(body.node, opsets, depth + 1, inner, known_only))

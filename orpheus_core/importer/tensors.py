@@ -17,7 +17,7 @@ from orpheus_core.errors import LimitError, ModelError
 from orpheus_core.importer.external import ExternalData
 from orpheus_core.importer.limits import Limits
 from orpheus_core.importer.protos import dtype_of
-from orpheus_core.importer.survey import shorten
+from orpheus_core.importer.survey import check_text, shorten
 from orpheus_core.types import Array, DType
 
 # Bits an element takes in raw data, where that is not a whole number of bytes.
@@ -53,6 +53,7 @@ class TensorReader:
 
     def dense(self, proto: onnx.TensorProto, place: str) -> Array:
         """The array of a tensor. Raises ModelError, LimitError or ExternalDataError naming ``place``."""
+        check_text(place, proto.name)
         place = f"{place}, tensor {shorten(proto.name)!r}" if proto.name else place
         dtype = dtype_of(proto.data_type, place)
         shape = self._shape(proto.dims, dtype, place)

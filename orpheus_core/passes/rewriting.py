@@ -264,11 +264,15 @@ class Context:
         self._swap(node, fresh)
         return fresh
 
-    def _finish(self) -> Graph:
+    def slots_in_order(self) -> list[int]:
+        """The places of all nodes, roughly in topological order."""
+        return sorted(self._nodes, key=lambda slot: (self._order[slot], slot))
+
+    def finish(self) -> Graph:
+        """The graph as it is now."""
         for node in tuple(self._nodes.values()):
             self._settled(node)
-        slots = sorted(self._nodes, key=lambda slot: (self._order[slot], slot))
-        return self.graph.replace(nodes=toposort(self._nodes[slot] for slot in slots))
+        return self.graph.replace(nodes=toposort(self._nodes[slot] for slot in self.slots_in_order()))
 
 
 def _captures(node: Node) -> Iterable[Value]:
@@ -282,8 +286,14 @@ def rewrite(graph: Graph, rule: Rule, names: Names | None = None) -> Graph:
     queue = deque(range(len(graph.nodes)))
     queued = set(queue)
     budget = 100 * len(graph.nodes) + 1000
-    changed = False
-    while queue:
+    changed = swept = False
+    while queue or swept:
+        if not queue:
+            # A rule may look further than a rewrite's neighbours: sweep until nothing matches anywhere.
+            queue.extend(context.slots_in_order())
+            queued.update(queue)
+            swept = False
+            continue
         slot = queue.popleft()
         queued.discard(slot)
         node = context._nodes.get(slot)
@@ -298,7 +308,7 @@ def rewrite(graph: Graph, rule: Rule, names: Names | None = None) -> Graph:
         replacement = rule(node, context)
         if replacement is None or not context.apply(node, replacement):
             continue
-        changed = True
+        changed = swept = True
         budget -= 1
         if budget == 0:
             _log.warning("stopped rewriting %s: the rule keeps matching its own results", graph.name)
@@ -308,7 +318,7 @@ def rewrite(graph: Graph, rule: Rule, names: Names | None = None) -> Graph:
         context._touched.clear()
         queue.extendleft(reversed(again))
         queued.update(again)
-    return context._finish() if changed else graph
+    return context.finish() if changed else graph
 
 
 def _rewrite_subgraphs(node: Node, rule: Rule, names: Names) -> Node:

@@ -8,8 +8,9 @@ from orpheus_core.graph import Graph, Node, Value
 from orpheus_core.ops import ORPHEUS_DOMAIN, make_node
 from orpheus_core.plan.operands import Kind, Operand, Operation, Storage
 from orpheus_core.plugin import Format, Problem
-from orpheus_core.selection.assignment import HOME, Place, input_place, output_place
+from orpheus_core.selection.assignment import input_place, output_place
 from orpheus_core.selection.candidates import Candidate, candidates, in_format, problem_of
+from orpheus_core.selection.conversion import HOME, Place
 from orpheus_core.selection.decision import Decision, Selection
 from orpheus_core.selection.options import SelectionOptions
 from orpheus_core.selection.reorder import to_layout

@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
-
 import numpy as np
 
 from orpheus_core.graph import Graph, Node, Value
-from orpheus_core.selection.cost import Scored, conversion_seconds
+from orpheus_core.selection.cache import MeasurementCache
+from orpheus_core.selection.conversion import HOME, Place, place_seconds
+from orpheus_core.selection.cost import Scored
 from orpheus_core.selection.pbqp import solve
-from orpheus_core.types import CPU, Array, Device, Layout, TensorType
-
-#: Where and how a value lies: layout name and device.
-Place: TypeAlias = tuple[str, Device]
-HOME: Place = ("plain", CPU)
+from orpheus_core.types import CPU, Array, TensorType
 
 
 def assign(
-    graph: Graph, choices: Sequence[Sequence[Scored]]
+    graph: Graph, choices: Sequence[Sequence[Scored]], cache: MeasurementCache | None = None
 ) -> tuple[list[int], float, bool, dict[Value, tuple[str, object]]]:
     """Pick one candidate per node: picks, total seconds, whether proved optimal, and the hub places of shared values.
 
     Graph inputs, outputs, constants and captures lie plainly on the host; constants are converted once, at
-    load, which costs nothing here.
+    load, which costs nothing here. ``cache`` may hold measured times of conversions.
     """
     if all(_at_home(s) for scored in choices for s in scored):
         picks = [_cheapest(scored) for scored in choices]
         return picks, sum(s[p].seconds for s, p in zip(choices, picks)), True, {}
-    return _Assignment(graph, choices).solve()
+    return _Assignment(graph, choices, cache).solve()
 
 
 def _at_home(scored: Scored) -> bool:
@@ -57,27 +53,12 @@ def output_place(scored: Scored, node: Node, index: int) -> Place:
     return (scored.candidate.format.output(index), scored.candidate.backend.device)
 
 
-def place_seconds(value: Value, source: Place, target: Place) -> float:
-    """The cost of having ``value`` at another place as well."""
-    if source == target:
-        return 0.0
-    if not isinstance(value.type, TensorType):
-        return float("inf")
-    shape = value.type.static_shape
-    if shape is None:
-        # Unknown sizes: moving between devices is possible at any size, blocked layouts are not offered.
-        return conversion_seconds(1 << 20) if source[0] == target[0] == "plain" else float("inf")
-    steps = (source[0] != "plain") + (target[0] != "plain") if source[1] != target[1] else 1
-    nbytes = max(
-        int(np.prod(Layout(name).physical_shape(shape))) * value.type.dtype.itemsize
-        for name in (source[0], target[0])
-    )
-    return max(steps, 1) * conversion_seconds(nbytes)
-
-
 class _Assignment:
-    def __init__(self, graph: Graph, choices: Sequence[Sequence[Scored]]) -> None:
+    def __init__(
+        self, graph: Graph, choices: Sequence[Sequence[Scored]], cache: MeasurementCache | None
+    ) -> None:
         self.graph = graph
+        self.cache = cache
         self.choices = choices
         self.costs: list[list[float]] = [[s.seconds for s in scored] for scored in choices]
         self.edges: dict[tuple[int, int], Array] = {}
@@ -110,7 +91,7 @@ class _Assignment:
                 self._edge(value, None if source is None else source[0], outs, i, k)
             if at_home and source is not None:
                 for c, place in enumerate(outs):
-                    self.costs[source[0]][c] += place_seconds(value, place, HOME)
+                    self.costs[source[0]][c] += place_seconds(value.type, place, HOME, self.cache)
             return
         # Several readers share one conversion: a node of its own chooses the place they share.
         wanted = dict.fromkeys(outs)
@@ -122,9 +103,9 @@ class _Assignment:
         if len(places) == 1:
             return
         hub = len(self.costs)
-        self.costs.append([place_seconds(value, p, HOME) if at_home else 0.0 for p in places])
+        self.costs.append([place_seconds(value.type, p, HOME, self.cache) if at_home else 0.0 for p in places])
         self.hub_places[value] = (hub, places)
-        matrix = np.array([[place_seconds(value, a, b) for b in places] for a in outs])
+        matrix = np.array([[place_seconds(value.type, a, b, self.cache) for b in places] for a in outs])
         if source is None:
             self.costs[hub] = [c + float(m) for c, m in zip(self.costs[hub], matrix[0])]
         else:
@@ -134,7 +115,7 @@ class _Assignment:
 
     def _edge(self, value: Value, source: int | None, outs: Sequence[Place], reader: int, index: int) -> None:
         ins = [self._in(reader, index, s) for s in self.choices[reader]]
-        matrix = np.array([[place_seconds(value, a, b) for b in ins] for a in outs])
+        matrix = np.array([[place_seconds(value.type, a, b, self.cache) for b in ins] for a in outs])
         if source is None:
             self.costs[reader] = [c + float(m) for c, m in zip(self.costs[reader], matrix[0])]
         else:

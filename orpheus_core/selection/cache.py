@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None  # type: ignore[assignment]
 
 _FORMAT = 1
 
@@ -48,9 +54,9 @@ class MeasurementCache:
 
     def save(self) -> None:
         """Write everything, merged with what other processes wrote meanwhile."""
-        with self._lock:
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with self._lock, _only_writer(self.path):
             merged = {**_read(self.path), **self._load()}
-            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             handle, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=".measurements-")
             try:
                 with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -67,6 +73,17 @@ class MeasurementCache:
         if self._entries is None:
             self._entries = _read(self.path)
         return self._entries
+
+
+@contextlib.contextmanager
+def _only_writer(path: Path) -> Iterator[None]:
+    """Keep other processes from merging at the same time, where the system can lock files; readers never wait."""
+    if fcntl is None:
+        yield
+        return
+    with open(path.with_suffix(".lock"), "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:

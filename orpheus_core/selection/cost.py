@@ -56,8 +56,3 @@ def rank_cost(problem: Problem, rank: int) -> float:
     operands = (*problem.inputs, *problem.outputs)
     traffic = sum(t.nbytes or 0 for t in operands if isinstance(t, TensorType))
     return (ASSUMED_CALL + traffic / ASSUMED_BANDWIDTH) * max(rank, 1) / 100
-
-
-def conversion_seconds(nbytes: int) -> float:
-    """An assumed time to change a tensor's layout or device: read once, write once."""
-    return ASSUMED_CALL + 2 * nbytes / ASSUMED_BANDWIDTH

@@ -39,7 +39,7 @@ def select(graph: Graph, options: SelectionOptions) -> tuple[Graph, Selection]:
     """
     graph, choices = _expand_fused(graph, options)
     _refuse_missing(choices, options)
-    picks, seconds, optimal, hubs = assign(graph, [c.scored for c in choices])
+    picks, seconds, optimal, hubs = assign(graph, [c.scored for c in choices], options.cache)
     decisions = tuple(_decision(c, c.scored[pick]) for c, pick in zip(choices, picks))
     fallbacks = tuple(d for d in decisions if options.is_fallback(d.candidate.backend))
     selection = Selection(decisions, seconds, optimal, fallbacks, hubs)

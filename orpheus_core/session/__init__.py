@@ -5,6 +5,7 @@ from orpheus_core.session.explanation import Explanation, PlanRow
 from orpheus_core.session.options import SessionOptions
 from orpheus_core.session.profile import Profile
 from orpheus_core.session.session import InferenceSession, NodeArg, Stats
+from orpheus_core.session.tune import TuneReport, tune
 
 __all__ = [
     "Explanation",
@@ -15,4 +16,6 @@ __all__ = [
     "Profile",
     "SessionOptions",
     "Stats",
+    "TuneReport",
+    "tune",
 ]

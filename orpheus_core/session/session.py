@@ -184,7 +184,7 @@ class InferenceSession:
 
         While input shapes are open and nothing has run, UsageError says so.
         """
-        return plan_rows(self._latest())
+        return plan_rows(self.latest_plan())
 
     def explain(self) -> Explanation:
         """Why each kernel was chosen and what was refused for which reason.
@@ -225,6 +225,16 @@ class InferenceSession:
             latest.arena_lower_bound if latest else 0,
             len(plans),
         )
+
+    def latest_plan(self) -> Plan:
+        """The plan of the latest input shapes; UsageError while there is none."""
+        plans = self.executable.plans
+        if not plans:
+            raise UsageError(
+                f"input shapes are open ({signature(self._required)}), so there is no plan before the first run;"
+                " run once, or fix them with shapes="
+            )
+        return plans[-1]
 
     # Inside.
 
@@ -268,15 +278,6 @@ class InferenceSession:
             extra=self._extra,
             evaluator=self._evaluator,
         )
-
-    def _latest(self) -> Plan:
-        plans = self.executable.plans
-        if not plans:
-            raise UsageError(
-                f"input shapes are open ({signature(self._required)}), so there is no plan before the first run;"
-                " run once, or fix them with shapes="
-            )
-        return plans[-1]
 
     def _report(self, plan: Plan) -> None:
         """One line on what runs where; a warning when something runs on a backend that was not asked for."""

@@ -35,6 +35,15 @@ def test_inspect_takes_shapes(orpheus, model) -> None:
     assert done.code == 2 and "'z'" in done.err and "x" in done.err
 
 
+def test_inspect_counts_weights_that_are_inputs_with_a_default(orpheus, tmp_path) -> None:
+    model = small_network()
+    model.graph.input.append(onnx.helper.make_tensor_value_info("W", onnx.TensorProto.FLOAT, [4, 3, 3, 3]))
+    onnx.save(model, tmp_path / "old.onnx")
+    report = json.loads(orpheus("inspect", tmp_path / "old.onnx", "--json").out)
+    assert list(report["inputs"]) == ["x"]
+    assert report["raw"]["parameters"] >= 108 and "BatchNormalization" not in report["simplified"]["ops"]
+
+
 def test_inspect_raw_nodes_are_the_imported_ones(orpheus, model) -> None:
     assert "BatchNormalization" in orpheus("inspect", model, "--nodes", "--raw").out.split("operator")[-1]
     assert "BatchNormalization" not in orpheus("inspect", model, "--nodes").out.split("operator")[-1]

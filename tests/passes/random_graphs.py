@@ -54,7 +54,7 @@ class _Maker:
         make = self.pick(_STEPS)
         results = make(self)
         for value in results if isinstance(results, tuple) else (results,):
-            if value is not None and value.type.size is not None and value.type.size <= _LARGEST:
+            if value is not None and 0 < (value.type.size or 0) <= _LARGEST:
                 self.values.append(value)
 
 

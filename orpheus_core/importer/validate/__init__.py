@@ -19,8 +19,8 @@ _REDUCTIONS = (
     "ReduceProd", "ReduceSum", "ReduceSumSquare",
 )  # fmt: skip
 _ONE_AXIS = (
-    "ArgMax", "ArgMin", "Concat", "CumProd", "Gather", "GatherElements", "Hardmax", "LogSoftmax",
-    "LpNormalization", "ScatterElements", "Softmax", "SplitToSequence", "TensorScatter",
+    "ArgMax", "ArgMin", "Concat", "CumProd", "Gather", "Hardmax", "LogSoftmax",
+    "LpNormalization", "Softmax", "SplitToSequence", "TensorScatter",
 )  # fmt: skip
 
 _WINDOW_FUNCTIONS = ("BlackmanWindow", "HammingWindow", "HannWindow", "MelWeightMatrix")
@@ -53,8 +53,10 @@ VALIDATORS: dict[str, Callable[[Node], str | None]] = {
     "ConvTranspose": windows.conv_transpose,
     "DeformConv": windows.deform_conv,
     "Einsum": einsum,
+    "GatherElements": arrangement.element_indices,
     "GatherND": arrangement.gather_nd,
     "Gemm": layers.gemm,
+    "NonMaxSuppression": layers.boxes,
     "GridSample": layers.grid_sample,
     "MatMulInteger": layers.matrix_zero_points,
     "Pad": arrangement.pad,
@@ -64,6 +66,7 @@ VALIDATORS: dict[str, Callable[[Node], str | None]] = {
     "Resize": arrangement.resize,
     "ReverseSequence": layers.reverse_sequence,
     "Scan": layers.scan,
+    "ScatterElements": arrangement.element_indices,
     "Slice": arrangement.slice_,
     "Split": arrangement.split,
     "TopK": arrangement.top_k,

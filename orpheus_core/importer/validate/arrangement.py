@@ -239,3 +239,15 @@ def gather_nd(node: Node) -> str | None:
                 f"index vectors of {last} entries do not fit rank {len(dims)} with {batch} batch dimensions"
             )
     return None
+
+
+def element_indices(node: Node) -> str | None:
+    """GatherElements, ScatterElements: indices (and updates) of the data's rank."""
+    dims, indices, updates = rank(node, 0), rank(node, 1), shape(node, 2)
+    if dims is not None and indices is not None and dims != indices:
+        return f"indices of rank {indices} do not fit data of rank {dims}"
+    found = shape(node, 1)
+    if updates is not None and found is not None:
+        if len(updates) != len(found) or any(differ(a, b) for a, b in zip(updates, found)):
+            return f"updates of shape {list(updates)} do not fit indices of shape {list(found)}"
+    return axis_attribute(node)

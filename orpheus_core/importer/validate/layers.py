@@ -248,3 +248,15 @@ def attention(node: Node) -> str | None:
         if count is not None and (count < 0 or (count == 0 and name != "num_heads")):
             return f"{name} is {count}; it must be positive"
     return None
+
+
+def boxes(node: Node) -> str | None:
+    """NonMaxSuppression: boxes of four coordinates, a score for each."""
+    found, scores = shape(node, 0), shape(node, 1)
+    if found is not None and (len(found) != 3 or differ(found[2], 4)):
+        return f"boxes have shape {list(found)}, need [batches, boxes, 4]"
+    if scores is not None and len(scores) != 3:
+        return f"scores have shape {list(scores)}, need [batches, classes, boxes]"
+    if found is not None and scores is not None and (differ(found[0], scores[0]) or differ(found[1], scores[2])):
+        return f"scores of shape {list(scores)} do not fit boxes of shape {list(found)}"
+    return None

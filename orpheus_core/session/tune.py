@@ -1,0 +1,153 @@
+"""Tuning: measure every candidate of every layer, keep the times, and select again with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from orpheus_core.graph import Graph, Node
+from orpheus_core.ops.spec import find_spec
+from orpheus_core.plugin import Problem
+from orpheus_core.selection.cache import MeasurementCache
+from orpheus_core.selection.candidates import Candidate, problem_of
+from orpheus_core.selection.conversion import HOME, Place, conversion_key, measure_conversion
+from orpheus_core.selection.measure import can_measure, measure
+from orpheus_core.selection.options import SelectionOptions
+from orpheus_core.selection.selector import choices_for
+from orpheus_core.selection.signature import measurement_key, problem_signature
+from orpheus_core.session.session import InferenceSession
+from orpheus_core.session.threads import apply_threads
+from orpheus_core.types import TensorType
+
+#: Told after each layer: how many are done, of how many, and the layer's node.
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class TunedKernel:
+    """One measured candidate: median seconds, fastest and slowest call, number of calls; seconds None when it failed."""
+
+    kernel: str
+    seconds: float | None
+    low: float = 0.0
+    high: float = 0.0
+    runs: int = 0
+
+
+@dataclass(frozen=True)
+class TunedLayer:
+    """One distinct layer, the nodes that are it, and its candidates, fastest first."""
+
+    nodes: tuple[str, ...]
+    op: str
+    kernels: tuple[TunedKernel, ...]
+    kept: bool
+
+
+@dataclass(frozen=True)
+class TuneReport:
+    """What was measured, what could not be, and where the times were kept."""
+
+    layers: tuple[TunedLayer, ...]
+    unmeasured: tuple[str, ...]
+    path: str
+
+
+def tune(
+    session: InferenceSession,
+    *,
+    seconds: float = 0.05,
+    again: bool = False,
+    progress: Progress | None = None,
+) -> TuneReport:
+    """Measure every candidate of every layer of the session's latest plan and keep the times on disk.
+
+    Layers that are alike are measured once; times that are kept already are not taken again unless ``again``.
+    ``seconds`` is the time given to each candidate. Nodes of open shape and control flow cannot be measured alone.
+    Sessions made afterwards with ``policy="cost"`` choose by these times. Raises UsageError while there is no plan.
+    """
+    plan = session.latest_plan()
+    cache = MeasurementCache() if session.options.cache is None else session.options.cache
+    apply_threads(session.options.backends, session.threads)
+    options = replace(session.options, policy="cost", cache=cache, pins={})
+    groups: dict[str, tuple[Problem, Node, list[str]]] = {}
+    unmeasured = []
+    for node in _with_parts(session.graph if session.executable.is_static else plan.graph):
+        problem = problem_of(node, threads=options.threads)
+        name = node.name or next((v.name for v in node.results), "")
+        if not can_measure(problem):
+            unmeasured.append(name)
+            continue
+        groups.setdefault(problem_signature(problem), (problem, node, []))[2].append(name)
+    layers = []
+    for done, (problem, node, names) in enumerate(groups.values()):
+        layers.append(_tune_layer(problem, node, names, options, cache, seconds, again))
+        if progress is not None:
+            progress(done + 1, len(groups), names[0])
+    cache.save()
+    return TuneReport(tuple(layers), tuple(unmeasured), str(cache.path))
+
+
+def _with_parts(graph: Graph) -> list[Node]:
+    """Every node, and the parts a fused one could be computed in, since selection weighs both."""
+    found = []
+    for node in graph.nodes:
+        found.append(node)
+        spec = find_spec(node.domain, node.op, node.version) if node.domain else None
+        if spec is not None and spec.decompose is not None:
+            body = spec.decompose(node)
+            inner = dict(zip(body.inputs, (v for v in node.inputs if v is not None)))
+            found.extend(body.substitute(inner).nodes)
+    return found
+
+
+def _tune_layer(
+    problem: Problem,
+    node: Node,
+    names: Sequence[str],
+    options: SelectionOptions,
+    cache: MeasurementCache,
+    seconds: float,
+    again: bool,
+) -> TunedLayer:
+    candidates = [s.candidate for s in choices_for(node, options).scored if s.candidate.backend.name != "core"]
+    _measure_conversions(problem, candidates, options, cache)
+    keys = [measurement_key(problem, c) for c in candidates]
+    known = [cache.get(k) for k in keys]
+    if candidates and all(k is not None for k in known) and not again:
+        rows = [TunedKernel(c.label, k) for c, k in zip(candidates, known)]
+        return _layer(names, node, rows, kept=True)
+    rows = []
+    for candidate, key, timing in zip(candidates, keys, measure(problem, candidates, seconds=seconds)):
+        if timing is None:
+            rows.append(TunedKernel(candidate.label, None))
+            continue
+        facts: dict[str, Any] = {"kernel": candidate.label, "layer": problem_signature(problem), "runs": timing.runs}
+        cache.put(key, timing.median, **facts)
+        rows.append(TunedKernel(candidate.label, timing.median, timing.low, timing.high, timing.runs))
+    return _layer(names, node, rows, kept=False)
+
+
+def _layer(names: Sequence[str], node: Node, rows: list[TunedKernel], *, kept: bool) -> TunedLayer:
+    rows.sort(key=lambda r: (r.seconds is None, r.seconds or 0.0))
+    return TunedLayer(tuple(names), node.op_id, tuple(rows), kept)
+
+
+def _measure_conversions(
+    problem: Problem, candidates: Sequence[Candidate], options: SelectionOptions, cache: MeasurementCache
+) -> None:
+    """Time the ways between the plain host layout and every place a candidate wants or leaves an operand."""
+    for candidate in candidates:
+        device, fmt = candidate.backend.device, candidate.format
+        for types, layout_of in ((problem.inputs, fmt.input), (problem.outputs, fmt.output)):
+            for index, type_ in enumerate(types):
+                place: Place = (layout_of(index), device)
+                if not isinstance(type_, TensorType) or place == HOME:
+                    continue
+                for source, target in ((HOME, place), (place, HOME)):
+                    key = conversion_key(type_, source, target)
+                    if cache.get(key) is None:
+                        taken = measure_conversion(type_, source, target, options.backends)
+                        if taken is not None and taken > 0:
+                            cache.put(key, taken, conversion=f"{type_} {source[0]} -> {target[0]}")
