@@ -1,7 +1,8 @@
 """What the executor adds to the kernels' own calls: 1,000 trivial steps through a session and as bare calls.
 
-Both do the same 1,000 numpy calls on the same arrays; they run interleaved, and medians are compared. The session's time
-includes checking feeds, taking inputs in and handing outputs out, which is also measured alone (a model of one step).
+Both do the same 1,000 numpy calls on the same arrays; they run interleaved, and medians are compared. The
+session's time includes checking feeds, taking inputs in and handing outputs out, which is also measured alone (a
+model of one step).
 
 usage: python benchmarks/executor.py [--rounds 200] [--json]
 """
@@ -13,6 +14,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 from onnx import TensorProto, helper
@@ -25,7 +27,7 @@ STEPS = 1000
 def chain(steps: int) -> bytes:
     """A model of ``steps`` Neg nodes, each of which reads the one before."""
     names = [f"v{i}" for i in range(steps + 1)]
-    nodes = [helper.make_node("Neg", [a], [b]) for a, b in zip(names, names[1:])]
+    nodes = [helper.make_node("Neg", [a], [b]) for a, b in pairwise(names)]
     infos = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [8]) for n in (names[0], names[-1])]
     graph = helper.make_graph(nodes, "chain", infos[:1], infos[1:])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
@@ -74,7 +76,9 @@ def main() -> None:
         return
     for name, seconds in medians.items():
         print(f"{name:26} {seconds * 1e6:9.1f} us")
-    print(f"executor, a step above the kernel's call: {per_step * 1e6:.3f} us; with all of run(): {whole * 1e6:.3f} us")
+    print(
+        f"executor, a step above the kernel's call: {per_step * 1e6:.3f} us; with all of run(): {whole * 1e6:.3f} us"
+    )
 
 
 if __name__ == "__main__":

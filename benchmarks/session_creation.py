@@ -11,9 +11,9 @@ import statistics
 import time
 
 import onnxruntime
+from orpheus_experiments.zoo import build
 
 import orpheus_core as orpheus
-from orpheus_experiments.zoo import build
 
 
 def main() -> None:
@@ -29,7 +29,9 @@ def main() -> None:
     options.intra_op_num_threads = 1
     makers = {
         "orpheus": lambda: orpheus.InferenceSession(data, providers=["numpy"], threads=1),
-        "onnxruntime": lambda: onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"]),
+        "onnxruntime": lambda: onnxruntime.InferenceSession(
+            data, options, providers=["CPUExecutionProvider"]
+        ),
     }
     times: dict[str, list[float]] = {name: [] for name in makers}
     for _ in range(args.rounds):

@@ -16,9 +16,7 @@ from typing import Any, TypeAlias, Union
 from orpheus_core.types import UNKNOWN, Array, ValueType, type_of_array
 
 #: What an attribute may hold. Strings are str (UTF-8) or bytes (when they are not UTF-8).
-Attribute: TypeAlias = Union[
-    int, float, str, bytes, Array, "Graph", ValueType, tuple[Any, ...]
-]
+Attribute: TypeAlias = Union[int, float, str, bytes, Array, "Graph", ValueType, tuple[Any, ...]]
 
 
 class Value:
@@ -238,9 +236,7 @@ def _substitute_node(node: Node, find: Callable[[Value], Value]) -> Node:
     inputs = tuple(None if v is None else find(v) for v in node.inputs)
     attributes: Mapping[str, Attribute] = node.attributes
     if node.subgraphs:
-        attributes = {
-            k: a._substitute(find) if isinstance(a, Graph) else a for k, a in attributes.items()
-        }
+        attributes = {k: a._substitute(find) if isinstance(a, Graph) else a for k, a in attributes.items()}
         if all(attributes[k] is a for k, a in node.attributes.items()):
             attributes = node.attributes
     if attributes is node.attributes and all(a is b for a, b in zip(inputs, node.inputs)):

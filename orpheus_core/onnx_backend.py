@@ -1,7 +1,7 @@
 """The ``onnx.backend.base`` interface: any tool that drives ONNX backends can drive Orpheus.
 
-``onnx.backend.test.BackendTest(orpheus_core.onnx_backend, __name__)`` runs ONNX's own suite. A model that Orpheus cannot
-run raises its typed error; nothing is declined quietly, since the suite would count that as passed.
+``onnx.backend.test.BackendTest(orpheus_core.onnx_backend, __name__)`` runs ONNX's own suite. A model that Orpheus
+cannot run raises its typed error; nothing is declined quietly, since the suite would count that as passed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,15 @@ from orpheus_core.ops import latest_version
 from orpheus_core.session import InferenceSession
 from orpheus_core.types import SequenceType, UnknownType, ValueType, type_of_array
 
-__all__ = ["OrpheusBackend", "OrpheusRep", "is_compatible", "prepare", "run_model", "run_node", "supports_device"]
+__all__ = [
+    "OrpheusBackend",
+    "OrpheusRep",
+    "is_compatible",
+    "prepare",
+    "run_model",
+    "run_node",
+    "supports_device",
+]
 
 
 class OrpheusRep(BackendRep):
@@ -38,7 +46,9 @@ class OrpheusRep(BackendRep):
             if len(given) > len(names):
                 names += [i.name for i in self.session.get_overridable_initializers()]
             if len(given) > len(names):
-                raise InputError(f"{len(given)} inputs given, the model takes {len(names)}: {', '.join(names)}")
+                raise InputError(
+                    f"{len(given)} inputs given, the model takes {len(names)}: {', '.join(names)}"
+                )
             inputs = dict(zip(names, given))
         return tuple(self.session.run(None, inputs))
 
@@ -54,7 +64,9 @@ class OrpheusBackend(Backend):
         return OrpheusRep(InferenceSession(model, **kwargs))
 
     @classmethod
-    def run_model(cls, model: onnx.ModelProto, inputs: Any, device: str = "CPU", **kwargs: Any) -> tuple[Any, ...]:
+    def run_model(
+        cls, model: onnx.ModelProto, inputs: Any, device: str = "CPU", **kwargs: Any
+    ) -> tuple[Any, ...]:
         """Prepare and run once."""
         return cls.prepare(model, device, **kwargs).run(inputs)
 
@@ -84,7 +96,7 @@ class OrpheusBackend(Backend):
     @classmethod
     def supports_device(cls, device: str) -> bool:
         """Whether models can be placed there: the host only, for now."""
-        return device.split(":")[0] == "CPU"
+        return device.split(":", maxsplit=1)[0] == "CPU"
 
 
 def _type_of(value: Any) -> ValueType:

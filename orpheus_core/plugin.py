@@ -45,9 +45,28 @@ import pluggy
 from orpheus_core.types import CPU, Array, Device, TensorType, ValueType
 
 __all__ = [
-    "API", "Accuracy", "Backend", "Command", "Format", "Kernel", "Meter", "PassSpec", "Prepared",
-    "Hooks", "PROJECT", "Problem", "Ready", "Rule", "Runtime", "RuntimeSpec", "STANDARD", "Step", "Unavailable",
-    "hookimpl", "hookspec", "resolve",
+    "API",
+    "PROJECT",
+    "STANDARD",
+    "Accuracy",
+    "Backend",
+    "Command",
+    "Format",
+    "Hooks",
+    "Kernel",
+    "Meter",
+    "PassSpec",
+    "Prepared",
+    "Problem",
+    "Ready",
+    "Rule",
+    "Runtime",
+    "RuntimeSpec",
+    "Step",
+    "Unavailable",
+    "hookimpl",
+    "hookspec",
+    "resolve",
 ]  # fmt: skip
 
 PROJECT = "orpheus"
@@ -139,6 +158,11 @@ class Format:
     def output(self, index: int) -> str:
         """Layout name of output ``index``."""
         return self.outputs[index] if index < len(self.outputs) else "plain"
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether every operand is in ONNX's own layout."""
+        return all(name == "plain" for name in (*self.inputs, *self.outputs))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -277,9 +301,7 @@ class Problem:
 class Prepared(Protocol):
     """What ``Kernel.prepare`` returns."""
 
-    def bind(
-        self, inputs: Sequence[Any], outputs: Sequence[Any], workspace: Any | None
-    ) -> Step:
+    def bind(self, inputs: Sequence[Any], outputs: Sequence[Any], workspace: Any | None) -> Step:
         """A step that reads ``inputs`` and fills ``outputs``, which stay where they are."""
 
 

@@ -4,7 +4,8 @@ usage: python tests/onnx_suite.py [--passes all|none|NAME,NAME] [--only REGEX] [
 
 Every case ends as passed, failed, or not supported (no kernel for an operator); nothing is skipped or declined. The
 cases expected not to pass stand in ``EXPECTED`` with their reason; anything else that fails, or an expected one that
-passes, makes the exit code 1. ``--compare`` runs the suite twice, with every pass and with none, and demands equal sets.
+passes, makes the exit code 1. ``--compare`` runs the suite twice, with every pass and with none, and demands equal
+sets.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from orpheus_core import onnx_backend
 from orpheus_core.errors import UnsupportedModelError
 
 _RANDOM = "compares random draws: no two generators agree"
-_SCALAR = "the suite's own comparison takes len() of a scalar tensor inside a sequence, which raises for right answers too"
+_SCALAR = "the suite compares with len() of a scalar tensor in a sequence, which raises for right answers too"
 _HALF = "float16 results differ by one ulp from the suite's; Orpheus rounds once and is nearer to the float64 answer"
 _TRAINING = "ai.onnx.preview.training Gradient: computes gradients, Orpheus does inference"
 #: Case -> why it cannot pass.
@@ -87,14 +88,18 @@ def run(passes: str, only: str | None) -> _Result:
     """Run the suite with the given passes."""
     import onnx.backend.test
 
-    _Backend.options = {} if passes == "all" else {"enable_passes": [p for p in passes.split(",") if p != "none"]}
+    _Backend.options = (
+        {} if passes == "all" else {"enable_passes": [p for p in passes.split(",") if p != "none"]}
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         suite = onnx.backend.test.BackendTest(_Backend, __name__)
         suite.exclude(r".*_cuda$")
         result = _Result()
         cases = [case for group in suite.test_suite for case in _flatten(group)]
-        cases = [c for c in cases if _name(c).endswith("_cpu") and (only is None or re.search(only, _name(c)))]
+        cases = [
+            c for c in cases if _name(c).endswith("_cpu") and (only is None or re.search(only, _name(c)))
+        ]
         for number, case in enumerate(cases):
             if sys.stderr.isatty() and number % 20 == 0:
                 print(f"\r{number}/{len(cases)}", end="", file=sys.stderr, flush=True)
@@ -122,7 +127,9 @@ def report(result: _Result, passes: str, only: str | None) -> bool:
     healed = sorted(set(EXPECTED) & set(result.passed))
     for name in healed:
         print(f"  passed although listed as impossible: {name}")
-    print(f"{len(result.passed)} passed, {len(result.failed)} failed, {len(result.unsupported)} not supported")
+    print(
+        f"{len(result.passed)} passed, {len(result.failed)} failed, {len(result.unsupported)} not supported"
+    )
     return not surprises and (bool(only) or not healed) and bool(result.passed)
 
 

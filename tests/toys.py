@@ -131,7 +131,12 @@ def blocked(cost: str = "toys:cost_1", **more: Any) -> Backend:
     """Relu and Add on NCHW16c only, cheap."""
     kernels = tuple(
         Kernel(
-            op=op, name="b", prepare="toys:Elementwise", formats=(BLOCKED,), cost=cost, where=(Rule(field, "==", 4),)
+            op=op,
+            name="b",
+            prepare="toys:Elementwise",
+            formats=(BLOCKED,),
+            cost=cost,
+            where=(Rule(field, "==", 4),),
         )
         for op, field in (("Relu", "X.rank"), ("Add", "A.rank"))
     )
@@ -146,7 +151,9 @@ def device(cost: str = "toys:cost_1") -> Backend:
     )
 
 
-def model(ops: Sequence[tuple[str, Sequence[str], str]], shape: Sequence[Any], outputs: Sequence[str]) -> onnx.ModelProto:
+def model(
+    ops: Sequence[tuple[str, Sequence[str], str]], shape: Sequence[Any], outputs: Sequence[str]
+) -> onnx.ModelProto:
     """Elementwise nodes (op, inputs, output) over inputs ``x`` and ``y`` of one shape."""
     infos = {n: helper.make_tensor_value_info(n, TensorProto.FLOAT, shape) for n in ("x", "y", *outputs)}
     read = {name for _, inputs, _ in ops for name in inputs}

@@ -16,4 +16,6 @@ def open_session(args: argparse.Namespace) -> InferenceSession:
         threads=args.threads,
         pin=pairs(args.pin, "--pin") or None,
         shapes=shapes(args.shape) or None,
+        policy=args.policy,
+        fallback=args.fallback,
     )

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Iterable, Sequence
+from typing import get_args
 
 from orpheus_core.errors import UsageError
+from orpheus_core.selection.options import Fallback, Policy
 
 _SHAPE = re.compile(r"(?P<name>.+):\[(?P<dims>\s*(\d+\s*(,\s*\d+\s*)*)?)\]")
 
@@ -20,7 +22,7 @@ def add_model(parser: argparse.ArgumentParser, *, several: bool = False) -> None
 
 
 def add_session(parser: argparse.ArgumentParser) -> None:
-    """What a session is made with: ``-b``, ``--shape``, ``--threads``, ``--pin``."""
+    """What a session is made with: ``-b``, ``--shape``, ``--threads``, ``--pin``, ``--policy``, ``--fallback``."""
     parser.add_argument(
         "-b",
         "--backends",
@@ -35,6 +37,16 @@ def add_session(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="KEY=KERNEL",
         help='force a kernel: KEY is a node name, an operator or "*"; KERNEL is like numpy:Conv/direct',
+    )
+    parser.add_argument(
+        "--policy",
+        choices=get_args(Policy),
+        help="order: the first backend that accepts a node gets it; cost: the cheapest kernel of any (default: order)",
+    )
+    parser.add_argument(
+        "--fallback",
+        choices=get_args(Fallback),
+        help="when a node would run on a backend that -b does not name: warn (default), error, or allow",
     )
 
 

@@ -102,7 +102,12 @@ class Builder:
         return self._graph(proto, env, main=True)
 
     def _graph(self, proto: onnx.GraphProto, env: _Env, *, main: bool) -> Graph:
-        named = (*proto.input, *proto.output, *proto.initializer, *(t.values for t in proto.sparse_initializer))
+        named = (
+            *proto.input,
+            *proto.output,
+            *proto.initializer,
+            *(t.values for t in proto.sparse_initializer),
+        )
         check_text(env.place, proto.name, *(entry.name for entry in named))
         stored = {t.name for t in proto.initializer} | {t.values.name for t in proto.sparse_initializer}
         inputs: list[Value] = []

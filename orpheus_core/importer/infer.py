@@ -16,7 +16,7 @@ from onnx.shape_inference import infer_node_outputs
 
 from orpheus_core.errors import LimitError, ModelError
 from orpheus_core.graph import Graph, Node, Value
-from orpheus_core.importer import propagate
+from orpheus_core.importer import propagate, validate
 from orpheus_core.importer.attributes import attribute_kind, write_attribute
 from orpheus_core.importer.infer_control import CONTROL_FLOW
 from orpheus_core.importer.limits import Limits
@@ -28,6 +28,8 @@ from orpheus_core.types import UNKNOWN, Array, DType, TensorType, UnknownType, V
 # Operators whose output shape depends on the value of a float input.
 _FLOAT_SHAPED = frozenset(("Resize", "Range", "Upsample"))
 _MOST_FLOATS = 16
+# Sizes are checked where the node is known.
+_UNCHECKED = Limits(rank=10**6, value_bytes=2**62 * 2**62)
 # Node inferences spent on repeating loop bodies.
 _MOST_REPEATS = 50_000
 
@@ -75,10 +77,13 @@ class Inference:
         spec = find_spec(node.domain, node.op, node.version)
         if spec is None:
             return (UNKNOWN,) * len(node.outputs)
-        if spec.infer is not None:
-            return spec.infer(node)
-        if spec.decompose is not None:
-            return self._through_parts(node, spec)
+        if spec.infer is not None or spec.decompose is not None:
+            try:
+                return spec.infer(node) if spec.infer is not None else self._through_parts(node, spec)
+            except (ValueError, LookupError, TypeError, ArithmeticError) as error:
+                raise ModelError(
+                    f"{describe(node)}: its operands or attributes do not fit: {error}"
+                ) from error
         unknown = any(v is not None and _is_vague(v.type) for v in node.inputs)
         if unknown or not spec.schema.has_type_and_shape_inference_function:
             return _by_constraint(node, spec)
@@ -114,7 +119,9 @@ class Inference:
                 inner.type = outer.type
                 if outer in self.known:
                     self.known[inner] = self.known[outer]
-        self.graph(parts)
+        for part in parts.nodes:
+            validate.check(part, describe(node))
+            self.node(part)
         results = iter(v.type for v in parts.outputs)
         return tuple(UNKNOWN if v is None else next(results) for v in node.outputs)
 
@@ -195,11 +202,10 @@ def _cached_outputs(
         found = infer_node_outputs(spec.schema, proto, types, data, None, imports)
     except Exception as error:  # onnx raises InferenceError and, from its C++ side, several others
         return str(error).strip() or type(error).__name__
-    limits = Limits()
     result = []
     for number in range(len(outputs)):
         name = f"o{number}"
-        result.append(read_type(found[name], f"output {number}", limits) if name in found else UNKNOWN)
+        result.append(read_type(found[name], f"output {number}", _UNCHECKED) if name in found else UNKNOWN)
     return tuple(result)
 
 

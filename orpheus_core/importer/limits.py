@@ -19,7 +19,7 @@ class Limits:
     """
 
     file_bytes: int = 2**31
-    messages: int = 2_000_000
+    messages: int = 1_000_000
     nodes: int = 1_000_000
     added_nodes: int = 20_000
     added_bytes: int = 16 * 2**20

@@ -45,7 +45,7 @@ def evaluate(node: Node, known: Mapping[Value, Array]) -> Array | None:
     try:
         with np.errstate(all="ignore"):
             result = rule(inputs, node.attributes)
-    except (ValueError, IndexError, TypeError, ZeroDivisionError, OverflowError, MemoryError):
+    except (ValueError, LookupError, TypeError, ArithmeticError, MemoryError):
         return None  # the operator's own checks will say what is wrong
     if result is None:
         return None

@@ -42,8 +42,6 @@ def check_size(type_: ValueType, place: str, limits: Limits) -> None:
     for dim in type_.shape:
         if isinstance(dim, int) and dim > 0:
             total *= dim
-        elif dim == 0:
-            return
     if total > limits.value_bytes:
         raise LimitError(f"{place}: {type_} needs at least {total} bytes, the limit is {limits.value_bytes}")
 

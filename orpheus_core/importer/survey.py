@@ -12,7 +12,7 @@ import onnx
 
 from orpheus_core.errors import LimitError, ModelError, ParseError, UnsupportedModelError
 from orpheus_core.importer.limits import Limits
-from orpheus_core.ops.spec import find_spec, latest_version
+from orpheus_core.ops.spec import ORPHEUS_DOMAIN, find_spec, latest_version
 
 #: What names a model-local function: domain, name, overload.
 FunctionKey: TypeAlias = tuple[str, str, str]
@@ -163,7 +163,8 @@ class Survey:
         domain = domain_name(node.domain)
         shown = shorten(f"{domain}:{node.op_type}" if domain else node.op_type)
         version = opsets.get(domain)
-        newest = latest_version(domain)
+        # Orpheus's own operators are made by its passes; models it writes bring them along as functions.
+        newest = 0 if domain == ORPHEUS_DOMAIN else latest_version(domain)
         if newest == 0:
             self._note_unknown(f"{shown} (unknown domain)")
             return

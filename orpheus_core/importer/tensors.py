@@ -115,7 +115,8 @@ class TensorReader:
         shape = tuple(int(d) for d in dims)
         if any(d < 0 for d in shape):
             raise ModelError(f"{place}: shape {shape} has a negative dimension")
-        if math.prod(shape) * dtype.itemsize > self._limits.value_bytes:
+        # numpy bounds the product of the other dimensions of an empty array too.
+        if math.prod(max(d, 1) for d in shape) * dtype.itemsize > self._limits.value_bytes:
             raise LimitError(f"{place}: {dtype}{list(shape)} is over {self._limits.value_bytes} bytes")
         return shape
 

@@ -57,7 +57,10 @@ def count_messages(data: bytes, limits: Limits) -> None:
                 return
             position, end, kind = outer.pop()
             continue
-        tag, position = _varint(data, position, end)
+        tag = data[position]
+        position += 1
+        if tag >= 0x80:
+            tag, position = _varint(data, position - 1, end)
         wire = tag & 7
         if wire == 0:
             _, position = _varint(data, position, end)

@@ -31,9 +31,7 @@ class Frame:
     runtimes: Mapping[Device, Runtime]
 
 
-def bind_operation(
-    operation: Operation, frame: Frame, graphs: Mapping[str, Callable[..., Any]]
-) -> Step:
+def bind_operation(operation: Operation, frame: Frame, graphs: Mapping[str, Callable[..., Any]]) -> Step:
     """The step of one operation; ``graphs`` are its subgraphs as callables, by attribute name."""
     if operation.kind is Kind.KERNEL:
         return _bind_kernel(operation, frame, graphs)
@@ -54,13 +52,17 @@ def _bind_kernel(operation: Operation, frame: Frame, graphs: Mapping[str, Callab
     if candidate.kernel.prepare is not None:
         prepared: Prepared = operation.prepared  # type: ignore[assignment]
         packed = frozenset(getattr(prepared, "packed", ()))
-        inputs = [None if o is None or i in packed else slots[index[o]] for i, o in enumerate(operation.inputs)]
+        inputs = [
+            None if o is None or i in packed else slots[index[o]] for i, o in enumerate(operation.inputs)
+        ]
         outputs = [None if o is None else slots[index[o]] for o in operation.outputs]
         space = None if operation.workspace is None else slots[index[operation.workspace]]
         try:
             return prepared.bind(inputs, outputs, space)
         except Exception as error:
-            raise KernelError(f"kernel {candidate.id}: bind failed: {type(error).__name__}: {error}") from error
+            raise KernelError(
+                f"kernel {candidate.id}: bind failed: {type(error).__name__}: {error}"
+            ) from error
     function = load(candidate)
     words = keywords(candidate, problem, dict(graphs))
     operands = (*operation.reads, *operation.writes)
@@ -116,7 +118,11 @@ def own(value: Any, dtype: np.dtype[Any] | None, arena: Any) -> Any:
     if isinstance(value, np.ndarray) or (dtype is not None and value is not None and np.isscalar(value)):
         if not isinstance(value, np.ndarray):
             value = np.asarray(value, dtype)
-        if dtype is not None and value.dtype != dtype and not (dtype == object and value.dtype.kind in "UST"):
+        if (
+            dtype is not None
+            and value.dtype != dtype
+            and not (dtype.kind == "O" and value.dtype.kind in "UST")
+        ):
             raise ValueError(f"returned element type {value.dtype}, planned {dtype}")
         if arena is not None and value.base is not None and np.may_share_memory(value, arena):
             return value.copy()
@@ -172,4 +178,3 @@ def _bind_move(source: Operand, target: Operand, frame: Frame) -> Step:
             runtime.upload(left, slots[b])
 
     return step
-

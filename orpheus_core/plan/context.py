@@ -104,9 +104,7 @@ class Context:
     def take_outputs(self, inputs: Sequence[Any] = ()) -> list[Any]:
         """The outputs as objects that stay valid when the context runs again and share nothing with ``inputs``."""
         given = {id(v) for v in inputs}
-        return [
-            _keep(self.slots[i], o, given) for i, o in zip(self.outputs, self.plan.program.outputs)
-        ]
+        return [_keep(self.slots[i], o, given) for i, o in zip(self.outputs, self.plan.program.outputs)]
 
     def release(self) -> None:
         """Let go of what the last run made, so that a resting context holds no large objects."""
@@ -189,5 +187,3 @@ def _keep(value: Any, operand: Operand, given: set[int]) -> Any:
     if isinstance(value, list):
         return list(value)
     return value
-
-

@@ -21,7 +21,9 @@ class KernelEvaluator:
 
     def __init__(self, options: SelectionOptions) -> None:
         host = tuple(b for b in options.backends if b.device == CPU)
-        self.options = None if not host else replace(options, backends=host, named=None, pins={}, policy="cost")
+        self.options = (
+            None if not host else replace(options, backends=host, named=None, pins={}, policy="cost")
+        )
 
     def evaluate(self, node: Node, inputs: tuple[Array | None, ...]) -> tuple[Array, ...] | None:
         """The outputs, or None when no host kernel of the short form computes the node on these inputs."""

@@ -47,8 +47,11 @@ class LateDispatch:
         node = self._typed(inputs)
         device = self.promised.backend.device
         choices = choices_for(node, self.options)
-        fits = [s for s in choices.scored if s.candidate.backend.device == device and not s.candidate.late
-                and not any(n != "plain" for n in (*s.candidate.format.inputs, *s.candidate.format.outputs))]  # fmt: skip
+        fits = [
+            s
+            for s in choices.scored
+            if s.candidate.backend.device == device and not s.candidate.late and s.candidate.format.is_plain
+        ]
         if not fits:
             reasons = "; ".join(map(str, choices.refusals)) or "no kernel accepts these shapes"
             shapes = [None if a is None else list(a.shape) for a in inputs]
@@ -78,7 +81,9 @@ class LateDispatch:
         return node
 
 
-def _short_form(chosen: Candidate, problem: Problem, count: int) -> Callable[[Sequence[Any]], tuple[Any, ...]]:
+def _short_form(
+    chosen: Candidate, problem: Problem, count: int
+) -> Callable[[Sequence[Any]], tuple[Any, ...]]:
     function, words = load(chosen), keywords(chosen, problem)
     if chosen.kernel.writes_out:
         words["out"] = (None,) * count
@@ -102,9 +107,15 @@ def _full_form(
         outputs = []
         for type_ in types:
             assert type_ is None or (isinstance(type_, TensorType) and type_.static_shape is not None)
-            outputs.append(None if type_ is None else runtime.empty(type_.static_shape or (), type_.dtype.numpy))
+            outputs.append(
+                None if type_ is None else runtime.empty(type_.static_shape or (), type_.dtype.numpy)
+            )
         given = [
-            None if i in packed else np.ascontiguousarray(a) if chosen.backend.device == CPU and a is not None else a
+            None
+            if i in packed
+            else np.ascontiguousarray(a)
+            if chosen.backend.device == CPU and a is not None
+            else a
             for i, a in enumerate(inputs)
         ]
         prepared.bind(given, outputs, runtime.arena(nbytes) if nbytes else None)()

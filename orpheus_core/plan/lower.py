@@ -55,7 +55,8 @@ class _Lowering:
     def _lower(self, decision: Decision) -> None:
         node, scored = decision.node, decision.chosen
         inputs = tuple(
-            None if v is None else self._at(v, input_place(scored, node, i)) for i, v in enumerate(node.inputs)
+            None if v is None else self._at(v, input_place(scored, node, i))
+            for i, v in enumerate(node.inputs)
         )
         captures = tuple(self._at(v, HOME) for graph in node.subgraphs for v in graph.captures)
         outputs = tuple(
@@ -149,7 +150,9 @@ class _Lowering:
         node = _reorder_node(value, start[0], goal[0])
         kind = Kind.KERNEL if candidate else Kind.REORDER if start[0] != goal[0] else Kind.MOVE
         problem = None if candidate is None else _reorder_problem(node, candidate, self.options)
-        self.operations.append(Operation(kind, node, (source,), (target,), candidate, problem, why="conversion"))
+        self.operations.append(
+            Operation(kind, node, (source,), (target,), candidate, problem, why="conversion")
+        )
         return target
 
     def _reorder_kernel(self, value: Value, start: str, goal: str, device: object) -> Candidate | None:

@@ -61,7 +61,10 @@ class Kind(Enum):
 
 @dataclass(eq=False)
 class Operation:
-    """One step to be. ``captures`` are operands that a node's subgraphs read; ``late`` computes a layer of open shape."""
+    """One step to be.
+
+    ``captures`` are operands that a node's subgraphs read; ``late`` computes a layer of open shape.
+    """
 
     kind: Kind
     node: Node

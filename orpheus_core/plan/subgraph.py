@@ -13,7 +13,9 @@ class Runs(Protocol):
         """Outputs for inputs, in graph order."""
 
 
-def callable_of(executable: Runs, slots: Sequence[Any], captures: Sequence[int]) -> Callable[..., tuple[Any, ...]]:
+def callable_of(
+    executable: Runs, slots: Sequence[Any], captures: Sequence[int]
+) -> Callable[..., tuple[Any, ...]]:
     """A function of the subgraph's own inputs; captured values are read from ``slots`` at the call."""
 
     def call(*inputs: Any) -> tuple[Any, ...]:

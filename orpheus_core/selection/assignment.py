@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+
 import numpy as np
 
 from orpheus_core.graph import Graph, Node, Value
@@ -28,8 +29,7 @@ def assign(
 
 
 def _at_home(scored: Scored) -> bool:
-    fmt = scored.candidate.format
-    return scored.candidate.backend.device == CPU and not any(n != "plain" for n in (*fmt.inputs, *fmt.outputs))
+    return scored.candidate.backend.device == CPU and scored.candidate.format.is_plain
 
 
 def _cheapest(scored: Sequence[Scored]) -> int:
@@ -71,7 +71,7 @@ class _Assignment:
             for k, value in enumerate(node.inputs):
                 if value is not None and value.const is None:
                     readers.setdefault(value, []).append((i, k))
-        at_home = {v for v in self.graph.outputs}
+        at_home = set(self.graph.outputs)
         for node in self.graph.nodes:
             for graph in node.subgraphs:
                 at_home.update(graph.captures)
@@ -103,7 +103,9 @@ class _Assignment:
         if len(places) == 1:
             return
         hub = len(self.costs)
-        self.costs.append([place_seconds(value.type, p, HOME, self.cache) if at_home else 0.0 for p in places])
+        self.costs.append(
+            [place_seconds(value.type, p, HOME, self.cache) if at_home else 0.0 for p in places]
+        )
         self.hub_places[value] = (hub, places)
         matrix = np.array([[place_seconds(value.type, a, b, self.cache) for b in places] for a in outs])
         if source is None:

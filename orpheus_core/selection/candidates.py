@@ -9,8 +9,8 @@ from orpheus_core.graph import Graph, Node, Value
 from orpheus_core.ops import OpSpec, find_spec
 from orpheus_core.ops.spec import latest_version
 from orpheus_core.plugin import Backend, Format, Kernel, Problem, resolve
-from orpheus_core.selection.views import VIEWS, is_view, view_backend
 from orpheus_core.selection.refusal import Refusal, RefusalCode
+from orpheus_core.selection.views import VIEWS, is_view, view_backend
 from orpheus_core.types import Layout, TensorType, ValueType
 
 
@@ -90,9 +90,7 @@ def in_format(problem: Problem, candidate: Candidate) -> Problem:
     )
 
 
-def candidates(
-    problem: Problem, backends: Iterable[Backend]
-) -> tuple[list[Candidate], list[Refusal]]:
+def candidates(problem: Problem, backends: Iterable[Backend]) -> tuple[list[Candidate], list[Refusal]]:
     """Every candidate for a layer among ``backends``, in their order, and every refusal."""
     found: list[Candidate] = []
     refused: list[Refusal] = []

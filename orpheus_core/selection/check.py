@@ -15,7 +15,7 @@ from orpheus_core.selection.pins import base_op, pin_keys
 
 def check_operators(graph: Graph, options: SelectionOptions) -> None:
     """Raise UnsupportedModelError listing every operator, subgraphs included, that has no kernel in any version fit."""
-    missing = Counter((n.op_id, n.version) for n in graph.walk() if not _has_kernel(n, options))
+    missing = Counter((part.op_id, part.version) for n in graph.walk() for part in _lacking(n, options))
     if not missing:
         return
     listed = ", ".join(
@@ -29,20 +29,21 @@ def check_operators(graph: Graph, options: SelectionOptions) -> None:
     )
 
 
-def _has_kernel(node: Node, options: SelectionOptions) -> bool:
+def _lacking(node: Node, options: SelectionOptions) -> list[Node]:
+    """The node itself, or those of its parts, that nothing implements; a fused node is spoken of by its parts."""
     for backend in options.backends:
         for kernel in kernels_of(backend).get((node.domain, node.op), ()):
             low, high = kernel.opset
             if low <= node.version and (high is None or node.version <= high):
-                return True
+                return []
     spec = find_spec(node.domain, node.op, node.version) if node.domain else None
     if spec is None or spec.decompose is None:
-        return False
-    return all(_has_kernel(part, options) for part in spec.decompose(node).nodes)
+        return [node]
+    return [lacking for part in spec.decompose(node).nodes for lacking in _lacking(part, options)]
 
 
 def check_pins(graph: Graph, options: SelectionOptions) -> None:
-    """Raise UsageError for a pin whose key matches no node or whose target is no kernel: none is silently without effect."""
+    """Raise UsageError for a pin that matches no node or names no kernel: none is silently without effect."""
     if not options.pins:
         return
     known = {b.name for b in options.backends}

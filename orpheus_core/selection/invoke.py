@@ -97,7 +97,9 @@ def prepare(candidate: Candidate, problem: Problem) -> Prepared:
     return prepared
 
 
-def keywords(candidate: Candidate, problem: Problem, graphs: dict[str, Callable[..., Any]] | None = None) -> dict[str, Any]:
+def keywords(
+    candidate: Candidate, problem: Problem, graphs: dict[str, Callable[..., Any]] | None = None
+) -> dict[str, Any]:
     """The keyword arguments of the short form: attributes, subgraphs as callables, the problem if wanted."""
     words = {k: v for k, v in problem.attributes.items() if not isinstance(v, Graph)}
     words.update(graphs or {})

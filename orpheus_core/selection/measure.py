@@ -45,7 +45,12 @@ def can_measure(problem: Problem) -> bool:
 
 
 def measure(
-    problem: Problem, candidates: Sequence[Candidate], *, seconds: float = 0.05, min_runs: int = 5, seed: int = 0
+    problem: Problem,
+    candidates: Sequence[Candidate],
+    *,
+    seconds: float = 0.05,
+    min_runs: int = 5,
+    seed: int = 0,
 ) -> list[Timing | None]:
     """Time every candidate of one layer, interleaved; None for one that fails.
 

@@ -22,7 +22,14 @@ def pin_for(node: Node, pins: Mapping[str, str]) -> tuple[str, str] | None:
 
 def pin_keys(node: Node) -> list[str]:
     """Every key that would pin this node, the most specific first."""
-    keys = [node.name, *(v.name for v in node.results), node.op_id, node.op, base_op(node.domain, node.op), "*"]
+    keys = [
+        node.name,
+        *(v.name for v in node.results),
+        node.op_id,
+        node.op,
+        base_op(node.domain, node.op),
+        "*",
+    ]
     return [key for key in keys if key]
 
 

@@ -36,6 +36,8 @@ def from_layout(array: Array, layout: Layout, shape: tuple[int, ...]) -> Array:
     return np.ascontiguousarray(joined[:, : shape[1]])
 
 
-def convert(source: Array, source_layout: Layout, target: Array, target_layout: Layout, shape: tuple[int, ...]) -> None:
+def convert(
+    source: Array, source_layout: Layout, target: Array, target_layout: Layout, shape: tuple[int, ...]
+) -> None:
     """Fill ``target`` with ``source`` in another layout; ``shape`` is the logical shape of both."""
     np.copyto(target, to_layout(from_layout(source, source_layout, shape), target_layout))

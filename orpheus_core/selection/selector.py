@@ -137,7 +137,9 @@ def _parts_win(whole: Choices, parts: Sequence[Choices], options: SelectionOptio
 
 def _decision(choices: Choices, chosen: Scored) -> Decision:
     others = tuple(sorted((s for s in choices.scored if s is not chosen), key=lambda s: s.seconds))
-    return Decision(choices.node, choices.problem, chosen, _why(choices, chosen, others), others, choices.refusals)
+    return Decision(
+        choices.node, choices.problem, chosen, _why(choices, chosen, others), others, choices.refusals
+    )
 
 
 def _why(choices: Choices, chosen: Scored, others: Sequence[Scored]) -> str:
@@ -174,9 +176,19 @@ def _refuse_missing(choices: Sequence[Choices], options: SelectionOptions) -> No
     for (op, version), count in Counter((c.node.op_id, c.node.version) for c in missing).items():
         example = next(c for c in missing if c.node.op_id == op)
         reasons = "; ".join(dict.fromkeys(str(r) for r in example.refusals)) or f"no kernel in {names}"
-        times = f" ({count} nodes)" if count > 1 else f" (node {example.node.name!r})" if example.node.name else ""
+        times = (
+            f" ({count} nodes)"
+            if count > 1
+            else f" (node {example.node.name!r})"
+            if example.node.name
+            else ""
+        )
         lines.append(f"{op} version {version}{times}: {reasons}")
     raise UnsupportedModelError(
-        "no backend here can run: " + " | ".join(lines) + ". Backends asked: " + names + "; `orpheus backends`"
+        "no backend here can run: "
+        + " | ".join(lines)
+        + ". Backends asked: "
+        + names
+        + "; `orpheus backends`"
         " lists what is installed and what is not usable; orpheus-numpy implements every inference operator of ONNX."
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import cache
 
 from orpheus_core.plugin import API, Backend, Kernel, Problem
-from orpheus_core.types import DType, Device, TensorType
+from orpheus_core.types import Device, DType, TensorType
 
 _OPS = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity")
 VIEWS: dict[str, Kernel] = {

@@ -5,7 +5,7 @@ from orpheus_core.session.explanation import Explanation, PlanRow
 from orpheus_core.session.options import SessionOptions
 from orpheus_core.session.profile import Profile
 from orpheus_core.session.session import InferenceSession, NodeArg, Stats
-from orpheus_core.session.tune import TuneReport, tune
+from orpheus_core.session.tuning import TuneReport, tune
 
 __all__ = [
     "Explanation",

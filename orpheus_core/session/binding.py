@@ -99,7 +99,9 @@ class IOBinding:
         taken: set[Operand] = set()
         names: set[str] = set()
         operands = [*zip(self._session.input_values, plan.program.inputs, [True] * len(plan.program.inputs))]
-        operands += [*zip(self._session.output_values, plan.program.outputs, [False] * len(plan.program.outputs))]
+        operands += [
+            *zip(self._session.output_values, plan.program.outputs, [False] * len(plan.program.outputs))
+        ]
         for value, operand, is_input in operands:
             array = (self._inputs if is_input else self._outputs).get(value.name)
             if array is None or operand.storage is not Storage.ARENA:

@@ -45,7 +45,10 @@ class ExplainedDecision:
             decision.why,
             chosen.seconds,
             chosen.source.value,
-            tuple(ExplainedCandidate(s.candidate.label, s.seconds, s.source.value) for s in decision.alternatives),
+            tuple(
+                ExplainedCandidate(s.candidate.label, s.seconds, s.source.value)
+                for s in decision.alternatives
+            ),
             decision.refusals,
         )
 
@@ -77,7 +80,9 @@ class Explanation:
             "decisions": [
                 {
                     **{k: v for k, v in asdict(d).items() if k != "rejected"},
-                    "rejected": [{"kernel": r.kernel, "code": r.code.value, "text": r.text} for r in d.rejected],
+                    "rejected": [
+                        {"kernel": r.kernel, "code": r.code.value, "text": r.text} for r in d.rejected
+                    ],
                 }
                 for d in self.decisions
             ],

@@ -13,11 +13,13 @@ from orpheus_core.graph import Value
 from orpheus_core.types import DType, MapType, OptionalType, SequenceType, TensorType, UnknownType, ValueType
 
 
-def check_feeds(inputs: Sequence[Value], optional: Iterable[Value], feeds: Mapping[str, Any]) -> dict[Value, Any]:
+def check_feeds(
+    inputs: Sequence[Value], optional: Iterable[Value], feeds: Mapping[str, Any]
+) -> dict[Value, Any]:
     """Feeds by graph input, arrays made of anything that speaks DLPack.
 
-    ``optional`` inputs may be missing. Raises InputError for a name that is not an input, one that is missing, or a value
-    of another element type, rank or shape than declared.
+    ``optional`` inputs may be missing. Raises InputError for a name that is not an input, one that is missing, or
+    a value of another element type, rank or shape than declared.
     """
     if not isinstance(feeds, Mapping):
         raise InputError(f"feeds must be a mapping of input name to array, not {type(feeds).__name__}")
@@ -31,11 +33,11 @@ def check_feeds(inputs: Sequence[Value], optional: Iterable[Value], feeds: Mappi
     may_miss = set(optional)
     missing = [v for v in inputs if v.name not in feeds and v not in may_miss]
     if missing:
-        raise InputError(f"missing input {signature(missing)}; given: {', '.join(map(repr, feeds)) or 'none'}")
+        raise InputError(
+            f"missing input {signature(missing)}; given: {', '.join(map(repr, feeds)) or 'none'}"
+        )
     symbols: dict[str, tuple[int, str]] = {}
-    return {
-        v: check_value(v.name, v.type, feeds[v.name], symbols) for v in inputs if v.name in feeds
-    }
+    return {v: check_value(v.name, v.type, feeds[v.name], symbols) for v in inputs if v.name in feeds}
 
 
 def signature(values: Iterable[Value]) -> str:

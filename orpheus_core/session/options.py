@@ -13,10 +13,10 @@ class SessionOptions:
     """How a model is read, simplified and run.
 
     ``intra_op_num_threads``: 0 means the default, min(affinity, cgroup quota). ``enable_passes`` names the graph passes
-    to run (None: all), ``disable_passes`` those to leave out. ``policy``: "order" or "cost"; ``fallback``: "warn", "error" or
-    "allow"; ``pin``: node, operator or ``*`` to kernel. ``shapes`` fixes input shapes at load. ``measurements``: path of the
-    measurement cache, None for the default one, "" for none. ``profile_file_prefix`` names the trace that
-    ``end_profiling`` writes.
+    to run (None: all), ``disable_passes`` those to leave out. ``policy``: "order" or "cost"; ``fallback``: "warn",
+    "error" or "allow"; ``pin``: node, operator or ``*`` to kernel. ``shapes`` fixes input shapes at load.
+    ``measurements``: path of the measurement cache, None for the default one, "" for none.
+    ``profile_file_prefix`` names the trace that ``end_profiling`` writes.
     """
 
     intra_op_num_threads: int = 0

@@ -10,7 +10,9 @@ from orpheus_core.errors import BackendError, UsageError
 from orpheus_core.plugin import Backend
 
 
-def find_backends(providers: Sequence[Union[str, tuple[str, Any]]] | None, fallback: str) -> tuple[tuple[Backend, ...], int | None]:
+def find_backends(
+    providers: Sequence[Union[str, tuple[str, Any]]] | None, fallback: str
+) -> tuple[tuple[Backend, ...], int | None]:
     """Backends in order of preference, and how many of them were named.
 
     None means every ready backend, none of them a fallback. Unless ``fallback`` is "error", ready backends that were

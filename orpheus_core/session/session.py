@@ -15,7 +15,7 @@ import onnx
 from orpheus_core import discovery
 from orpheus_core.errors import InputError, UsageError
 from orpheus_core.graph import Graph, Value
-from orpheus_core.importer import Model, bind_shapes, load
+from orpheus_core.importer import Model, bind_shapes, infer_types, load
 from orpheus_core.passes import simplify
 from orpheus_core.plan.evaluate import KernelEvaluator
 from orpheus_core.plan.executable import Executable
@@ -65,8 +65,9 @@ class InferenceSession:
 
     ``providers`` names backends in order of preference; None takes every ready one. ``threads``: None means
     min(affinity, cgroup quota). Keyword settings override those of ``sess_options`` (see :class:`SessionOptions`).
-    Raises typed errors (:mod:`orpheus_core.errors`): ModelError for the model, BackendError for a backend that was asked for
-    and is not ready, UnsupportedModelError when an operator has no kernel anywhere, SelectionError for pins that cannot hold.
+    Raises typed errors (:mod:`orpheus_core.errors`): ModelError for the model, BackendError for a backend that
+    was asked for and is not ready, UnsupportedModelError when an operator has no kernel anywhere, SelectionError
+    for pins that cannot hold.
     """
 
     def __init__(
@@ -89,7 +90,9 @@ class InferenceSession:
                  "enable_passes": enable_passes, "disable_passes": disable_passes}  # fmt: skip
         settings = replace(settings, **{k: v for k, v in given.items() if v is not None})
         self.settings = settings
-        self.threads = check_threads(threads if threads is not None else settings.intra_op_num_threads or None)
+        self.threads = check_threads(
+            threads if threads is not None else settings.intra_op_num_threads or None
+        )
         backends, named = find_backends(providers, settings.fallback)
         self.options = SelectionOptions(
             backends=backends,
@@ -101,21 +104,25 @@ class InferenceSession:
             threads=self.threads,
         )
         apply_threads(backends, self.threads)
-        self.model = path_or_bytes if isinstance(path_or_bytes, Model) else load(path_or_bytes, limits=settings.limits)
+        self.model = (
+            path_or_bytes if isinstance(path_or_bytes, Model) else load(path_or_bytes, limits=settings.limits)
+        )
         self._extra = tuple(c.item for c in discovery.passes())
         self._evaluator = KernelEvaluator(self.options)
         whole = self.model.graph
         self.input_values = whole.inputs
-        self.output_values = whole.outputs
         self._defaults = dict(whole.defaults)
         self._required = tuple(v for v in whole.inputs if v not in self._defaults)
-        graph = _bake_defaults(whole)
+        graph = whole
+        if self._defaults:
+            # Weights that are inputs too (shapes among them) are constants from here on, so more types follow.
+            graph = infer_types(whole.bake_defaults().fresh()[0])
         if settings.shapes:
             graph = bind_shapes(graph, settings.shapes)
             fixed = {v.name: v for v in graph.inputs}
-            self.output_values = graph.outputs
             self.input_values = tuple(fixed.get(v.name, v) for v in whole.inputs)
             self._required = tuple(v for v in self.input_values if v.name in fixed)
+        self.output_values = graph.outputs
         self.graph = self._simplify(graph)
         check_operators(self.graph, self.options)
         check_pins(self.graph, self.options)
@@ -149,8 +156,8 @@ class InferenceSession:
     def run(self, output_names: Sequence[str] | None, input_feed: Mapping[str, Any]) -> list[Any]:
         """Outputs for feeds: numpy arrays (any DLPack object is taken as one), lists for sequences.
 
-        ``output_names`` None returns all outputs. Raises InputError, naming what was expected, and KernelError naming the
-        node and the kernel that failed.
+        ``output_names`` None returns all outputs. Raises InputError, naming what was expected, and KernelError
+        naming the node and the kernel that failed.
         """
         executable, inputs = self._prepare(input_feed)
         wanted = self._positions(output_names)
@@ -267,7 +274,9 @@ class InferenceSession:
         known = {v.name: i for i, v in enumerate(self.output_values)}
         unknown = [n for n in names if n not in known]
         if unknown:
-            raise InputError(f"the model has no output {unknown[0]!r}; it has {signature(self.output_values)}")
+            raise InputError(
+                f"the model has no output {unknown[0]!r}; it has {signature(self.output_values)}"
+            )
         return [known[n] for n in names]
 
     def _simplify(self, graph: Graph) -> Graph:
@@ -283,15 +292,6 @@ class InferenceSession:
         """One line on what runs where; a warning when something runs on a backend that was not asked for."""
         fell_back = plan.selection.fallbacks and self.settings.fallback == "warn"
         _log.log(logging.WARNING if fell_back else logging.INFO, "%s", plan.selection.summary)
-
-
-def _bake_defaults(graph: Graph) -> Graph:
-    """The graph with inputs that have a default turned into constants."""
-    if not graph.defaults:
-        return graph
-    constants = {v: Value.constant(v.name, a) for v, a in graph.defaults.items()}
-    baked = graph.substitute(constants)
-    return baked.replace(inputs=tuple(v for v in graph.inputs if v not in constants), defaults={})
 
 
 def _node_arg(value: Value) -> NodeArg:

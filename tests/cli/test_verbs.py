@@ -146,3 +146,13 @@ def test_a_model_that_nothing_implements_is_3(orpheus, tmp_path, toy) -> None:
     orpheus.install("toy", toy("toy"))
     done = orpheus("run", path, "-b", "toy", ORPHEUS_BACKENDS="toy")
     assert done.code == 3 and "Neg" in done.err
+
+
+def test_tune_measures_keeps_and_is_used(orpheus, model, tmp_path) -> None:
+    arguments = (model, "--shape", "x:[1,3,8,8]", "--threads", "1")
+    done = orpheus("tune", *arguments, "--seconds", "0.001", ORPHEUS_CACHE=str(tmp_path))
+    assert done.code == 0, done.err
+    assert "distinct layers; times kept in" in done.out
+    done = orpheus("explain", *arguments, "--policy", "cost", "--json", ORPHEUS_CACHE=str(tmp_path))
+    decisions = json.loads(done.out)["decisions"]
+    assert {d["source"] for d in decisions if "Conv" in d["op"]} == {"measured"}

@@ -67,8 +67,12 @@ def small_network() -> onnx.ModelProto:
 
 def loop_model() -> onnx.ModelProto:
     """A Loop with an If inside, captures, a carried value and a stacked output."""
-    then = helper.make_graph([helper.make_node("Add", ["acc", "x"], ["t"])], "then", [], [tensor_info("t", [2])])
-    other = helper.make_graph([helper.make_node("Sub", ["acc", "x"], ["e"])], "else", [], [tensor_info("e", [2])])
+    then = helper.make_graph(
+        [helper.make_node("Add", ["acc", "x"], ["t"])], "then", [], [tensor_info("t", [2])]
+    )
+    other = helper.make_graph(
+        [helper.make_node("Sub", ["acc", "x"], ["e"])], "else", [], [tensor_info("e", [2])]
+    )
     body = helper.make_graph(
         [
             helper.make_node("Constant", [], ["one"], value_int=1),
@@ -83,9 +87,15 @@ def loop_model() -> onnx.ModelProto:
     )
     nodes = [
         helper.make_node("Constant", [], ["trips"], value=constant("", np.array(3, np.int64))),
-        helper.make_node("Loop", ["trips", "", "x"], ["last", "all"], "loop", body=body),
+        helper.make_node("Loop", ["trips", "always", "x"], ["last", "all"], "loop", body=body),
     ]
-    return model_of(nodes, [tensor_info("x", [2])], [tensor_info("last", [2]), tensor_info("all", ["T", 2])])
+    always = [constant("always", np.array(True))]
+    return model_of(
+        nodes,
+        [tensor_info("x", [2])],
+        [tensor_info("last", [2]), tensor_info("all", ["T", 2])],
+        initializers=always,
+    )
 
 
 def evaluate(model: onnx.ModelProto, feeds: dict[str, Any]) -> list[Any]:

@@ -19,7 +19,9 @@ from orpheus_core.importer import Limits, load, to_onnx
 DATA = np.arange(4, dtype=np.float32)
 
 
-def external(location: str, *, dims: Any = (4,), dtype: int = 1, name: str = "t", **keys: Any) -> onnx.TensorProto:
+def external(
+    location: str, *, dims: Any = (4,), dtype: int = 1, name: str = "t", **keys: Any
+) -> onnx.TensorProto:
     tensor = onnx.TensorProto(name=name, data_type=dtype, dims=dims)
     tensor.data_location = onnx.TensorProto.EXTERNAL
     for key, value in {"location": location, **keys}.items():
@@ -68,7 +70,9 @@ def at_tensor_attribute(tensor: onnx.TensorProto) -> onnx.ModelProto:
 
 
 def at_subgraph(tensor: onnx.TensorProto) -> onnx.ModelProto:
-    then = helper.make_graph([helper.make_node("Relu", ["t"], ["a"])], "then", [], [tensor_info("a")], [tensor])
+    then = helper.make_graph(
+        [helper.make_node("Relu", ["t"], ["a"])], "then", [], [tensor_info("a")], [tensor]
+    )
     other = helper.make_graph([helper.make_node("Neg", ["x"], ["b"])], "else", [], [tensor_info("b")])
     node = helper.make_node("If", ["c"], ["y"], then_branch=then, else_branch=other)
     return model_of([node], [tensor_info("c", [], BOOL), tensor_info("x", [4])], [tensor_info("y")])
@@ -85,7 +89,9 @@ def at_function(tensor: onnx.TensorProto) -> onnx.ModelProto:
 
 
 def at_function_subgraph(tensor: onnx.TensorProto) -> onnx.ModelProto:
-    then = helper.make_graph([helper.make_node("Relu", ["t"], ["a"])], "then", [], [tensor_info("a")], [tensor])
+    then = helper.make_graph(
+        [helper.make_node("Relu", ["t"], ["a"])], "then", [], [tensor_info("a")], [tensor]
+    )
     other = helper.make_graph([helper.make_node("Neg", ["k"], ["b"])], "else", [], [tensor_info("b")])
     return in_function(
         [
@@ -127,7 +133,9 @@ def folder(tmp_path: Path) -> Path:
     return inside
 
 
-def refused(model: onnx.ModelProto, folder: Path, kind: type[OrpheusError] = ExternalDataError, **given: Any) -> str:
+def refused(
+    model: onnx.ModelProto, folder: Path, kind: type[OrpheusError] = ExternalDataError, **given: Any
+) -> str:
     path = folder / "m.onnx"
     path.write_bytes(model.SerializeToString())
     with pytest.raises(kind) as caught:

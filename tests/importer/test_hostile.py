@@ -95,7 +95,9 @@ def test_every_unknown_operator_is_named() -> None:
     assert "Relu" not in str(caught.value)
 
 
-@pytest.mark.skipif(not MALFORMED.is_dir(), reason="the folder of malformed models is not beside the checkout")
+@pytest.mark.skipif(
+    not MALFORMED.is_dir(), reason="the folder of malformed models is not beside the checkout"
+)
 def test_the_malformed_corpus_is_refused() -> None:
     files = sorted(MALFORMED.rglob("*.onnx"))
     assert files
@@ -135,6 +137,8 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 def test_refusals_take_little_memory() -> None:
     paths = [str(Path(__file__).resolve().parents[1]), *sys.path]
     script = _MEASURE.format(paths=[p for p in paths if p])
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     assert int(done.stdout) * 1024 <= 256 * 2**20

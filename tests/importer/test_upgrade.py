@@ -185,7 +185,10 @@ def test_every_node_is_of_its_newest_form(case: str) -> None:
 def kept(op: str, opset: int, inputs: int, **attributes: Any) -> tuple[str, int]:
     infos = [tensor_info(f"i{n}", [1, 1, 4, 4] if n == 0 else None) for n in range(inputs)]
     model = model_of(
-        [helper.make_node(op, [i.name for i in infos], ["o"], **attributes)], infos, [tensor_info("o")], opset=opset
+        [helper.make_node(op, [i.name for i in infos], ["o"], **attributes)],
+        infos,
+        [tensor_info("o")],
+        opset=opset,
     )
     (node,) = load(model).graph.nodes
     return node.op, node.version
@@ -199,9 +202,7 @@ def test_forms_that_nothing_newer_expresses_stay() -> None:
 def test_training_batch_normalization_keeps_its_version() -> None:
     vectors = [constant(n, CHANNEL) for n in "sbmv"]
     node = helper.make_node("BatchNormalization", ["x", *"sbmv"], ["y", "m2", "v2", "sm", "sv"])
-    model = model_of(
-        [node], [tensor_info("x", X.shape)], [tensor_info("y")], initializers=vectors, opset=9
-    )
+    model = model_of([node], [tensor_info("x", X.shape)], [tensor_info("y")], initializers=vectors, opset=9)
     (found,) = load(model).graph.nodes
     assert found.version == 9
 

@@ -31,7 +31,9 @@ def _step(outputs: list[Any]) -> float:
 
 
 @pytest.mark.parametrize("passes", ["all", "none"])
-@pytest.mark.parametrize("model", MODELS, ids=lambda p: p.stem if p.stem != "mnist" else "mnist_torch_extdata")
+@pytest.mark.parametrize(
+    "model", MODELS, ids=lambda p: p.stem if p.stem != "mnist" else "mnist_torch_extdata"
+)
 def test_outputs_match_the_stored_answers(model: Path, passes: str) -> None:
     stored = _answers(model)
     feeds = {k[3:]: v for k, v in stored.items() if k.startswith("in:")}

@@ -65,7 +65,9 @@ def test_another_thread_count_or_kernel_version_is_another_measurement(tmp_path:
     newer = Backend(
         name="liar",
         api=1,
-        kernels=(Kernel(op="Relu", name="fast", run="toys:relu", writes_out=True, cost="toys:cost_1", version=2),),
+        kernels=(
+            Kernel(op="Relu", name="fast", run="toys:relu", writes_out=True, cost="toys:cost_1", version=2),
+        ),
     )
     with discovery.override(newer):
         assert make(path, threads=1).explain().decisions[0].source == "cost model"
@@ -118,7 +120,9 @@ def test_a_damaged_or_foreign_cache_is_a_miss(tmp_path: Path, text: str) -> None
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cut=st.integers(0, 400), flip=st.integers(0, 399), bit=st.integers(0, 7))
-def test_any_cut_or_flipped_bit_gives_a_miss_or_a_number(tmp_path: Path, cut: int, flip: int, bit: int) -> None:
+def test_any_cut_or_flipped_bit_gives_a_miss_or_a_number(
+    tmp_path: Path, cut: int, flip: int, bit: int
+) -> None:
     path = tmp_path / "m.json"
     cache = MeasurementCache(path)
     for i in range(5):

@@ -44,7 +44,9 @@ def test_a_chain_moves_to_the_blocked_layout_once_and_back() -> None:
 
 
 def test_conversions_are_counted_so_one_cheap_kernel_is_not_worth_two() -> None:
-    s = session(CHAIN[:1], [toys.plain(relu="toys:cost_1"), toys.blocked("toys:cost_1")], ["a"], policy="cost")
+    s = session(
+        CHAIN[:1], [toys.plain(relu="toys:cost_1"), toys.blocked("toys:cost_1")], ["a"], policy="cost"
+    )
     assert kernels(s) == ["plain:Relu/p"]
     decision = s.explain().decisions[0]
     assert decision.candidates[0].kernel == "blocked:Relu/b[NCHW16c]"
@@ -91,7 +93,7 @@ def test_pins_win_and_an_impossible_pin_lists_every_reason() -> None:
     s = session(CHAIN, [toys.plain(), toys.blocked()], ["d"], pin={"b": "blocked:Relu/b"})
     assert kernels(s).count("blocked:Relu/b") == 1
     assert {d.node: d.why for d in s.explain().decisions}["b"] == "pinned by 'b'"
-    with pytest.raises(orpheus.SelectionError, match="needs X.rank == 4, has 2"):
+    with pytest.raises(orpheus.SelectionError, match=r"needs X\.rank == 4, has 2"):
         session(CHAIN, [toys.plain(), toys.blocked()], ["d"], pin={"b": "blocked:Relu/b"}, shape=(3, 4))
     with pytest.raises(orpheus.UsageError, match="there is no kernel or backend 'blocked:Relu/nope'"):
         session(CHAIN, [toys.plain(), toys.blocked()], ["d"], pin={"b": "blocked:Relu/nope"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -79,7 +80,7 @@ def test_an_output_that_is_also_concatenated_stays_whole() -> None:
 
 def test_a_chain_of_in_place_kernels_needs_little_memory() -> None:
     names = ["x", *(f"v{i}" for i in range(20))]
-    nodes = [helper.make_node("Relu", [a], [b]) for a, b in zip(names, names[1:])]
+    nodes = [helper.make_node("Relu", [a], [b]) for a, b in pairwise(names)]
     s = plain(build(nodes, {"x": [1000]}, [names[-1]]))
     assert s.stats.arena_bytes <= 3 * 4096
     x = draw(1000)

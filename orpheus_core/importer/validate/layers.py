@@ -116,6 +116,7 @@ def cross_entropy(node: Node) -> str | None:
     return None
 
 
+_MOST_DIMENSIONS = 1024
 _GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 
 
@@ -225,7 +226,10 @@ def reverse_sequence(node: Node) -> str | None:
 
 
 def random_dtype(node: Node) -> str | None:
-    """EyeLike, RandomNormal and their kin: a type number that exists."""
+    """EyeLike, RandomNormal and their kin: a type number that exists, a shape that is one."""
+    sizes = attribute(node, "shape", ())
+    if len(sizes) > _MOST_DIMENSIONS or any(size < 0 for size in sizes):
+        return f"its shape has {len(sizes)} dimensions, the least of them {min(sizes)}"
     number = attribute(node, "dtype")
     if number is not None and not 1 <= number <= 28:
         return f"dtype {number} is not an ONNX element type"
@@ -257,6 +261,10 @@ def boxes(node: Node) -> str | None:
         return f"boxes have shape {list(found)}, need [batches, boxes, 4]"
     if scores is not None and len(scores) != 3:
         return f"scores have shape {list(scores)}, need [batches, classes, boxes]"
-    if found is not None and scores is not None and (differ(found[0], scores[0]) or differ(found[1], scores[2])):
+    if (
+        found is not None
+        and scores is not None
+        and (differ(found[0], scores[0]) or differ(found[1], scores[2]))
+    ):
         return f"scores of shape {list(scores)} do not fit boxes of shape {list(found)}"
     return None

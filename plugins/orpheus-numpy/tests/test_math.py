@@ -150,7 +150,8 @@ FORMULAS = {
     "Celu": ({"alpha": 0.7}, lambda x: x if x >= 0 else 0.7 * math.expm1(x / 0.7)),
     "Selu": ({"alpha": 1.6, "gamma": 1.1}, lambda x: 1.1 * (x if x > 0 else 1.6 * math.expm1(x))),
     "LeakyRelu": ({"alpha": 0.1}, lambda x: x if x >= 0 else 0.1 * x),
-    "ThresholdedRelu": ({"alpha": 0.8}, lambda x: x if x > 0.8 else 0.0),
+    # A threshold that every float type holds exactly, so that no draw lies between it and its rounding.
+    "ThresholdedRelu": ({"alpha": 0.75}, lambda x: x if x > 0.75 else 0.0),
     "Softplus": ({}, lambda x: math.log1p(math.exp(-abs(x))) + max(x, 0)),
     "Softsign": ({}, lambda x: x / (1 + abs(x))),
     "Mish": ({}, lambda x: x * math.tanh(math.log1p(math.exp(x)))),

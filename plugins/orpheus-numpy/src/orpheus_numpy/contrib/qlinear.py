@@ -43,7 +43,8 @@ def qlinear_add(
     """
     a, b = (np.float32(scale.reshape(()) / C_scale.reshape(())) for scale in (A_scale, B_scale))
     a_zero, b_zero, c_zero = (
-        np.float32(0 if zero is None else zero.reshape(())) for zero in (A_zero_point, B_zero_point, C_zero_point)
+        np.float32(0 if zero is None else zero.reshape(()))
+        for zero in (A_zero_point, B_zero_point, C_zero_point)
     )
     c = c_zero - np.float32(np.float64(a) * np.float64(a_zero) + np.float64(b * b_zero))
     total = A.astype(np.float32) * a + (B.astype(np.float32) * b + c)

@@ -26,7 +26,7 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class TunedKernel:
-    """One measured candidate: median seconds, fastest and slowest call, number of calls; seconds None when it failed."""
+    """One candidate: median seconds (None when it failed), fastest and slowest call, number of calls."""
 
     kernel: str
     seconds: float | None
@@ -111,7 +111,9 @@ def _tune_layer(
     seconds: float,
     again: bool,
 ) -> TunedLayer:
-    candidates = [s.candidate for s in choices_for(node, options).scored if s.candidate.backend.name != "core"]
+    candidates = [
+        s.candidate for s in choices_for(node, options).scored if s.candidate.backend.name != "core"
+    ]
     _measure_conversions(problem, candidates, options, cache)
     keys = [measurement_key(problem, c) for c in candidates]
     known = [cache.get(k) for k in keys]
@@ -123,7 +125,11 @@ def _tune_layer(
         if timing is None:
             rows.append(TunedKernel(candidate.label, None))
             continue
-        facts: dict[str, Any] = {"kernel": candidate.label, "layer": problem_signature(problem), "runs": timing.runs}
+        facts: dict[str, Any] = {
+            "kernel": candidate.label,
+            "layer": problem_signature(problem),
+            "runs": timing.runs,
+        }
         cache.put(key, timing.median, **facts)
         rows.append(TunedKernel(candidate.label, timing.median, timing.low, timing.high, timing.runs))
     return _layer(names, node, rows, kept=False)
