@@ -6,7 +6,7 @@ operator's own validator and type inference say.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -21,6 +21,8 @@ from orpheus_core.importer.infer import Inference
 from orpheus_core.importer.limits import Limits
 from orpheus_core.importer.operands import check_arity, check_types
 from orpheus_core.importer.protos import read_type
+from orpheus_core.importer.relations import agree
+from orpheus_core.importer.scope import Scope
 from orpheus_core.importer.survey import (
     FunctionKey,
     Survey,
@@ -34,50 +36,16 @@ from orpheus_core.ops.build import make_node
 from orpheus_core.ops.spec import find_spec
 from orpheus_core.types import (
     Array,
-    OptionalType,
-    SequenceType,
-    TensorType,
     UnknownType,
     ValueType,
 )
-
-
-class _Scope:
-    """Names defined in one graph or function; None stands for an input that the caller left out."""
-
-    def __init__(self, parent: _Scope | None = None) -> None:
-        self._names: dict[str, Value | None] = {}
-        self._parent = parent
-
-    def find(self, name: str, place: str) -> Value | None:
-        scope: _Scope | None = self
-        while scope is not None:
-            if name in scope._names:
-                return scope._names[name]
-            scope = scope._parent
-        raise ModelError(
-            f"{place}: reads {shorten(name)!r}, which nothing before it defines (nodes must be in order)"
-        )
-
-    def define(self, name: str, value: Value | None, place: str) -> None:
-        if name in self._names:
-            raise ModelError(f"{place}: {shorten(name)!r} is already defined; every value is assigned once")
-        self._names[name] = value
-
-    def shadows(self, name: str) -> bool:
-        scope = self._parent
-        while scope is not None:
-            if name in scope._names:
-                return True
-            scope = scope._parent
-        return False
 
 
 @dataclass
 class _Env:
     """Where nodes are being read: their names, opsets, function attributes, and the list they go to."""
 
-    scope: _Scope
+    scope: Scope
     opsets: Mapping[str, int]
     place: str
     prefix: str = ""
@@ -98,7 +66,7 @@ class Builder:
 
     def main(self, proto: onnx.GraphProto) -> Graph:
         """The model's graph. Raises a ModelError that names the place of whatever is wrong."""
-        env = _Env(_Scope(), self._survey.opsets, f"graph {shorten(str(proto.name))!r}")
+        env = _Env(Scope(), self._survey.opsets, f"graph {shorten(str(proto.name))!r}")
         return self._graph(proto, env, main=True)
 
     def _graph(self, proto: onnx.GraphProto, env: _Env, *, main: bool) -> Graph:
@@ -234,7 +202,7 @@ class Builder:
         env.scope.define(name, value, place)
 
     def _subgraph(self, proto: onnx.GraphProto, name: str, env: _Env, place: str) -> Graph:
-        inner = _Env(_Scope(env.scope), env.opsets, f"{place}, subgraph {name!r}", env.prefix, env.bindings)
+        inner = _Env(Scope(env.scope), env.opsets, f"{place}, subgraph {name!r}", env.prefix, env.bindings)
         return self._graph(proto, inner, main=False)
 
     def _call(
@@ -260,7 +228,7 @@ class Builder:
         bindings.update(given)
         label = (proto.name or next(iter(proto.output), function.name))[:40]
         inner = _Env(
-            _Scope(),
+            Scope(),
             self._survey.function_opsets[key],
             f"{place}, function {shorten(function.name)!r}",
             f"{env.prefix}{label}/",
@@ -311,27 +279,3 @@ def _given_attributes(proto: onnx.NodeProto, env: _Env, place: str) -> dict[str,
 def _check_agrees(declared: ValueType, found: ValueType, place: str, *, dims: bool = True) -> None:
     if not agree(declared, found, dims=dims):
         raise ModelError(f"{place}: is declared {declared}, but is {found}")
-
-
-def agree(left: ValueType, right: ValueType, *, dims: bool = True) -> bool:
-    """Whether one value could have both types. ``dims=False`` compares element types and ranks only."""
-    if isinstance(left, UnknownType) or isinstance(right, UnknownType):
-        return True
-    if isinstance(left, TensorType) and isinstance(right, TensorType):
-        if left.dtype is not right.dtype:
-            return False
-        if left.shape is None or right.shape is None:
-            return True
-        if len(left.shape) != len(right.shape):
-            return False
-        pairs: Iterable[tuple[object, object]] = zip(left.shape, right.shape) if dims else ()
-        return all(a == b for a, b in pairs if isinstance(a, int) and isinstance(b, int))
-    for kind in (SequenceType, OptionalType):
-        if isinstance(left, kind) and isinstance(right, kind):
-            return agree(left.element, right.element, dims=dims)
-    # A value that may be absent stands where its element is declared, and the other way round.
-    if isinstance(left, OptionalType):
-        return agree(left.element, right, dims=dims)
-    if isinstance(right, OptionalType):
-        return agree(left, right.element, dims=dims)
-    return left == right

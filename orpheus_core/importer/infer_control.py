@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from orpheus_core.errors import ModelError
 from orpheus_core.graph import Graph, Node, Value
+from orpheus_core.importer.relations import merge
 from orpheus_core.types import (
     UNKNOWN,
     Dim,
@@ -26,29 +27,6 @@ if TYPE_CHECKING:
 
 # Types of carried values settle by losing dimensions, then rank; two rounds lead to each.
 _ROUNDS = 3
-
-
-def merge(left: ValueType, right: ValueType) -> ValueType | None:
-    """The most precise type that holds for both, or None when there is none."""
-    if isinstance(left, UnknownType) or isinstance(right, UnknownType):
-        return UNKNOWN
-    if isinstance(left, TensorType) and isinstance(right, TensorType):
-        if left.dtype is not right.dtype:
-            return None
-        if left.shape is None or right.shape is None or len(left.shape) != len(right.shape):
-            return left.with_shape(None)
-        return left.with_shape(tuple(a if a == b else None for a, b in zip(left.shape, right.shape)))
-    for kind in (SequenceType, OptionalType):
-        if isinstance(left, kind) and isinstance(right, kind):
-            inner = merge(left.element, right.element)
-            return None if inner is None else kind(inner)
-    # A branch may give the element where the other gives an optional of it.
-    if isinstance(left, OptionalType):
-        inner = merge(left.element, right)
-        return None if inner is None else OptionalType(inner)
-    if isinstance(right, OptionalType):
-        return merge(right, left)
-    return left if left == right else None
 
 
 def _merged(left: ValueType, right: ValueType, place: str) -> ValueType:

@@ -12,7 +12,7 @@ from typing import Union
 import onnx
 from google.protobuf.message import DecodeError
 
-from orpheus_core.errors import LimitError, ParseError, UsageError
+from orpheus_core.errors import LimitError, ParseError, UnsupportedModelError, UsageError
 from orpheus_core.graph import Graph
 from orpheus_core.importer.build import Builder
 from orpheus_core.importer.external import ExternalData
@@ -104,6 +104,11 @@ def _parse(data: bytes, limits: Limits) -> onnx.ModelProto:
 def _build(proto: onnx.ModelProto, nbytes: int, folder: Path | None, limits: Limits) -> Model:
     if proto.ir_version < 1:
         raise ParseError("not an ONNX model: it has no ir_version")
+    if proto.ir_version > onnx.IR_VERSION:
+        raise UnsupportedModelError(
+            f"the model's graph is of IR version {proto.ir_version}; the newest known here is {onnx.IR_VERSION} "
+            f"(onnx {onnx.__version__}). Install a newer onnx"
+        )
     if not proto.HasField("graph"):
         raise ParseError("not an ONNX model, or cut short: it has no graph")
     survey = Survey(proto, limits)

@@ -8,6 +8,7 @@ only when the cut is below what the present transposes cost, so the pass never a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Iterable
 from typing import Any
 
@@ -34,7 +35,7 @@ def _settle(graph: Graph, names: Names) -> Graph:
         graph = rewrite(graph, _compose, names)
         for perm in dict.fromkeys(p for p in map(perm_of, graph.nodes) if p is not None):
             better = _cut(graph, perm, names)
-            if better is not None:
+            if better is not None and _elements_moved(better) < _elements_moved(graph):
                 graph = better
                 break
         else:
@@ -89,6 +90,20 @@ def _keeps_order(shape: tuple[int, ...], perm: Perm) -> bool:
     return long == sorted(long)
 
 
+def _weight(value: Value | None, perm: Perm) -> int:
+    """Elements that a Transpose of the value moves; symbols count as 1."""
+    shape = shape_of(value) or ()
+    numbers = tuple(d if isinstance(d, int) else 1 for d in shape)
+    if static_shape_of(value) is not None and _keeps_order(numbers, perm):
+        return 0
+    return math.prod(max(d, 1) for d in numbers)
+
+
+def _elements_moved(graph: Graph) -> int:
+    """What the Transposes of a graph cost together."""
+    return sum(_weight(n.input(0), p) for n in graph.nodes if (p := perm_of(n)) is not None)
+
+
 class _Frame:
     """What one permutation means for a graph: which nodes may move, and which transposes lead in and out."""
 
@@ -132,17 +147,6 @@ class _Frame:
                 front += fresh
         self.movable = near
 
-    def weight(self, value: Value) -> int:
-        """Elements that a Transpose of the value moves; symbols count as 1."""
-        shape = shape_of(value) or ()
-        numbers = tuple(d if isinstance(d, int) else 1 for d in shape)
-        if static_shape_of(value) is not None and _keeps_order(numbers, self.back):
-            return 0
-        total = 1
-        for d in numbers:
-            total *= max(d, 1)
-        return total
-
     def side_of_result(self, node: Node | None) -> Hashable:
         """The point of the network whose side tells how the node's results are held."""
         if node in self.opening:
@@ -167,7 +171,8 @@ def _cut(graph: Graph, perm: Perm, names: Names) -> Graph | None:
     outputs = set(graph.outputs)
     network = Network()
     present = 0
-    for value, readers in graph.consumers.items():
+    for value in dict.fromkeys((*graph.consumers, *graph.outputs)):
+        readers = graph.consumers.get(value, ())
         if value.const is not None or rank_of(value) != len(perm):
             continue
         maker = frame.side_of_result(graph.producers.get(value))
@@ -176,7 +181,7 @@ def _cut(graph: Graph, perm: Perm, names: Names) -> Graph | None:
             sides.add(SOURCE)
         if sides == {maker}:
             continue
-        weight = frame.weight(value)
+        weight = _weight(value, frame.back)
         here, there = (value, "plain to held"), (value, "held to plain")
         network.add(maker, here, weight)
         network.add(there, maker, weight)

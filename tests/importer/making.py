@@ -45,6 +45,10 @@ def model_of(
     return model
 
 
+def relu(inputs: Any = ("x",), outputs: Any = ("y",), name: str = "n") -> onnx.NodeProto:
+    return helper.make_node("Relu", list(inputs), list(outputs), name)
+
+
 def small_network() -> onnx.ModelProto:
     """Conv, Relu, Flatten, Gemm with weights: something of everything a file holds."""
     rng = np.random.default_rng(0)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from importer import hostile
-from importer.making import loop_model, small_network
+from importer.hostile_cases import CASES
+from importer.making import loop_model, model_of, small_network, tensor_info
+from onnx import helper
 
 import orpheus_core.errors as errors
 from orpheus_core.graph import Graph
@@ -27,9 +32,9 @@ def refusal(data: bytes) -> errors.OrpheusError:
     return caught.value
 
 
-@pytest.mark.parametrize("name", hostile.CASES)
+@pytest.mark.parametrize("name", CASES)
 def test_case_is_refused(name: str) -> None:
-    error = refusal(hostile.CASES[name]())
+    error = refusal(CASES[name]())
     text = str(error)
     assert len(text) < 3_000
     if not isinstance(error, (errors.ParseError, errors.UnsupportedModelError)) and name not in NO_PLACE:
@@ -57,7 +62,7 @@ KINDS = {
 
 @pytest.mark.parametrize("name", KINDS)
 def test_refusal_has_the_right_type(name: str) -> None:
-    assert isinstance(refusal(hostile.CASES[name]()), KINDS[name])
+    assert isinstance(refusal(CASES[name]()), KINDS[name])
 
 
 @pytest.mark.parametrize("sample", ["network", "loop", "functions", "nested"])
@@ -82,10 +87,26 @@ def test_a_model_cut_short_is_refused(sample: str) -> None:
             load(data)
 
 
-def test_every_unknown_operator_is_named() -> None:
-    from importer.making import model_of, tensor_info
-    from onnx import helper
+SAMPLES = hostile.samples()
 
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=200), st.sampled_from(sorted(SAMPLES)), st.integers(0, 400))
+def test_any_bytes_give_a_graph_or_a_typed_error(noise: bytes, sample: str, position: int) -> None:
+    whole = SAMPLES[sample]
+    for data in (noise, whole[:position] + noise + whole[position + len(noise) :]):
+        with contextlib.suppress(errors.ModelError):
+            assert isinstance(load(data).graph, Graph)
+
+
+def test_a_newer_ir_version_is_refused() -> None:
+    model = small_network()
+    model.ir_version = 999
+    with pytest.raises(errors.UnsupportedModelError, match="IR version 999"):
+        load(model)
+
+
+def test_every_unknown_operator_is_named() -> None:
     nodes = [helper.make_node(op, ["x"], [op.lower()]) for op in ("Foo", "Bar", "Relu")]
     nodes.append(helper.make_node("Baz", ["x"], ["baz"], domain="some.where"))
     model = model_of(nodes, [tensor_info("x", [2])], [tensor_info("relu")], domains={"some.where": 3})
@@ -119,9 +140,10 @@ _MEASURE = """
 import resource, sys
 sys.path[:0] = {paths!r}
 from importer import hostile
+from importer.hostile_cases import CASES
 from orpheus_core.errors import ModelError
 from orpheus_core.importer import load
-cases = [make() for make in hostile.CASES.values()]
+cases = [make() for make in CASES.values()]
 cases += [d for data in hostile.samples().values() for d in hostile.cut(data)]
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for data in cases:

@@ -119,6 +119,13 @@ def test_graph_is_not_made_worse():
     assert eliminate_transposes.run(graph) is graph
 
 
+def test_one_transpose_is_better_than_one_for_each_output():
+    b = Builder()
+    y = b.op("Transpose", b.input(2, 3, 4, 5), perm=LAST)
+    graph = b.graph(*(b.op(op, y) for op in ("Relu", "Neg", "Exp")))
+    assert eliminate_transposes.run(graph) is graph
+
+
 def test_transposes_move_to_where_tensors_are_small():
     b = Builder()
     x = b.input(2, 3, 4, 5)

@@ -7,7 +7,7 @@ import os
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, reject, settings
 from passes.building import assert_close, evaluate, feeds_of, signature
 from passes.random_graphs import graphs
 
@@ -34,18 +34,21 @@ def roundings_of(graph):
     return 1e-6 / np.finfo(np.float64).eps if is_double else 1000
 
 
-def _is_tame(results):
-    """Whether no result is huge or special, so that a comparison by the largest magnitude says something."""
-    return all(np.isfinite(r).all() and np.max(np.abs(r), initial=0) < 1e6 for r in results)
+def expected_of(graph, feeds):
+    """The results; no example where they are so large or special that the largest magnitude says nothing."""
+    try:
+        results = evaluate(graph, feeds)
+    except ValueError:  # the reference's MaxPool on a window of nothing but NaN
+        reject()
+    assume(all(np.isfinite(r).all() and np.max(np.abs(r), initial=0) < 1e6 for r in results))
+    return results
 
 
 @_SETTINGS
 @given(graphs())
 def test_each_pass_alone_keeps_results(graph):
     feeds, seen, text = feeds_of(graph), signature(graph), str(graph)
-    expected = evaluate(graph, feeds)
-    if not _is_tame(expected):
-        return
+    expected = expected_of(graph, feeds)
     for name in PIPELINE:
         run = importlib.import_module(f"orpheus_core.passes.{name}").run
         after = run(graph)
@@ -61,9 +64,7 @@ def test_each_pass_alone_keeps_results(graph):
 @given(graphs(steps=16))
 def test_pipeline_keeps_results(graph):
     feeds, seen = feeds_of(graph), signature(graph)
-    expected = evaluate(graph, feeds)
-    if not _is_tame(expected):
-        return
+    expected = expected_of(graph, feeds)
     after = simplify(graph)
     assert signature(after) == seen
     assert_close(expected, evaluate(after, feeds), f"{graph}\n{after}", roundings_of(graph))

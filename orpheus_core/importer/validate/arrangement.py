@@ -14,6 +14,7 @@ from orpheus_core.importer.validate.facts import (
     bad_axis,
     const,
     differ,
+    differ_anywhere,
     rank,
     shape,
 )
@@ -247,7 +248,6 @@ def element_indices(node: Node) -> str | None:
     if dims is not None and indices is not None and dims != indices:
         return f"indices of rank {indices} do not fit data of rank {dims}"
     found = shape(node, 1)
-    if updates is not None and found is not None:
-        if len(updates) != len(found) or any(differ(a, b) for a, b in zip(updates, found)):
-            return f"updates of shape {list(updates)} do not fit indices of shape {list(found)}"
+    if differ_anywhere(updates, found):
+        return f"updates of shape {list(updates or ())} do not fit indices of shape {list(found or ())}"
     return axis_attribute(node)

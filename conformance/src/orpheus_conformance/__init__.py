@@ -1,0 +1,15 @@
+"""The conformance suite, a plugin that judges backends. Importing this module loads nothing else of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from orpheus_core.plugin import Command, hookimpl
+
+__all__ = ["orpheus_commands"]
+
+
+@hookimpl
+def orpheus_commands() -> Sequence[Command]:
+    """The verbs that this package adds to the ``orpheus`` command."""
+    return ()

@@ -1,0 +1,244 @@
+"""Draw: what a problem space asks for attributes, shapes and operands.
+
+Every draw names the field it decides, as rules do (``group``, ``X.rank``, ``W.constant``), and the kernel's rules on
+that field narrow the choice, so that accepted layers come out without filtering. What rules cannot narrow here
+(sizes, relations that ``supports`` checks) is filtered when the layer is complete. Simple choices come first: they
+are what a failure shrinks to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from hypothesis import strategies as st
+
+from orpheus_conformance.case import Operand
+from orpheus_conformance.space import OMIT
+from orpheus_core.ops import OpSpec
+from orpheus_core.plugin import Rule
+
+T = TypeVar("T")
+#: Sizes of an axis: one and zero, small primes.
+DIMS = (1, 2, 3, 5, 7, 0)
+#: The same without zero, for axes that an operator forbids to be empty.
+FULL_DIMS = (1, 2, 3, 5, 7)
+_DTYPE_ORDER = ("float32", "int64", "float64", "float16", "bfloat16", "int32", "uint8", "int8", "bool")
+
+
+class Draw:
+    """Choices for one layer of ``spec``.
+
+    ``draw`` draws from a Hypothesis strategy; ``rules`` and ``dtypes`` are the kernel's, both empty when the run is not
+    steered; ``kind`` is the kind of values the tier wants.
+    """
+
+    def __init__(
+        self,
+        draw: Callable[[st.SearchStrategy[Any]], Any],
+        spec: OpSpec,
+        *,
+        rules: Sequence[Rule] = (),
+        dtypes: Mapping[str, tuple[str, ...]] | None = None,
+        kind: str = "normal",
+    ) -> None:
+        self._draw = draw
+        self.spec = spec
+        self.kind = kind
+        self._dtypes = dict(dtypes or {})
+        self._rules: dict[str, list[Rule]] = {}
+        for rule in rules:
+            self._rules.setdefault(rule.field, []).append(rule)
+
+    @property
+    def version(self) -> int:
+        """The version of the operator's schema that the layer is of."""
+        return self.spec.version
+
+    # Free choices.
+
+    def choose(self, options: Iterable[T]) -> T:
+        """One of the options; the first is the simplest."""
+        found: T = self._draw(st.sampled_from(tuple(options)))
+        return found
+
+    def integer(self, low: int, high: int) -> int:
+        """An integer of [low, high]."""
+        return int(self._draw(st.integers(low, high)))
+
+    def flag(self) -> bool:
+        """True or False; False is simpler."""
+        return bool(self._draw(st.booleans()))
+
+    def shuffled(self, items: Iterable[T]) -> tuple[T, ...]:
+        """The items in any order; their own order is the simplest."""
+        return tuple(self._draw(st.permutations(tuple(items))))
+
+    def subset(self, items: Iterable[T], least: int = 0) -> tuple[T, ...]:
+        """Some of the items, without repeats, in any order."""
+        items = tuple(items)
+        if not items:
+            return ()
+        return tuple(self._draw(st.lists(st.sampled_from(items), unique=True, min_size=least, max_size=len(items))))
+
+    # Choices that rules may narrow.
+
+    def among(self, field: str, options: Iterable[T]) -> T:
+        """A value of ``field``: an option that the rules allow, or one that they name."""
+        allowed = self._allowed(field, options)
+        return self.choose(allowed)
+
+    def attribute(self, name: str, options: Iterable[Any]) -> Any:
+        """A value of an attribute; the option OMIT leaves it out, which means its default."""
+        default = self.spec.defaults.get(name)
+        rules = self._rules.get(name, ())
+        options = tuple(options)
+        kept = [o for o in options if all(_holds(r, default if o is OMIT else o) for r in rules)]
+        for value in self._named(name):
+            if value not in kept and all(_holds(r, value) for r in rules):
+                kept.append(value)
+        return self.choose(kept or options)
+
+    def ints(self, name: str, count: int, options: Iterable[int]) -> tuple[int, ...]:
+        """A list attribute of ``count`` elements (strides, dilations, pads), each among the options."""
+        whole = [v for v in self._named(name) if isinstance(v, tuple) and len(v) == count]
+        if whole:
+            return tuple(self.choose(whole))
+        pool = [o for o in dict.fromkeys((*options, *self._elements(name))) if self._each(name, o)]
+        pool = pool or list(options)
+        return tuple(self.choose(pool) for _ in range(count))
+
+    def maybe(self, name: str, value: Any, default: Any) -> Any:
+        """An attribute's value, or OMIT where it equals what leaving it out means (and the rules agree)."""
+        if value == default and all(_holds(r, self.spec.defaults.get(name)) for r in self._rules.get(name, ())):
+            return self.choose((value, OMIT))
+        return value
+
+    def dtype(self, constraint: str = "T", among: Iterable[str] | None = None) -> str:
+        """An element type that the schema and the kernel allow for a type constraint."""
+        allowed = {d.value for d in self.spec.type_constraints[constraint]}
+        for names in (self._dtypes.get(constraint), among):
+            if names is not None:
+                allowed &= set(names)
+        if not allowed:
+            raise Unsteerable(f"{self.spec.name}: no element type is left for {constraint}")
+        order = [d for d in _DTYPE_ORDER if d in allowed] + sorted(allowed - set(_DTYPE_ORDER))
+        return self.choose(order)
+
+    def dtypes(self, constraint: str = "T") -> frozenset[str]:
+        """Every element type that may be drawn for a type constraint."""
+        allowed = {d.value for d in self.spec.type_constraints[constraint]}
+        declared = self._dtypes.get(constraint)
+        return frozenset(allowed if declared is None else allowed & set(declared))
+
+    def rank(self, name: str, options: Iterable[int]) -> int:
+        """The rank of an operand."""
+        return self.among(f"{name}.rank", options)
+
+    def dim(self, name: str, axis: int, options: Iterable[int] = DIMS, *, rank: int | None = None) -> int:
+        """The size of an operand's axis; ``rank`` makes rules on the axis counted from the end apply too."""
+        fields = [f"{name}.shape[{axis}]"]
+        if rank is not None:
+            fields.append(f"{name}.shape[{axis - rank if axis >= 0 else axis + rank}]")
+        options = tuple(options)
+        pool = list(dict.fromkeys((*options, *(v for f in fields for v in self._named(f)))))
+        kept = [o for o in pool if all(_holds(r, o) for f in fields for r in self._rules.get(f, ()))]
+        return self.choose(kept or options)
+
+    def shape(self, name: str, ranks: Iterable[int], options: Iterable[int] = DIMS) -> tuple[int, ...]:
+        """The shape of an operand, axis by axis."""
+        rank = self.rank(name, ranks)
+        options = tuple(options)
+        return tuple(self.dim(name, axis, options, rank=rank) for axis in range(rank))
+
+    def present(self, name: str) -> bool:
+        """Whether an optional operand is there."""
+        return self.among(f"{name}.present", (False, True))
+
+    def constant(self, name: str, options: Iterable[bool] = (False, True)) -> bool:
+        """Whether an operand is a constant of the model."""
+        return self.among(f"{name}.constant", options)
+
+    # Operands.
+
+    def tensor(
+        self,
+        name: str,
+        dtype: str,
+        shape: Iterable[int],
+        *,
+        low: float | None = None,
+        high: float | None = None,
+        special: bool = True,
+        kind: str | None = None,
+        constant: bool | None = False,
+    ) -> Operand:
+        """An operand of made values. ``constant`` None: either way. See :class:`.case.Operand`."""
+        fixed = self.constant(name, (False, True) if constant is None else (constant,))
+        return Operand(dtype, tuple(shape), kind or self.kind, None, fixed, low, high, special)
+
+    def data(self, name: str, dtype: str, values: Any, *, constant: bool | None = None) -> Operand:
+        """An operand of explicit values, of which a shape depends (axes, indices): a number or a flat sequence."""
+        fixed = self.constant(name, (True, False) if constant is None else (constant,))
+        if isinstance(values, (int, float, str)):
+            return Operand(dtype, (), "normal", (values,), fixed)
+        values = tuple(values)
+        return Operand(dtype, (len(values),), "normal", values, fixed)
+
+    # Shapes that fit each other.
+
+    def broadcastable(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """A shape that broadcasts to ``shape``: some axes one, leading axes dropped."""
+        kept = self.integer(0, len(shape))
+        return tuple(self.choose((d, 1)) for d in shape[len(shape) - kept :])
+
+    def axis(self, rank: int) -> int:
+        """An axis, counted from either end."""
+        return self.choose([a for n in range(rank) for a in (n, n - rank)])
+
+    def axes(self, rank: int, least: int = 0) -> tuple[int, ...]:
+        """Distinct axes, each counted from either end."""
+        found = self.subset(range(rank), least)
+        return tuple(a - rank if self.flag() else a for a in found)
+
+    # Rules.
+
+    def _allowed(self, field: str, options: Iterable[Any]) -> list[Any]:
+        options = tuple(options)
+        pool = list(options) + [v for v in self._named(field) if v not in options]
+        rules = self._rules.get(field, ())
+        return [o for o in pool if all(_holds(r, o) for r in rules)] or list(options)
+
+    def _named(self, field: str) -> list[Any]:
+        """The values that rules on a field name themselves, so that a demand outside the usual options can be met."""
+        found: list[Any] = []
+        for rule in self._rules.get(field, ()):
+            if rule.op in ("==", ">=", "<="):
+                found.append(rule.value)
+            elif rule.op == "in":
+                found.extend(rule.value)
+        return found
+
+    def _elements(self, field: str) -> list[Any]:
+        return [v for rule in self._rules.get(field, ()) if rule.op == "each" for v in rule.value]
+
+    def _each(self, field: str, element: Any) -> bool:
+        return all(element in rule.value for rule in self._rules.get(field, ()) if rule.op == "each")
+
+
+class Unsteerable(Exception):
+    """What a kernel declares leaves nothing to draw."""
+
+
+class _Fact:
+    """Stands for a problem of which one field is decided."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def field(self, _: str) -> Any:
+        return self.value
+
+
+def _holds(rule: Rule, value: Any) -> bool:
+    return rule.refusal(_Fact(value)) is None  # type: ignore[arg-type]

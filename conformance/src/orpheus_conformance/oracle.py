@@ -1,0 +1,168 @@
+"""Oracles: the expected results, in float64, from code that is not the kernel's.
+
+The usual oracle is the reference backend's short, plain kernels on float64 inputs. The reference itself is judged by
+``onnx.reference``, on float64 too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+from onnx.reference import ReferenceEvaluator
+
+from orpheus_conformance.case import Case, Input, Operand, Sequence
+from orpheus_conformance.instance import Instance, assemble, spec_of_case
+from orpheus_core.errors import OrpheusError
+from orpheus_core.graph import Graph
+from orpheus_core.importer.export import to_onnx
+from orpheus_core.plugin import Kernel
+from orpheus_core.selection.candidates import Candidate
+from orpheus_core.selection.invoke import function_of, keywords, prepare
+from orpheus_core.types import DType, TensorType
+
+
+class OracleError(OrpheusError):
+    """The oracle cannot compute a case that the operator allows."""
+
+
+class Oracle(Protocol):
+    """Computes the outputs of an instance, in the element types it has."""
+
+    name: str
+
+    def __call__(self, instance: Instance) -> tuple[Any, ...]:
+        """One value per output, None where it is not wanted. Raises OracleError."""
+
+
+class NumpyOracle:
+    """The reference backend's kernel, the plainest where there are several."""
+
+    name = "orpheus-numpy"
+
+    def __init__(self) -> None:
+        import orpheus_numpy
+
+        self.backend = orpheus_numpy.orpheus_backend()
+        self._table: dict[tuple[str, str], list[Kernel]] = {}
+        for kernel in self.backend.kernels:
+            self._table.setdefault((kernel.domain, kernel.op), []).append(kernel)
+
+    def __call__(self, instance: Instance) -> tuple[Any, ...]:
+        """See :class:`Oracle`."""
+        case = instance.case
+        version = instance.node.version
+        known = self._table.get((case.domain, case.op), [])
+        fitting = [k for k in known if k.opset[0] <= version and (k.opset[1] is None or version <= k.opset[1])]
+        kernel = next((k for k in fitting if k.run is not None), fitting[0] if fitting else None)
+        if kernel is None:
+            raise OracleError(f"the reference has no kernel for {case.op_id} of version {version}")
+        candidate = Candidate(self.backend, kernel, kernel.formats[0])
+        try:
+            with np.errstate(all="ignore"):
+                results = self._run(candidate, instance)
+        except Exception as error:
+            raise OracleError(f"the reference cannot compute {case.op_id}: {type(error).__name__}: {error}") from error
+        return tuple(r if wanted else None for r, wanted in zip(results, case.outputs))
+
+    def _run(self, candidate: Candidate, instance: Instance) -> tuple[Any, ...]:
+        kernel, problem = candidate.kernel, instance.problem
+        if kernel.run is not None:
+            words = keywords(candidate, problem)
+            if kernel.writes_out:
+                words["out"] = (None,) * len(problem.outputs)
+            result = function_of(kernel.run)(*instance.arrays, **words)
+            return result if type(result) is tuple else (result,)
+        outputs = []
+        for type_ in problem.outputs:
+            shape = type_.static_shape if isinstance(type_, TensorType) else None
+            outputs.append(None if shape is None else np.zeros(shape, type_.dtype.numpy))  # type: ignore[union-attr]
+        prepared = prepare(candidate, problem)
+        size = getattr(prepared, "workspace", 0)
+        prepared.bind(instance.arrays, outputs, np.zeros(size, np.uint8) if size else None)()
+        return tuple(outputs)
+
+
+class OnnxOracle:
+    """``onnx.reference`` on a model of the one node; Orpheus's own operators through their decomposition."""
+
+    name = "onnx.reference"
+
+    def __call__(self, instance: Instance) -> tuple[Any, ...]:
+        """See :class:`Oracle`."""
+        node = instance.node
+        feeds = {v.name: a for v, a in zip(node.inputs, instance.arrays) if v is not None and v.const is None}
+        inputs = tuple(v for v in node.inputs if v is not None and v.const is None)
+        try:
+            model = to_onnx(Graph(inputs, node.results, (node,)))
+            with np.errstate(all="ignore"):
+                results = iter(ReferenceEvaluator(model).run(None, feeds))
+        except Exception as error:
+            case = instance.case
+            raise OracleError(f"onnx.reference cannot compute {case.op_id}: {type(error).__name__}: {error}") from error
+        return tuple(None if v is None else next(results) for v in node.outputs)
+
+
+ORACLES: dict[str, Callable[[], Oracle]] = {"numpy": NumpyOracle, "onnx": OnnxOracle}
+
+
+def oracle_for(backend: str, choice: str = "auto") -> Oracle:
+    """The oracle to judge a backend by: ``numpy``, ``onnx``, or with ``auto`` the one that is not the backend's own."""
+    name = ("onnx" if backend == "numpy" else "numpy") if choice == "auto" else choice
+    return ORACLES[name]()
+
+
+def widened(instance: Instance, *, flush: bool = False) -> Instance:
+    """The same layer with every float operand in float64; with ``flush``, denormals as zeros."""
+    case = instance.case
+    operands = tuple(_wide_operand(o) for o in case.inputs)
+    arrays = tuple(_wide_value(a, flush) for a in instance.arrays)
+    return _again(case.replace(inputs=operands), instance, arrays, instance.node.attributes)
+
+
+def with_values(instance: Instance, attributes: Mapping[str, Any], arrays: tuple[Any, ...]) -> Instance:
+    """The same layer with other attributes and arrays."""
+    return _again(instance.case, instance, arrays, attributes)
+
+
+def _again(case: Case, instance: Instance, arrays: tuple[Any, ...], attributes: Mapping[str, Any]) -> Instance:
+    try:
+        return assemble(case, spec_of_case(case), arrays, attributes)
+    except OrpheusError:
+        # The operator is not defined on float64; its kernels and decompositions compute it all the same.
+        def wide(type_: Any) -> Any:
+            floats = isinstance(type_, TensorType) and type_.dtype.is_float
+            return replace(type_, dtype=DType.FLOAT64) if floats else type_
+
+        problem = instance.problem
+        problem = replace(
+            problem,
+            attributes=attributes,
+            inputs=tuple(map(wide, problem.inputs)),
+            outputs=tuple(map(wide, problem.outputs)),
+            constants={i: arrays[i] for i in problem.constants},
+        )
+        return Instance(case, instance.node.replace(attributes=attributes), problem, arrays)
+
+
+def _wide_operand(operand: Input) -> Input:
+    if isinstance(operand, Operand):
+        return replace(operand, dtype="float64") if DType(operand.dtype).is_float else operand
+    if isinstance(operand, Sequence) and DType(operand.dtype).is_float:
+        return Sequence("float64", tuple(replace(e, dtype="float64") for e in operand.elements))
+    return operand
+
+
+def _wide_value(value: Any, flush: bool) -> Any:
+    if isinstance(value, list):
+        return [_wide_value(v, flush) for v in value]
+    if not isinstance(value, np.ndarray) or value.dtype == object or not DType.from_numpy(value.dtype).is_float:
+        return value
+    wide = value.astype(np.float64)
+    if flush:
+        import ml_dtypes
+
+        wide[np.abs(wide) < float(ml_dtypes.finfo(value.dtype).tiny)] = 0
+    return wide
