@@ -12,4 +12,11 @@ __all__ = ["orpheus_commands"]
 @hookimpl
 def orpheus_commands() -> Sequence[Command]:
     """The verbs that this package adds to the ``orpheus`` command."""
-    return ()
+    return (
+        Command(
+            name="new-backend",
+            help="write a backend package that conforms at once, to be changed into your own",
+            configure="orpheus_conformance.scaffold.command:configure",
+            run="orpheus_conformance.scaffold.command:run",
+        ),
+    )

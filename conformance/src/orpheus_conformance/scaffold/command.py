@@ -12,9 +12,15 @@ from orpheus_core.cli.exits import Exit
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
-    parser.add_argument("name", metavar="NAME", help="what the backend is called, as in `orpheus run -b NAME`")
     parser.add_argument(
-        "-t", "--template", choices=tuple(TEMPLATES), default="numpy", help="what to begin with (default: %(default)s)"
+        "name", metavar="NAME", help="what the backend is called, as in `orpheus run -b NAME`"
+    )
+    parser.add_argument(
+        "-t",
+        "--template",
+        choices=tuple(TEMPLATES),
+        default="numpy",
+        help="what to begin with (default: %(default)s)",
     )
     parser.add_argument(
         "-o", "--output", type=Path, metavar="DIR", help="the folder to write (default: orpheus-NAME)"
