@@ -6,9 +6,10 @@ operator's own validator and type inference say.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 
 import onnx
 
@@ -70,19 +71,14 @@ class Builder:
         return self._graph(proto, env, main=True)
 
     def _graph(self, proto: onnx.GraphProto, env: _Env, *, main: bool) -> Graph:
-        named = (
-            *proto.input,
-            *proto.output,
-            *proto.initializer,
-            *(t.values for t in proto.sparse_initializer),
-        )
-        check_text(env.place, proto.name, *(entry.name for entry in named))
+        check_text(env.place, proto.name)
         stored = {t.name for t in proto.initializer} | {t.values.name for t in proto.sparse_initializer}
         inputs: list[Value] = []
         defaulted: dict[str, Value] = {}
         for info in proto.input:
             if main and info.name in stored and self._ir_version < 4:
                 continue  # before IR version 4 every initializer had to be listed as an input too
+            check_text(env.place, info.name)
             place = f"{env.place}, input {shorten(info.name)!r}"
             type_ = read_type(info.type, place, self._limits)
             if main and isinstance(type_, UnknownType):
@@ -105,11 +101,12 @@ class Builder:
     ) -> dict[Value, Array]:
         defaults: dict[Value, Array] = {}
         seen: set[str] = set()
-        stored: list[tuple[str, Callable[[], Array]]] = [
-            *((t.name, partial(self._tensors.dense, t, env.place)) for t in proto.initializer),
-            *((t.values.name, partial(self._tensors.sparse, t, env.place)) for t in proto.sparse_initializer),
-        ]
+        stored = chain(
+            ((t.name, partial(self._tensors.dense, t, env.place)) for t in proto.initializer),
+            ((t.values.name, partial(self._tensors.sparse, t, env.place)) for t in proto.sparse_initializer),
+        )
         for name, read in stored:
+            check_text(env.place, name)
             place = f"{env.place}, initializer {shorten(name)!r}"
             if not name or name in seen:
                 raise ModelError(f"{place}: initializers need names of their own")
@@ -124,6 +121,7 @@ class Builder:
         return defaults
 
     def _output(self, info: onnx.ValueInfoProto, env: _Env, main: bool) -> Value:
+        check_text(env.place, info.name)
         place = f"{env.place}, output {shorten(info.name)!r}"
         value = env.scope.find(info.name, place)
         if value is None:

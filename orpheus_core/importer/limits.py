@@ -9,17 +9,17 @@ from dataclasses import dataclass
 class Limits:
     """Bounds on what :func:`orpheus_core.importer.load` accepts; beyond them it raises LimitError.
 
-    ``file_bytes``: size of the protobuf. ``messages``: protobuf messages in it (each takes far more memory than its
-    bytes). ``nodes``: nodes after functions are expanded. ``added_nodes`` and ``added_bytes``: what the expansion of
-    functions may add to the model. ``depth``: nesting of subgraphs and of function calls, taken together.
-    ``functions``: model-local functions. ``rank``: dimensions of a tensor. ``value_bytes``: size of any one tensor,
-    computed or stored. ``sparse_bytes``: size of all sparse tensors when written out in full. ``allow_links``: accept
-    external data through symbolic or hard links, as long as the file they lead to lies inside ``link_root`` (by
-    default the model's folder); Hugging Face caches need this.
+    ``file_bytes``: size of the protobuf. ``messages``: protobuf messages and strings in it, which take far more memory
+    than their bytes (tensors count as four). ``nodes``: nodes after functions are expanded. ``added_nodes`` and
+    ``added_bytes``: what the expansion of functions may add to the model. ``depth``: nesting of subgraphs and of
+    function calls, taken together. ``functions``: model-local functions. ``rank``: dimensions of a tensor.
+    ``value_bytes``: size of any one tensor, computed or stored. ``sparse_bytes``: size of all sparse tensors when
+    written out in full. ``allow_links``: accept external data through symbolic or hard links, as long as the file they
+    lead to lies inside ``link_root`` (by default the model's folder); Hugging Face caches need this.
     """
 
     file_bytes: int = 2**31
-    messages: int = 1_000_000
+    messages: int = 500_000
     nodes: int = 1_000_000
     added_nodes: int = 20_000
     added_bytes: int = 16 * 2**20

@@ -1,6 +1,6 @@
 """A look at the protobuf's framing before it is parsed: how many messages would parsing create?
 
-A message of two bytes becomes an object of a hundred or more, so the size of a file does not bound the memory that
+A message of two bytes becomes an object of a hundred or more (six hundred for a tensor), so the size of a file does not bound the memory that
 parsing it takes. Only the nesting of length-delimited fields is followed; contents are skipped over.
 """
 
@@ -10,7 +10,7 @@ from orpheus_core.errors import LimitError, ParseError
 from orpheus_core.importer.limits import Limits
 
 # Below this size even the worst file parses into little memory.
-_SMALL = 1 << 20
+_SMALL = 1 << 18
 
 # message -> field number -> message of that field; fields that hold none are left out.
 _NESTED: dict[str, dict[int, str]] = {
@@ -74,7 +74,7 @@ def count_messages(data: bytes, limits: Limits) -> None:
                 raise ParseError(f"cut short or damaged at byte {position}")
             inner = _NESTED[kind].get(tag >> 3)
             if inner is not None:
-                count += 1
+                count += 4 if inner == "Tensor" else 1
                 if count > limits.messages:
                     raise LimitError(f"the model holds more than {limits.messages} protobuf messages")
             if inner is not None and inner != "Leaf":

@@ -29,6 +29,10 @@ _TYPE_NUMBERS = (
     "RandomUniformLike", "SequenceEmpty",
 )  # fmt: skip
 
+# Lists of axes and sizes are as short as shapes; only these operators keep a vocabulary in an attribute.
+_LONG_LISTS = frozenset(("StringNormalizer", "TfIdfVectorizer"))
+_LONGEST_LIST = 4096
+
 VALIDATORS: dict[str, Callable[[Node], str | None]] = {
     **dict.fromkeys((*_REDUCTIONS, "Squeeze", "Unsqueeze"), arrangement.axes_input),
     **dict.fromkeys(_ONE_AXIS, arrangement.axis_attribute),
@@ -78,6 +82,10 @@ def check(node: Node, place: str) -> None:
     """Raise ModelError naming ``place`` when the node breaks a rule of its operator's page."""
     if node.domain:
         return
+    if node.op not in _LONG_LISTS:
+        for name, value in node.attributes.items():
+            if isinstance(value, tuple) and len(value) > _LONGEST_LIST:
+                raise ModelError(f"{place}: attribute {name!r} has {len(value)} entries")
     validator = VALIDATORS.get(node.op)
     try:
         reason = check_choices(node) or (None if validator is None else validator(node))
