@@ -9,7 +9,7 @@ import math
 import re
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, TypeAlias, Union
 
 import ml_dtypes
@@ -90,16 +90,21 @@ class DType(Enum):
     @classmethod
     def from_numpy(cls, dtype: np.dtype[Any] | type[Any]) -> DType:
         """The ONNX type of a numpy dtype; ValueError if ONNX has none."""
-        dtype = np.dtype(dtype)
-        if dtype.kind in "OUST":
-            return cls.STRING
-        try:
-            return cls(dtype.name)
-        except ValueError:
-            raise ValueError(f"ONNX has no element type for numpy's {dtype}") from None
+        return _from_numpy(np.dtype(dtype))
 
     def __str__(self) -> str:
         return self.value
+
+
+@cache
+def _from_numpy(dtype: np.dtype[Any]) -> DType:
+    # Cached: numpy builds a dtype's name anew each time it is asked, and every feed of every run asks.
+    if dtype.kind in "OUST":
+        return DType.STRING
+    try:
+        return DType(dtype.name)
+    except ValueError:
+        raise ValueError(f"ONNX has no element type for numpy's {dtype}") from None
 
 
 # Declared above in the order of TensorProto.DataType, which starts at 1 (FLOAT).

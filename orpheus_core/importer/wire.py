@@ -1,7 +1,7 @@
 """A look at the protobuf's framing before it is parsed: how many messages would parsing create?
 
-A message of two bytes becomes an object of a hundred or more (six hundred for a tensor), so the size of a file does not bound the memory that
-parsing it takes. Only the nesting of length-delimited fields is followed; contents are skipped over.
+A message of two bytes becomes an object of a hundred or more (six hundred for a tensor), so the size of a file does not
+bound the memory that parsing it takes. Only the nesting of length-delimited fields is followed; contents are skipped.
 """
 
 from __future__ import annotations

@@ -254,13 +254,10 @@ class InferenceSession:
                 opened = self._simplify(self.model.graph.replace(defaults={}))
                 self._overriding = Executable(opened, self.options, self._simplify)
             return self._overriding, [checked.get(v, self._defaults.get(v)) for v in self.input_values]
-        executable, before = self.executable, len(self.executable.plans)
         inputs = [checked[v] for v in self._required]
-        if not executable.is_static:
-            executable.ready(inputs)
-            if before == 0:
-                self._report(executable.plans[-1])
-        return executable, inputs
+        if not self.executable.is_static and not self.executable.plans:
+            self._report(self.executable.ready(inputs).plan)
+        return self.executable, inputs
 
     def _profiled(self, executable: Executable, inputs: Sequence[Any]) -> list[Any]:
         with np.errstate(all="ignore"), executable.ready(inputs).context() as context:

@@ -190,12 +190,28 @@ case("function-heavy")(heavy_function)
 
 @case("many-empty-nodes")
 def _empty_nodes() -> bytes:
-    return _varint(8) + _varint(9) + _field(7, _field(1, b"") * 1_500_000)
+    return _varint(8) + _varint(9) + _field(7, _field(1, b"") * 700_000)
 
 
 @case("many-empty-attributes")
 def _empty_attributes() -> bytes:
-    return _varint(8) + _varint(9) + _field(7, _field(1, _field(4, b"Relu") + _field(5, b"") * 1_500_000))
+    return _varint(8) + _varint(9) + _field(7, _field(1, _field(4, b"Relu") + _field(5, b"") * 700_000))
+
+
+@case("many-tensors")
+def _many_tensors() -> bytes:
+    return _varint(8) + _varint(9) + _field(7, _field(5, b"") * 400_000)
+
+
+@case("many-inputs-of-nothing")
+def _many_inputs() -> bytes:
+    opsets = _field(8, _varint(16) + _varint(20))
+    return _varint(8) + _varint(9) + _field(7, _field(11, b"") * 400_000) + opsets
+
+
+@case("long-list")
+def _long_list() -> onnx.ModelProto:
+    return one_node("Transpose", [[2, 2]], perm=[0] * 2_000_000)
 
 
 @case("many-nodes-of-nothing")

@@ -41,7 +41,13 @@ def test_case_is_refused(name: str) -> None:
         assert any(word in text for word in ("graph", "function")), text
 
 
-NO_PLACE = ("two-versions-of-a-domain", "node-opset-zero", "many-empty-nodes", "many-empty-attributes")
+NO_PLACE = (
+    "two-versions-of-a-domain",
+    "node-opset-zero",
+    "many-empty-nodes",
+    "many-empty-attributes",
+    "many-tensors",
+)
 
 KINDS = {
     "empty": errors.ParseError,

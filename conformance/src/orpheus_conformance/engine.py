@@ -19,12 +19,11 @@ from hypothesis.errors import HypothesisException
 
 from orpheus_conformance.case import Case, Operand
 from orpheus_conformance.draw import Draw, Unsteerable
-from orpheus_conformance.instance import InvalidCase, instantiate
-from orpheus_conformance.oracle import Oracle, OracleError, oracle_for
+from orpheus_conformance.oracle import Oracle, oracle_for
 from orpheus_conformance.space import OMIT, Space, find_space
 from orpheus_conformance.subject import Subject, subjects
 from orpheus_conformance.tiers import SURVEYS, TIERS, Survey, Tier
-from orpheus_conformance.verdict import FAILED, INVALID, PASSED, REFUSED, Court, Judge, Verdict
+from orpheus_conformance.verdict import FAILED, INVALID, PASSED, REFUSED, UNJUDGED, Court, Judge, Verdict
 from orpheus_core.errors import UsageError
 from orpheus_core.ops import OpSpec, find_spec, latest_version
 from orpheus_core.plugin import Backend, Format, Rule
@@ -49,7 +48,8 @@ class Row:
 
     ``outcome``: passed, failed, expected (a declared defect), refused (no case was accepted, each with a reason, in a tier
     that is not steered), inapplicable (``message`` says why). ``executed`` counts cases that ran; ``refused`` the
-    reasons of refusals; ``invalid`` layers that the operator forbids; ``dtypes`` executed cases by element type.
+    reasons of refusals; ``invalid`` layers that the operator forbids; ``unjudged`` cases that the oracle cannot compute, with
+    its words; ``dtypes`` executed cases by element type.
     ``case`` is the shrunk failing case.
     """
 
@@ -62,6 +62,7 @@ class Row:
     passed: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     invalid: int = 0
+    unjudged: Counter[str] = field(default_factory=Counter)
     dtypes: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
 
@@ -163,7 +164,8 @@ def run_tier(subject: Subject, tier: Tier, judge: Judge, options: Options) -> Ro
         if not tier.steered and row.refused:
             row.outcome = "refused"
         else:
-            reasons = "; ".join(f"{text} ({n})" for text, n in row.refused.most_common(3)) or "no layer was valid"
+            counted = row.refused.most_common(3) + row.unjudged.most_common(1)
+            reasons = "; ".join(f"{text} ({n})" for text, n in counted) or "no layer was valid"
             row.outcome, row.message = "failed", f"nothing was executed: {reasons}"
     return row
 
@@ -244,7 +246,7 @@ def _hunt(strategy: st.SearchStrategy[Case], tier: Tier, judge: Judge, options: 
     def examine(case: Case) -> None:
         if deadline and time.perf_counter() > deadline[0]:
             return  # shrunk long enough
-        verdict = _judge(case, tier, judge)
+        verdict = judge(case)
         searching = not deadline
         if verdict.outcome == FAILED:
             if searching:
@@ -254,34 +256,13 @@ def _hunt(strategy: st.SearchStrategy[Case], tier: Tier, judge: Judge, options: 
             raise _Failed
         if searching:
             _count(row, case, verdict)
-        if verdict.outcome == INVALID or (tier.steered and verdict.outcome == REFUSED):
+        if verdict.outcome in (INVALID, UNJUDGED) or (tier.steered and verdict.outcome == REFUSED):
             reject()
 
     # A failing run ends in _Failed, or in Flaky once the time for shrinking is over; what counts is kept in the row.
     # A space whose layers are all refused or invalid ends in Unsatisfied, which the row shows as nothing executed.
-    with contextlib.suppress(_Failed, HypothesisException, *_groups()):
+    with contextlib.suppress(_Failed, HypothesisException):
         examine()
-
-
-def _groups() -> tuple[type[BaseException], ...]:
-    group = getattr(__builtins__, "ExceptionGroup", None) if not isinstance(__builtins__, dict) else None
-    group = group or (__builtins__.get("ExceptionGroup") if isinstance(__builtins__, dict) else None)
-    return () if group is None else (group,)
-
-
-def _judge(case: Case, tier: Tier, judge: Judge) -> Verdict:
-    space = find_space(case.domain, case.op)
-    assert space is not None
-    try:
-        instance = instantiate(case)
-    except InvalidCase as error:
-        return Verdict(INVALID, str(error))
-    if not tier.admits(instance, space):
-        return Verdict(INVALID, f"not a case of tier {tier.name}")
-    try:
-        return judge(case)
-    except OracleError as error:
-        return Verdict(INVALID, str(error))
 
 
 def _count(row: Row, case: Case, verdict: Verdict) -> None:
@@ -292,5 +273,7 @@ def _count(row: Row, case: Case, verdict: Verdict) -> None:
         row.dtypes[first.dtype if first is not None else "none"] += 1
     elif verdict.outcome == REFUSED:
         row.refused[verdict.message] += 1
+    elif verdict.outcome == UNJUDGED:
+        row.unjudged[verdict.message] += 1
     else:
         row.invalid += 1

@@ -15,14 +15,17 @@ from orpheus_conformance.oracle import Oracle, OracleError, widened, with_values
 from orpheus_conformance.space import find_space
 from orpheus_conformance.subject import Manner, Observed, Subject, format_of, is_broken, observe
 from orpheus_conformance.tolerance import MOVEMENT, Evidence, Tolerance, tiny
+from orpheus_conformance.tiers import TIERS
 from orpheus_core.types import Array, DType
 
-PASSED, FAILED, REFUSED, INVALID = "passed", "failed", "refused", "invalid"
+PASSED, FAILED, REFUSED, INVALID, UNJUDGED = "passed", "failed", "refused", "invalid", "unjudged"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """``passed``, ``failed``, ``refused`` (by the kernel, with its reason) or ``invalid`` (no layer at all)."""
+    """``passed``, ``failed``, ``refused`` (by the kernel, with its reason), ``invalid`` (no case of the tier, or no
+    layer at all) or ``unjudged`` (the oracle cannot compute it).
+    """
 
     outcome: str
     message: str = ""
@@ -40,7 +43,7 @@ class Court:
     oracle: Oracle
 
     def __call__(self, case: Case) -> Verdict:
-        """The verdict on a case. CaseError when it cannot be read, OracleError when nothing can judge it."""
+        """The verdict on a case. CaseError when it cannot be read."""
         space = find_space(case.domain, case.op)
         if space is None:
             raise CaseError(f"operator {case.op_id} has no problem space")
@@ -48,6 +51,11 @@ class Court:
             instance = instantiate(case)
         except InvalidCase as error:
             return Verdict(INVALID, str(error))
+        tier = TIERS.get(case.tier)
+        if tier is None:
+            raise CaseError(f"no tier of generated cases is called {case.tier!r}; there are {', '.join(TIERS)}")
+        if not tier.admits(instance, space):
+            return Verdict(INVALID, f"not a case of tier {case.tier}")
         found, refusal = self.subject.answer(instance.problem)
         if refusal is not None:
             if is_broken(refusal):
@@ -63,7 +71,10 @@ class Court:
             raise
         except BaseException as error:
             return Verdict(FAILED, f"accepted the layer, then raised {type(error).__name__}: {_short(error)}")
-        message = "; ".join(observed.violations) or self._compare(instance, observed, space.tolerance_of(case))
+        try:
+            message = "; ".join(observed.violations) or self._compare(instance, observed, space.tolerance_of(case))
+        except OracleError as error:
+            return Verdict(UNJUDGED, str(error))
         return Verdict(FAILED, message) if message else Verdict(PASSED)
 
     def _compare(self, instance: Instance, observed: Observed, tolerance: Tolerance) -> str:
@@ -202,6 +213,3 @@ def _equal(got: Any, want: Any) -> bool:
 def _short(value: Any) -> str:
     text = " ".join(str(value).split())
     return text if len(text) <= 300 else text[:297] + "..."
-
-
-__all__ = ["FAILED", "INVALID", "PASSED", "REFUSED", "Court", "Judge", "OracleError", "Verdict", "difference"]

@@ -1,0 +1,85 @@
+"""MatMul, Gemm and their fused forms."""
+
+from __future__ import annotations
+
+from orpheus_conformance.case import Case, Operand
+from orpheus_conformance.draw import DIMS, Draw
+from orpheus_conformance.space import Layer, space
+from orpheus_conformance.spaces.convolution import draw_activation, epilogue_tolerance
+from orpheus_conformance.tolerance import Tolerance
+
+
+def _matmul_length(case: Case) -> int:
+    a = case.inputs[0]
+    assert isinstance(a, Operand)
+    return (a.shape[-1] if a.shape else 1) + len(case.inputs) - 2
+
+
+def _matmul_tolerance(case: Case) -> Tolerance:
+    return epilogue_tolerance(case, _matmul_length)
+
+
+def _matrices(d: Draw) -> tuple[str, tuple[int, ...], tuple[int, ...]]:
+    """Element type and the shapes of A and B: vectors, matrices, and stacks that broadcast."""
+    dtype = d.dtype("T")
+    m, k, n = (d.choose(DIMS) for _ in range(3))
+    rank_a, rank_b = d.rank("A", (2, 3, 1, 4)), d.rank("B", (2, 3, 1, 4))
+    stack = tuple(d.choose(DIMS) for _ in range(max(rank_a, rank_b, 2) - 2))
+
+    def shape(rank: int, matrix: tuple[int, int]) -> tuple[int, ...]:
+        own = stack[len(stack) - (rank - 2) :] if rank > 2 else ()
+        return (*(d.choose((size, 1)) for size in own), *matrix)
+
+    a = (k,) if rank_a == 1 else shape(rank_a, (m, k))
+    b = (k,) if rank_b == 1 else shape(rank_b, (k, n))
+    return dtype, a, b
+
+
+@space("MatMul", _matmul_tolerance)
+def matmul(d: Draw) -> Layer:
+    """A [..., M, K], B [..., K, N]."""
+    dtype, a, b = _matrices(d)
+    return Layer((d.tensor("A", dtype, a, constant=None), d.tensor("B", dtype, b, constant=None)))
+
+
+def _gemm_length(case: Case) -> int:
+    a = case.inputs[0]
+    assert isinstance(a, Operand)
+    return a.shape[0 if case.attributes.get("transA") else 1] + len(case.inputs) - 2
+
+
+def _gemm_tolerance(case: Case) -> Tolerance:
+    return epilogue_tolerance(case, _gemm_length)
+
+
+def _gemm(d: Draw) -> tuple[list[Operand | None], dict[str, object], tuple[int, int]]:
+    dtype = d.dtype("T")
+    turn_a, turn_b = d.attribute("transA", (0, 1)), d.attribute("transB", (0, 1))
+    m, n = d.choose(DIMS), d.choose(DIMS)
+    k = d.dim("A", 0 if turn_a else 1, DIMS, rank=2)
+    bias = d.present("C") if d.version >= 11 else True
+    inputs: list[Operand | None] = [
+        d.tensor("A", dtype, (k, m) if turn_a else (m, k)),
+        d.tensor("B", dtype, (n, k) if turn_b else (k, n), constant=None),
+        d.tensor("C", dtype, d.broadcastable((m, n)), constant=None) if bias else None,
+    ]
+    attributes = {"transA": turn_a, "transB": turn_b}
+    for name in ("alpha", "beta"):
+        attributes[name] = d.maybe(name, d.attribute(name, (1.0, 0.5, -2.0, 0.0)), 1.0)
+    return inputs, attributes, (m, n)
+
+
+@space("Gemm", _gemm_tolerance, since=7)
+def gemm(d: Draw) -> Layer:
+    """alpha A' B' + beta C."""
+    inputs, attributes, _ = _gemm(d)
+    return Layer(tuple(inputs), attributes)
+
+
+@space("FusedGemm", _gemm_tolerance, domain="ai.orpheus")
+def fused_gemm(d: Draw) -> Layer:
+    """Gemm with residual and activation."""
+    inputs, attributes, shape = _gemm(d)
+    assert inputs[0] is not None
+    residual = d.tensor("R", inputs[0].dtype, shape) if d.present("R") else None
+    return Layer((*inputs, residual), {**attributes, **draw_activation(d)})
