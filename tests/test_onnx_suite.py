@@ -1,4 +1,4 @@
-"""ONNX's own backend tests, whole, with every pass and with none; and the runner ONNX ships, as any host would use it."""
+"""ONNX's own backend tests, whole, with every pass and with none; and the runner that ONNX ships."""
 
 from __future__ import annotations
 
