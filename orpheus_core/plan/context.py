@@ -139,7 +139,9 @@ def _frame(plan: Plan, homes: Mapping[Operand, Any]) -> Frame:
         owned[operand.root()[0]] = array.reshape(-1).view(np.uint8)
     slots: list[Any] = [None] * len(operands)
     for position, operand in enumerate(operands):
-        if operand.storage is Storage.CONSTANT:
+        if operand in homes:
+            slots[position] = homes[operand]
+        elif operand.storage is Storage.CONSTANT:
             slots[position] = plan.constant(operand)
         elif operand.storage is Storage.ARENA:
             type_ = operand.type

@@ -241,6 +241,10 @@ def test_io_binding_reads_and_writes_in_place() -> None:
     binding.bind_output("y", y)
     s.run_with_iobinding(binding)
     assert binding.in_place() == {"x", "y"}
+    # The plan's own operands are the caller's arrays: nothing is copied in or out.
+    slots = binding._context[1].slots
+    assert any(a is x for a in slots)
+    assert any(a is y for a in slots)
     np.testing.assert_allclose(y, s.run(None, {"x": x})[0], rtol=1e-6)
     x[:] = draw(2, 3, 8, 8, seed=5)
     s.run_with_iobinding(binding)
