@@ -35,6 +35,11 @@ def neg(X: Any) -> Any:
     return -X
 
 
+def same_shapes(problem: Problem) -> str | None:
+    shapes = {t.shape for t in problem.inputs if isinstance(t, TensorType)}
+    return None if len(shapes) == 1 else "does not broadcast"
+
+
 class Elementwise:
     """A full-form kernel: layout is the problem's; counts what it was asked to do."""
 
@@ -137,6 +142,7 @@ def blocked(cost: str = "toys:cost_1", **more: Any) -> Backend:
             formats=(BLOCKED,),
             cost=cost,
             where=(Rule(field, "==", 4),),
+            supports="toys:same_shapes",
         )
         for op, field in (("Relu", "X.rank"), ("Add", "A.rank"))
     )

@@ -32,7 +32,8 @@ def from_layout(array: Array, layout: Layout, shape: tuple[int, ...]) -> Array:
         return array
     if layout.permutation is not None:
         return np.ascontiguousarray(array.transpose(np.argsort(layout.permutation)))
-    joined = np.moveaxis(array, -1, 2).reshape(shape[0], -1, *shape[2:])
+    # The channel count is spelled out, since -1 cannot be inferred for a tensor without elements.
+    joined = np.moveaxis(array, -1, 2).reshape(shape[0], array.shape[1] * layout.block, *shape[2:])
     return np.ascontiguousarray(joined[:, : shape[1]])
 
 
