@@ -127,9 +127,10 @@ def _parts_win(whole: Choices, parts: Sequence[Choices], options: SelectionOptio
     own = min(whole.scored, key=lambda s: s.seconds)
     if options.policy == "order":
         place = {b.name: i for i, b in enumerate(options.backends)}
-        worst_part = max(place.get(s.candidate.backend.name, 0) for s in best)
-        if worst_part != place[own.candidate.backend.name]:
-            return worst_part < place[own.candidate.backend.name]
+        first_part = min(place.get(s.candidate.backend.name, len(place)) for s in best)
+        if first_part != place[own.candidate.backend.name]:
+            # An earlier backend that has only some of the parts still gets them: fusion must not hide its kernels.
+            return first_part < place[own.candidate.backend.name]
     # Ranks only order kernels of one operator, so they cannot weigh a fused kernel against its parts.
     known = all(s.source is not Source.RANK for s in (*best, own))
     return known and sum(s.seconds for s in best) < own.seconds

@@ -117,6 +117,29 @@ def test_fallback_is_never_silent(caplog: pytest.LogCaptureFixture) -> None:
     assert all(r.levelname != "WARNING" for r in caplog.records)
 
 
+def test_fallback_at_a_later_shape_or_inside_a_subgraph_is_told_too(caplog: pytest.LogCaptureFixture) -> None:
+    rows = (Rule("rank(X)", "==", 1), Rule("dim(X, 0)", "<=", 2))
+    small = Backend(name="small", api=1, kernels=(Kernel(op="Relu", run="toys:relu", where=rows[1:]),))
+    model = parser.parse_model("""<ir_version: 10, opset_import: ["" : 21]>
+    agraph (float[n] x, bool c) => (float[n] z) {
+        y = Relu(x)
+        z = If (c) <then_branch = yes () => (float[n] a) { a = Neg(y) },
+                    else_branch = no () => (float[n] b) { b = Relu(y) }>
+    }""")
+    with discovery.override(small, toys.plain(), toys.branching()):
+        s = orpheus.InferenceSession(model, providers=["small", "branching"])
+
+        def told(size: int, condition: bool) -> list[str]:
+            caplog.clear()
+            s.run(None, {"x": np.zeros(size, np.float32), "c": np.array(condition)})
+            return [r.message for r in caplog.records if r.levelname == "WARNING"]
+
+        assert told(2, False) == []
+        assert any("plain" in line and "Neg" in line for line in told(2, True))
+        assert any("plain" in line and "Relu" in line for line in told(3, False))
+        assert told(3, False) == []
+
+
 def test_a_broken_rule_or_cost_harms_no_other_kernel() -> None:
     broken = Backend(
         name="broken",
@@ -129,6 +152,15 @@ def test_a_broken_rule_or_cost_harms_no_other_kernel() -> None:
     s = session(CHAIN[:1], [broken], ["a"])
     assert kernels(s) == ["broken:Relu/cost"]
     assert s.explain().decisions[0].rejected[0].code.value == "broken"
+
+
+@pytest.mark.parametrize("cost", ["toys:cost_nan", "toys:cost_infinite", "toys:cost_negative"])
+def test_a_cost_that_is_no_time_counts_as_none(cost: str) -> None:
+    odd = Kernel(op="Relu", name="odd", run="toys:relu", cost=cost, rank=200)
+    plain = Kernel(op="Relu", name="plain", run="toys:relu", rank=100)
+    s = session(CHAIN[:1], [Backend(name="toy", api=1, kernels=(odd, plain))], ["a"])
+    assert kernels(s) == ["toy:Relu/plain"]
+    assert s.explain().decisions[0].candidates[0].source == "rank"
 
 
 def test_refusals_speak_of_rule_dtype_and_opset() -> None:
@@ -161,3 +193,19 @@ def test_rank_orders_kernels_of_unknown_cost() -> None:
     s = session(CHAIN[:1], [ranked], ["a"])
     assert kernels(s) == ["ranked:Relu/fast"]
     assert s.explain().decisions[0].why == "rank 50 against 200 of ranked:Relu/slow"
+
+
+def test_fusion_does_not_hide_the_kernels_of_an_earlier_backend() -> None:
+    pytest.importorskip("orpheus_numpy")
+    from fakes import small_network
+
+    mine = Backend(name="mine", api=1, kernels=(Kernel(op="Relu", name="k", run="toys:relu", writes_out=True),))
+    x = draw((2, 3, 8, 8))
+    with discovery.override(mine, keep_installed=True):
+        s = orpheus.InferenceSession(
+            small_network(), providers=["mine", "numpy"], shapes={"x": [2, 3, 8, 8]}, fallback="error"
+        )
+        assert "mine:Relu/k" in kernels(s)
+        alone = orpheus.InferenceSession(small_network(), providers=["numpy"], shapes={"x": [2, 3, 8, 8]})
+        assert not any(k.endswith("Relu/reference") for k in kernels(alone)), "fused where nobody asks for parts"
+        np.testing.assert_allclose(s.run(None, {"x": x})[0], alone.run(None, {"x": x})[0], rtol=1e-5, atol=1e-6)

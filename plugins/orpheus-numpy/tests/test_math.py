@@ -187,6 +187,7 @@ def test_activations_at_the_ends_of_the_range():
     for alpha in (0.0, -1.0, 0.5, 2.0):
         got = kernel("LeakyRelu")(np.array([np.inf, -2, np.nan], F32), alpha=alpha)
         np.testing.assert_array_equal(got, np.array([np.inf, -2 * alpha, np.nan], F32))
+    assert np.isnan(kernel("LeakyRelu")(np.array([-np.inf], F32), alpha=0.0)), "0 times infinity"
     # Far below zero a sigmoid is exp(x): the relative error stays small where 1/2 + tanh/2 would give 0.
     np.testing.assert_allclose(kernel("Sigmoid")(np.array([-80.0], F32)), math.exp(-80), 1e-5)
 

@@ -103,12 +103,8 @@ def selu(
 
 @activation
 def leaky_relu(y: Array, x: Array, alpha: float = 0.01) -> None:
-    """``x`` above 0, alpha x below (ONNX LeakyRelu)."""
-    if alpha == 0:  # inf * 0 would be NaN
-        np.maximum(x, 0, out=y)
-        return
-    # Which of x and alpha x is larger on either side of 0 depends on alpha alone.
-    (np.maximum if alpha <= 1 else np.minimum)(x, x * alpha, out=y)
+    """``x`` from 0 up, alpha x below (ONNX LeakyRelu)."""
+    np.copyto(y, np.where(x < 0, x * alpha, x))
 
 
 @activation
