@@ -16,7 +16,7 @@ nox.options.error_on_missing_interpreters = False
 nox.options.reuse_existing_virtualenvs = True
 
 PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
-PACKAGES = ("./plugins/orpheus-numpy", "./experiments")
+PACKAGES = ("./plugins/orpheus-numpy", "./conformance", "./experiments")
 
 
 def install(session: nox.Session, extra: str = "") -> None:
@@ -43,6 +43,20 @@ def onnx_suite(session: nox.Session) -> None:
     """ONNX's own backend tests: passed, failed and not supported, by name."""
     install(session, "test")
     session.run("python", "tests/onnx_suite.py", *session.posargs)
+
+
+@nox.session
+def conform(session: nox.Session) -> None:
+    """The reference backend before the judge, with another implementation of ONNX as the oracle."""
+    install(session, "test")
+    session.run("orpheus", "conform", *(session.posargs or ("numpy",)))
+
+
+@nox.session
+def mutants(session: nox.Session) -> None:
+    """The conformance suite's own trial: every mutant caught on five seeds, unusual backends passed on twenty."""
+    install(session, "test")
+    session.run("python", "conformance/mutants/run.py", *session.posargs)
 
 
 @nox.session

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 STAMP = VENV / "orpheus-stamp.txt"
 #: Distributions of this repository beside the core, in the order of their dependencies.
-PACKAGES = ("plugins/orpheus-numpy", "experiments")
+PACKAGES = ("plugins/orpheus-numpy", "conformance", "experiments")
 
 
 def python() -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ def microseconds(value: float) -> Callable[[Problem], float]:
 
 
 cost_1, cost_5, cost_20, cost_1000 = map(microseconds, (1, 5, 20, 1000))
+cost_nan, cost_infinite, cost_negative = map(microseconds, (float("nan"), float("inf"), -1))
 
 
 def relu(X: Any, *, out: Any = (None,)) -> Any:
@@ -33,6 +35,10 @@ def add(A: Any, B: Any) -> Any:
 
 def neg(X: Any) -> Any:
     return -X
+
+
+def branch(cond: Any, *, then_branch: Callable[[], Any], else_branch: Callable[[], Any]) -> Any:
+    return then_branch() if cond else else_branch()
 
 
 def same_shapes(problem: Problem) -> str | None:
@@ -184,6 +190,35 @@ class LateAdd:
 
 def fails(X: Any) -> Any:
     raise RuntimeError("on purpose")
+
+
+class OneAtATime:
+    """A full-form Add whose prepared object must not be in use twice at once."""
+
+    collisions = 0
+
+    def __init__(self, problem: Problem) -> None:
+        self.busy = 0
+
+    def bind(self, inputs: Sequence[Any], outputs: Sequence[Any], workspace: Any) -> Callable[[], None]:
+        def step() -> None:
+            self.busy += 1
+            time.sleep(0.002)
+            type(self).collisions += self.busy > 1
+            np.add(inputs[0], inputs[1], out=outputs[0])
+            self.busy -= 1
+
+        return step
+
+
+class FailsToBind:
+    """A full-form kernel that can be prepared only."""
+
+    def __init__(self, problem: Problem) -> None:
+        pass
+
+    def bind(self, *_: Any) -> Callable[[], None]:
+        raise RuntimeError("on purpose")
 
 
 def wrong_shape(X: Any) -> Any:

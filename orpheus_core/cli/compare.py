@@ -21,6 +21,7 @@ from orpheus_core.cli.options import (
     positive,
     seconds,
     shapes,
+    share,
 )
 from orpheus_core.cli.progress import progress
 from orpheus_core.cli.table import quantity, size, table
@@ -59,7 +60,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--tolerance",
-        type=float,
+        type=share,
         metavar="R",
         help="largest difference that passes, as a share of the largest magnitude (default: by element type)",
     )

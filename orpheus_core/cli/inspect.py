@@ -73,15 +73,28 @@ def run(args: argparse.Namespace) -> int:
     if wanted not in (*PIPELINE, *(spec.name for spec in extra)):
         raise UsageError(f"there is no pass {wanted!r}; --list-passes shows them")
     before, after = history.around(wanted)
-    if args.diff:
-        old, new = str(before).splitlines(), str(after).splitlines()
-        lines = list(difflib.unified_diff(old, new, f"before {wanted}", f"after {wanted}", "", "", 1, ""))
-        print("\n".join(lines) if lines else f"{wanted} changes nothing")
+    changes = history.changes.get(wanted, 0)
+    text = _diff(wanted, before, after) if args.diff else str(after if args.after else before)
+    if args.json:
+        facts = {
+            "pass": wanted,
+            "changes": changes,
+            "nodes_before": len(before.nodes),
+            "nodes_after": len(after.nodes),
+            "diff" if args.diff else "graph": text,
+        }
+        print(json.dumps(facts, indent=2))
+    elif args.diff:
+        print(text or f"{wanted} changes nothing")
     else:
-        print(after if args.after else before)
-        changed = history.changes.get(wanted, 0)
-        print(f"# {wanted}: nodes {len(before.nodes)} -> {len(after.nodes)} in {changed} change(s)")
+        print(text)
+        print(f"# {wanted}: nodes {len(before.nodes)} -> {len(after.nodes)} in {changes} change(s)")
     return Exit.OK
+
+
+def _diff(name: str, before: Graph, after: Graph) -> str:
+    old, new = str(before).splitlines(), str(after).splitlines()
+    return "\n".join(difflib.unified_diff(old, new, f"before {name}", f"after {name}", "", "", 1, ""))
 
 
 def evaluator() -> Evaluator | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import sys
@@ -49,7 +50,9 @@ class _LogLine(logging.Formatter):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit code (see :class:`~orpheus_core.cli.exits.Exit`)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if argv is None:  # this process is ours, so its logging is too
+    if argv is None:  # this process is ours, so its streams and logging are too
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # names may hold what the terminal cannot show
         handler = logging.StreamHandler()
         handler.setFormatter(_LogLine())
         logging.basicConfig(handlers=[handler], level=logging.WARNING)

@@ -74,7 +74,7 @@ def add_feeds(parser: argparse.ArgumentParser) -> None:
         "-i", "--input", action="append", default=[], metavar="NAME=FILE.npy", help="an input from a file"
     )
     parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="seed of the random inputs (default: %(default)s)"
+        "--seed", type=whole, default=0, metavar="N", help="seed of the random inputs (default: %(default)s)"
     )
 
 
@@ -88,6 +88,22 @@ def positive(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a whole number above zero")
+    return number
+
+
+def whole(text: str) -> int:
+    """A whole number, not negative, for argparse."""
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from zero up")
+    return number
+
+
+def share(text: str) -> float:
+    """A number from zero up, for argparse."""
+    number = float(text)
+    if not number >= 0:
+        raise argparse.ArgumentTypeError(f"{text} is not a number from zero up")
     return number
 
 

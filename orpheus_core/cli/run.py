@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -57,12 +58,19 @@ def run(args: argparse.Namespace) -> int:
 def save(outputs: dict[str, Any], folder: Path) -> dict[str, str]:
     """Write tensors as ``NAME.npy``, elements of a sequence as ``NAME.0.npy``...; gives the first path of each.
 
+    Characters that a file's name should not have become ``_``, and a name that is taken gets a number.
     Types that ``.npy`` cannot hold are written as float32 (small floats) or int8 (small integers).
     """
     folder.mkdir(parents=True, exist_ok=True)
     files: dict[str, str] = {}
+    taken: set[str] = set()  # without case, since some file systems know none
     for name, value in outputs.items():
-        stem = re.sub(r"[^\w.-]", "_", name)
+        base = stem = re.sub(r"[^\w.-]", "_", name)
+        for number in count(2):
+            if stem.casefold() not in taken:
+                break
+            stem = f"{base}_{number}"
+        taken.add(stem.casefold())
         parts = {f"{stem}.{i}": v for i, v in enumerate(value)} if isinstance(value, list) else {stem: value}
         for part, array in parts.items():
             if array is None or isinstance(array, dict):

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from orpheus_core.cli.exits import Exit
 from orpheus_core.cli.opening import open_session
-from orpheus_core.cli.options import add_json, add_model, add_session
+from orpheus_core.cli.options import add_json, add_model, add_session, seconds
 from orpheus_core.cli.progress import progress
 from orpheus_core.cli.table import quantity, table
 from orpheus_core.errors import UsageError
@@ -22,7 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_session(parser)
     parser.add_argument(
         "--seconds",
-        type=float,
+        type=seconds,
         default=0.05,
         metavar="S",
         help="time for each candidate (default: %(default)s)",

@@ -23,7 +23,15 @@ from orpheus_core.importer.limits import Limits
 from orpheus_core.importer.protos import check_size, read_type, write_type
 from orpheus_core.importer.tensors import write_tensor
 from orpheus_core.ops.spec import OpSpec, find_spec
-from orpheus_core.types import UNKNOWN, Array, DType, TensorType, UnknownType, ValueType
+from orpheus_core.types import (
+    UNKNOWN,
+    Array,
+    DType,
+    TensorType,
+    UnknownType,
+    ValueType,
+    type_of_array,
+)
 
 # Operators whose output shape depends on the value of a float input.
 _FLOAT_SHAPED = frozenset(("Resize", "Range", "Upsample"))
@@ -84,6 +92,9 @@ class Inference:
                 raise ModelError(
                     f"{describe(node)}: its operands or attributes do not fit: {error}"
                 ) from error
+        value = node.attributes.get("value")
+        if node.op == "Constant" and isinstance(value, np.ndarray):
+            return (type_of_array(value),)
         unknown = any(v is not None and _is_vague(v.type) for v in node.inputs)
         if unknown or not spec.schema.has_type_and_shape_inference_function:
             return _by_constraint(node, spec)

@@ -131,6 +131,8 @@ def type_text(type_: ValueType) -> str | None:
         return f"tensor({_ONNX_NAMES.get(name, name)})"
     if isinstance(type_, MapType):
         value = type_text(type_.value)
+        if value is not None and isinstance(type_.value, TensorType):  # schemas spell a map's scalars bare
+            value = value.removeprefix("tensor(").removesuffix(")")
         key = _ONNX_NAMES.get(type_.key.value, type_.key.value)
         return None if value is None else f"map({key}, {value})"
     if isinstance(type_, (SequenceType, OptionalType)):

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from orpheus_core.types import (
     UNKNOWN,
+    MapType,
     OptionalType,
     SequenceType,
     TensorType,
@@ -53,6 +54,8 @@ def agree(left: ValueType, right: ValueType, *, dims: bool = True) -> bool:
     for kind in (SequenceType, OptionalType):
         if isinstance(left, kind) and isinstance(right, kind):
             return agree(left.element, right.element, dims=dims)
+    if isinstance(left, MapType) and isinstance(right, MapType):
+        return left.key is right.key and agree(left.value, right.value, dims=dims)
     # A value that may be absent stands where its element is declared, and the other way round.
     if isinstance(left, OptionalType):
         return agree(left.element, right, dims=dims)

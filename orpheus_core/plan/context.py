@@ -102,9 +102,16 @@ class Context:
         return times
 
     def take_outputs(self, inputs: Sequence[Any] = ()) -> list[Any]:
-        """The outputs as objects that stay valid when the context runs again and share nothing with ``inputs``."""
+        """The outputs as objects that stay valid when the context runs again.
+
+        Arrays share nothing with ``inputs`` nor with each other; elements of sequences may.
+        """
         given = {id(v) for v in inputs}
-        return [_keep(self.slots[i], o, given) for i, o in zip(self.outputs, self.plan.program.outputs)]
+        kept = []
+        for slot, operand in zip(self.outputs, self.plan.program.outputs):
+            kept.append(_keep(self.slots[slot], operand, given))
+            given.add(id(kept[-1]))
+        return kept
 
     def release(self) -> None:
         """Let go of what the last run made, so that a resting context holds no large objects."""

@@ -50,14 +50,22 @@ class Executable:
     A graph whose input types leave something open is specialised to the shapes it meets: inferred, simplified and
     planned anew, and kept. Captured values of a subgraph follow its own inputs. ``is_checked`` says that callers check
     every input against the graph's types; otherwise (subgraphs, whose inputs kernels make) all are looked at.
+    ``report`` is told of every plan that is made, those of subgraphs included.
     """
 
     def __init__(
-        self, graph: Graph, options: SelectionOptions, simplify: Simplify, *, is_checked: bool = True
+        self,
+        graph: Graph,
+        options: SelectionOptions,
+        simplify: Simplify,
+        *,
+        report: Callable[[Plan], None] = lambda plan: None,
+        is_checked: bool = True,
     ) -> None:
         self.graph = graph.replace(inputs=(*graph.inputs, *graph.captures))
         self.options = options
         self.simplify = simplify
+        self.report = report
         self._open = tuple(
             i for i, v in enumerate(self.graph.inputs) if not (is_checked and _is_settled(v.type))
         )
@@ -108,10 +116,12 @@ class Executable:
             if types != [v.type for v in graph.inputs]:
                 graph = self.simplify(retype(graph, types))
         graph, selection = select(graph, self.options)
-        return make_plan(graph, selection, self.options, self._compile)
+        plan = make_plan(graph, selection, self.options, self._compile)
+        self.report(plan)
+        return plan
 
     def _compile(self, graph: Graph) -> Executable:
-        return Executable(graph, self.options, self.simplify, is_checked=False)
+        return Executable(graph, self.options, self.simplify, report=self.report, is_checked=False)
 
 
 def retype(graph: Graph, types: Sequence[ValueType]) -> Graph:

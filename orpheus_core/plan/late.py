@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -20,7 +22,7 @@ from orpheus_core.selection.selector import choices_for
 from orpheus_core.types import CPU, DType, TensorType
 
 _log = logging.getLogger("orpheus")
-#: Shapes kept per layer; the least recently met goes first.
+#: Shapes kept per layer; the one first met goes first.
 MAX_SHAPES = 16
 
 
@@ -102,6 +104,7 @@ def _full_form(
     packed = frozenset(getattr(prepared, "packed", ()))
     nbytes = int(getattr(prepared, "workspace", 0))
     types = problem.outputs
+    lock = nullcontext() if chosen.kernel.overlap else Lock()
 
     def run(inputs: Sequence[Any]) -> tuple[Any, ...]:
         outputs = []
@@ -118,7 +121,8 @@ def _full_form(
             else a
             for i, a in enumerate(inputs)
         ]
-        prepared.bind(given, outputs, runtime.arena(nbytes) if nbytes else None)()
+        with lock:
+            prepared.bind(given, outputs, runtime.arena(nbytes) if nbytes else None)()
         return tuple(outputs)
 
     return run

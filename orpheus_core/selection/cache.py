@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from orpheus_core.errors import UsageError
+
 try:
     import fcntl
 except ImportError:  # not on Windows
@@ -25,7 +27,12 @@ def default_path() -> Path:
     chosen = os.environ.get("ORPHEUS_CACHE")
     if chosen:
         return Path(chosen) / "measurements.json"
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    base = os.environ.get("XDG_CACHE_HOME")
+    if not base:
+        try:
+            base = str(Path.home() / ".cache")
+        except RuntimeError:  # a user without a home, as in some containers
+            base = tempfile.gettempdir()
     return Path(base) / "orpheus" / "measurements.json"
 
 
@@ -53,7 +60,16 @@ class MeasurementCache:
         self._load()[key] = {"seconds": seconds, **facts}
 
     def save(self) -> None:
-        """Write everything, merged with what other processes wrote meanwhile."""
+        """Write everything, merged with what other processes wrote meanwhile; UsageError when that cannot be."""
+        try:
+            self._save()
+        except OSError as error:
+            raise UsageError(
+                f"measured times cannot be kept in {self.path}: {error}; set ORPHEUS_CACHE to a folder that can be"
+                " written to"
+            ) from error
+
+    def _save(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self._lock, _only_writer(self.path):
             merged = {**_read(self.path), **self._load()}

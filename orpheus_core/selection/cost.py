@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 
@@ -34,7 +35,7 @@ class Scored:
 
 
 def score(problem: Problem, candidate: Candidate, cache: MeasurementCache | None) -> Scored:
-    """The cost of one candidate. A broken cost function counts as none."""
+    """The cost of one candidate. A cost function that fails, or gives no time, counts as none."""
     if cache is not None:
         seconds = cache.get(measurement_key(problem, candidate))
         if seconds is not None:
@@ -42,9 +43,11 @@ def score(problem: Problem, candidate: Candidate, cache: MeasurementCache | None
     kernel = candidate.kernel
     if kernel.cost is not None:
         try:
-            return Scored(candidate, float(resolve(kernel.cost)(problem)), Source.MODEL)
+            seconds = float(resolve(kernel.cost)(problem))
         except Exception:  # a plugin's function; the rank below still orders the kernel
-            pass
+            seconds = math.nan
+        if math.isfinite(seconds) and seconds >= 0:
+            return Scored(candidate, seconds, Source.MODEL)
     return Scored(candidate, rank_cost(problem, kernel.rank), Source.RANK)
 
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class IOBinding:
     """What to read and where to write, kept from run to run. Not for several threads at once.
 
-    A bound array is used in place when it is C-contiguous and its shape was fixed by the plan; otherwise it is copied
-    from or to, which :meth:`in_place` tells.
+    A bound array is used in place when it is C-contiguous, its shape was fixed by the plan, and, for an output, no
+    other bound array shares its memory; otherwise it is copied from or to, which :meth:`in_place` tells.
     """
 
     def __init__(self, session: InferenceSession) -> None:
@@ -36,9 +36,11 @@ class IOBinding:
         values = {v.name: v for v in self._session.input_values}
         if name not in values:
             raise InputError(f"the model has no input {name!r}; it has {', '.join(map(repr, values))}")
-        checked = check_value(name, values[name].type, value, {})
-        if self._inputs.get(name) is not checked:
-            self._inputs[name], self._context = checked, None
+        if isinstance(values[name].type, TensorType):
+            value = as_array(name, value)
+        check_value(name, values[name].type, value, {})
+        if self._inputs.get(name) is not value:
+            self._inputs[name], self._context = value, None
 
     def bind_output(self, name: str, value: Any = None) -> None:
         """Write output ``name`` into ``value`` (array or DLPack object, of the output's type); None: allocate."""
@@ -112,7 +114,9 @@ class IOBinding:
             if not is_input:
                 _fits(value.name, array, np.empty(type_.static_shape or (), type_.dtype.numpy))
             fits = offset == 0 and owner.nbytes == operand.nbytes and owner not in taken
-            aligned = array.ctypes.data % max(array.dtype.alignment, 1) == 0
+            if not is_input and any(np.may_share_memory(array, other) for other in homes.values()):
+                fits = False  # it would be written while the other is still read
+            aligned = array.ctypes.data % max(array.dtype.alignment, 1) == 0 and array.dtype.isnative
             if fits and aligned and array.flags.c_contiguous and type_.device == CPU and array.size:
                 homes[operand] = array
                 taken.add(owner)

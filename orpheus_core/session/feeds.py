@@ -65,16 +65,18 @@ def check_value(name: str, declared: ValueType, value: Any, symbols: dict[str, t
 
 def as_array(name: str, value: Any) -> Any:
     """The value as a numpy array, through DLPack if it is another library's; InputError otherwise."""
-    if isinstance(value, np.ndarray):
+    if type(value) is np.ndarray:
         return value
-    if isinstance(value, np.generic):
+    if isinstance(value, (np.ndarray, np.generic)):  # a subclass may compute otherwise than an array
         return np.asarray(value)
     if hasattr(value, "__dlpack__"):
         try:
             return np.from_dlpack(value)
         except (BufferError, RuntimeError, TypeError, ValueError) as error:
-            raise InputError(f"input {name!r}: this {type(value).__name__} is not in host memory that numpy can"
-                             f" read ({error}); copy it to the host first") from error  # fmt: skip
+            raise InputError(
+                f"input {name!r}: numpy cannot take this {type(value).__name__} through DLPack: {error}; give it in"
+                " host memory, in an element type that numpy has, or as a numpy array"
+            ) from error
     raise InputError(
         f"input {name!r} must be a numpy array or support DLPack, not {type(value).__name__}; wrap it in"
         " numpy.asarray(value, dtype=...)"

@@ -126,11 +126,12 @@ class InferenceSession:
         self.graph = self._simplify(graph)
         check_operators(self.graph, self.options)
         check_pins(self.graph, self.options)
-        self.executable = Executable(self.graph, self.options, self._simplify)
+        self._told: set[str] = set()
+        self.executable = Executable(self.graph, self.options, self._simplify, report=self._report)
         self._overriding: Executable | None = None
         self._profiles: list[Profile] = []
         if self.executable.is_static:
-            self._report(self.executable.ready().plan)
+            self.executable.ready()
         self._load_seconds = time.perf_counter() - start
 
     # What the model takes and gives.
@@ -162,7 +163,8 @@ class InferenceSession:
         executable, inputs = self._prepare(input_feed)
         wanted = self._positions(output_names)
         if self.settings.enable_profiling:
-            outputs = self._profiled(executable, inputs)
+            profile, outputs = self._profiled(executable, inputs)
+            self._profiles.append(profile)
         else:
             outputs = executable.run(inputs)
         return outputs if wanted is None else [outputs[i] for i in wanted]
@@ -209,8 +211,7 @@ class InferenceSession:
         executable, inputs = self._prepare(input_feed)
         for _ in range(warmup):
             executable.run(inputs)
-        self._profiled(executable, inputs)
-        return self._profiles.pop()
+        return self._profiled(executable, inputs)[0]
 
     def end_profiling(self) -> str:
         """Write the trace of every run since creation (``enable_profiling``) and return the file's name."""
@@ -252,18 +253,14 @@ class InferenceSession:
             if self._overriding is None:
                 # Defaults are folded into the main plan; a run that replaces one needs a graph that reads it.
                 opened = self._simplify(self.model.graph.replace(defaults={}))
-                self._overriding = Executable(opened, self.options, self._simplify)
+                self._overriding = Executable(opened, self.options, self._simplify, report=self._report)
             return self._overriding, [checked.get(v, self._defaults.get(v)) for v in self.input_values]
-        inputs = [checked[v] for v in self._required]
-        if not self.executable.is_static and not self.executable.plans:
-            self._report(self.executable.ready(inputs).plan)
-        return self.executable, inputs
+        return self.executable, [checked[v] for v in self._required]
 
-    def _profiled(self, executable: Executable, inputs: Sequence[Any]) -> list[Any]:
+    def _profiled(self, executable: Executable, inputs: Sequence[Any]) -> tuple[Profile, list[Any]]:
         with np.errstate(all="ignore"), executable.ready(inputs).context() as context:
             context.take(inputs)
-            self._profiles.append(Profile.of(context.profile()))
-            return context.take_outputs(inputs)
+            return Profile.of(context.profile()), context.take_outputs(inputs)
 
     def _positions(self, names: Sequence[str] | None) -> list[int] | None:
         if not names:
@@ -286,9 +283,13 @@ class InferenceSession:
         )
 
     def _report(self, plan: Plan) -> None:
-        """One line on what runs where; a warning when something runs on a backend that was not asked for."""
-        fell_back = plan.selection.fallbacks and self.settings.fallback == "warn"
-        _log.log(logging.WARNING if fell_back else logging.INFO, "%s", plan.selection.summary)
+        """One line on what runs where, once; a warning when a node runs on a backend that was not asked for."""
+        selection = plan.selection
+        if selection.summary in self._told:
+            return
+        self._told.add(selection.summary)
+        fell_back = selection.fallbacks and self.settings.fallback == "warn"
+        _log.log(logging.WARNING if fell_back else logging.INFO, "%s", selection.summary)
 
 
 def _node_arg(value: Value) -> NodeArg:

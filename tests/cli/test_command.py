@@ -6,7 +6,9 @@ import json
 import subprocess
 import sys
 
+import onnx
 import pytest
+from fakes import unary_network
 
 from orpheus_core import __version__
 from orpheus_core.cli import main
@@ -47,8 +49,9 @@ def test_version(orpheus) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["nonesuch"], ["run"], ["compare", "m.onnx", "--runs", "0"], ["backends", "x"]]
-)
+    "arguments", [[], ["nonesuch"], ["run"], ["compare", "m.onnx", "--runs", "0"], ["backends", "x"],
+     ["compare", "m.onnx", "--tolerance", "nan"]],
+)  # fmt: skip
 def test_wrong_usage_is_2(orpheus, arguments: list[str]) -> None:
     done = orpheus(*arguments)
     assert done.code == 2
@@ -136,6 +139,15 @@ def test_a_reader_that_leaves_early_is_no_error(model) -> None:
         ["bash", "-o", "pipefail", "-c", reader], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_names_that_the_terminal_cannot_show_are_escaped(orpheus, tmp_path) -> None:
+    model = unary_network("Relu")
+    model.graph.input[0].name = model.graph.node[0].input[0] = "größe"
+    onnx.save(model, tmp_path / "m.onnx")
+    done = orpheus("inspect", tmp_path / "m.onnx", PYTHONIOENCODING="ascii")
+    assert done.code == 0, done.err
+    assert "gr\\xf6\\xdfe" in done.out
 
 
 def test_main_in_process(capsys) -> None:

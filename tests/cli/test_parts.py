@@ -11,7 +11,7 @@ from orpheus_core import InputError, UsageError
 from orpheus_core.cli.comparison import parse_variant
 from orpheus_core.cli.exits import Exit, code_for
 from orpheus_core.cli.feeds import make_feeds
-from orpheus_core.cli.options import names, pairs, positive, seconds, shapes
+from orpheus_core.cli.options import names, pairs, positive, seconds, shapes, share, whole
 from orpheus_core.cli.table import big, quantity, size, table, width
 from orpheus_core.cli.trial import InputFact
 from orpheus_core.errors import BackendError, KernelError, LimitError, UnsupportedModelError
@@ -90,6 +90,10 @@ def test_numbers() -> None:
     for text in ("-1", "inf", "nan"):
         with pytest.raises(argparse.ArgumentTypeError):
             seconds(text)
+    assert whole("0") == 0 and share("0.1") == 0.1
+    for parse, text in ((whole, "-1"), (share, "-1"), (share, "nan")):
+        with pytest.raises(argparse.ArgumentTypeError):
+            parse(text)
 
 
 def test_variants() -> None:

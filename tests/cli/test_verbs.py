@@ -61,6 +61,9 @@ def test_inspect_around_a_pass(orpheus, model) -> None:
     assert "BatchNormalization" not in orpheus("inspect", model, "--after", passes[-1]).out
     diff = orpheus("inspect", model, "--diff", changed[0]).out
     assert any(line.startswith("-") for line in diff.splitlines())
+    facts = json.loads(orpheus("inspect", model, "--after", passes[-1], "--json").out)
+    assert facts["pass"] == passes[-1] and facts["graph"].startswith("graph small(")
+    assert facts["nodes_before"] >= facts["nodes_after"] > 0
     done = orpheus("inspect", model, "--after", "nonesuch")
     assert done.code == 2 and "'nonesuch'" in done.err
     assert orpheus("inspect").code == 2
@@ -102,6 +105,21 @@ def test_run_writes_what_the_reference_computes(orpheus, model, tmp_path) -> Non
     assert "y" in done.out and "[2, 5]" in done.out
 
 
+def test_run_gives_outputs_of_similar_names_files_of_their_own(orpheus, tmp_path) -> None:
+    text = """<ir_version: 10, opset_import: ["" : 21]>
+    agraph (float[2] x) => (float[2] a_b, float[2] c, float[2] A_B) { a_b = Abs(x) c = Neg(x) A_B = Sign(x) }"""
+    model = onnx.parser.parse_model(text)
+    model.graph.output[1].name = model.graph.node[1].output[0] = "a/b"
+    onnx.save(model, tmp_path / "m.onnx")
+    np.save(tmp_path / "x.npy", np.float32([-3, 5]))
+    arguments = ("-b", "numpy", "-i", f"x={tmp_path / 'x.npy'}", "-o", tmp_path / "out", "--json")
+    done = orpheus("run", tmp_path / "m.onnx", *arguments)
+    assert done.code == 0, done.err
+    got = {row["output"]: np.load(row["file"]).tolist() for row in json.loads(done.out)["outputs"]}
+    assert got == {"a_b": [3, 5], "a/b": [3, -5], "A_B": [-1, 1]}
+    assert len({path.name.casefold() for path in (tmp_path / "out").iterdir()}) == 3
+
+
 def test_run_on_random_inputs_repeats(orpheus, model) -> None:
     arguments = ("run", model, "-b", "numpy", "--shape", "x:[3,3,8,8]", "--json")
     first, again, other = (json.loads(orpheus(*arguments, "--seed", s).out)["outputs"][0] for s in (1, 1, 2))
@@ -125,6 +143,7 @@ def test_run_writes_a_trace(orpheus, model, tmp_path) -> None:
         (["-b", "numpy", "-i", "x=absent.npy"], "absent.npy"),
         (["-b", "numpy", "--pin", "Conv=numpy:Conv/nonesuch"], "nonesuch"),
         (["-b", "numpy", "--shape", "x:[1,4,8,8]"], "x"),
+        (["-b", "numpy", "--seed", "-1"], "--seed"),
     ],
 )
 def test_run_refuses_what_does_not_fit(orpheus, model, arguments: list[str], part: str) -> None:

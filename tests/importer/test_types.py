@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 from importer.making import INT64, constant, evaluate, loop_model, model_of, small_network, tensor_info
-from onnx import helper
+from onnx import TensorProto, helper
 
+import orpheus_core as orpheus
 from orpheus_core.errors import InputError, LimitError, ModelError, UnsupportedModelError
 from orpheus_core.graph import Graph, Value
 from orpheus_core.importer import bind_shapes, infer_types, load, to_onnx
@@ -233,3 +234,30 @@ def test_a_shape_that_grows_beyond_memory_is_refused() -> None:
     target = Value.constant("t", np.array([2**20, 2**20]))
     with pytest.raises(LimitError, match="'y'"):
         infer_types(Graph((x,), (y,), (make_node("Expand", [x, target], [y]),)))
+
+
+@pytest.mark.parametrize("shape", [(), None])
+@pytest.mark.parametrize("key", [INT64, TensorProto.STRING])
+def test_classifiers_end_in_a_sequence_of_maps(key: int, shape: tuple[int, ...] | None) -> None:
+    labels = {"classlabels_int64s": [4, 5]} if key == INT64 else {"classlabels_strings": ["a", "b"]}
+    scores = helper.make_tensor_type_proto(TensorProto.FLOAT, shape)
+    maps = helper.make_sequence_type_proto(helper.make_map_type_proto(key, scores))
+    nodes = [
+        helper.make_node("ZipMap", ["x"], ["y"], domain="ai.onnx.ml", **labels),
+        helper.make_node("DictVectorizer", ["m"], ["v"], domain="ai.onnx.ml",
+                         **{k.replace("classlabels_int64s", "int64_vocabulary")
+                            .replace("classlabels_strings", "string_vocabulary"): v for k, v in labels.items()}),
+    ]  # fmt: skip
+    inputs = [tensor_info("x", ["N", 2]), helper.make_value_info("m", maps.sequence_type.elem_type)]
+    outputs = [helper.make_value_info("y", maps), tensor_info("v", ["K", 2])]
+    model = model_of(nodes, inputs, outputs)
+    model.opset_import.append(helper.make_opsetid("ai.onnx.ml", 1))
+    session = orpheus.InferenceSession(model, providers=["numpy"])
+    first, second = labels.popitem()[1]
+    table, (row,) = session.run(["y", "v"], {"x": np.float32([[1, 2]]), "m": {second: 3.0}})
+    assert table == [{first: 1.0, second: 2.0}]
+    assert row.tolist() == [0.0, 3.0]
+    other = TensorProto.STRING if key == INT64 else INT64
+    model.graph.output[0].type.sequence_type.elem_type.map_type.key_type = other
+    with pytest.raises(ModelError, match="'y'"):
+        orpheus.InferenceSession(model, providers=["numpy"])

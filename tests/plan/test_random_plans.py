@@ -1,7 +1,7 @@
 """Random graphs through plan and executor: shared memory never lets one value spoil another.
 
-Every run starts on an arena full of 0xFF (NaN as floats), so that a value read before it is written, or after something else
-took its place, shows in the result.
+Every run starts on an arena full of 0xFF (NaN as floats), so that a value read before it is written, or after
+something else took its place, shows in the result.
 """
 
 from __future__ import annotations

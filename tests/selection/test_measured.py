@@ -75,11 +75,12 @@ def test_another_thread_count_or_kernel_version_is_another_measurement(tmp_path:
 
 def test_a_candidate_that_fails_is_reported_and_not_chosen(tmp_path: Path) -> None:
     broken = Kernel(op="Relu", name="broken", run="toys:fails", cost="toys:cost_1")
+    unbound = Kernel(op="Relu", name="unbound", prepare="toys:FailsToBind", cost="toys:cost_5")
     good = Kernel(op="Relu", name="good", run="toys:relu", writes_out=True, cost="toys:cost_20")
-    with discovery.override(Backend(name="half", api=1, kernels=(broken, good))):
-        report = orpheus.tune(make(tmp_path / "m.json"), seconds=0.002)
+    with discovery.override(Backend(name="half", api=1, kernels=(broken, unbound, good))):
+        report = orpheus.tune(make(tmp_path / "m.json", pin={"Relu": "good"}), seconds=0.002)
     rows = {k.kernel: k.seconds for k in report.layers[0].kernels}
-    assert rows["half:Relu/broken"] is None
+    assert rows["half:Relu/broken"] is rows["half:Relu/unbound"] is None
     assert rows["half:Relu/good"] > 0
 
 
@@ -154,3 +155,21 @@ def test_writers_lose_nothing_of_each_other(tmp_path: Path) -> None:
     kept = MeasurementCache(path)
     assert all(kept.get(f"{n}-{i}") == 1.0 for n in range(4) for i in range(20))
     assert list(tmp_path.iterdir()) == [path] or {p.suffix for p in tmp_path.iterdir()} <= {".json", ".lock"}
+
+
+def test_a_cache_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    cache = MeasurementCache(tmp_path / "file" / "measurements.json")
+    cache.put("k", 1.0)
+    with pytest.raises(orpheus.UsageError, match=r"measurements\.json.*ORPHEUS_CACHE"):
+        cache.save()
+
+
+def test_a_user_without_a_home_has_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("ORPHEUS_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    assert MeasurementCache().path.is_absolute()

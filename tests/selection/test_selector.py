@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import toys
+from onnx import parser
 
 import orpheus_core as orpheus
 from orpheus_core import discovery
@@ -118,26 +119,29 @@ def test_fallback_is_never_silent(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_fallback_at_a_later_shape_or_inside_a_subgraph_is_told_too(caplog: pytest.LogCaptureFixture) -> None:
-    rows = (Rule("rank(X)", "==", 1), Rule("dim(X, 0)", "<=", 2))
-    small = Backend(name="small", api=1, kernels=(Kernel(op="Relu", run="toys:relu", where=rows[1:]),))
+    rule = Rule("X.shape[0]", "<=", 2)
+    small = Kernel(op="Relu", name="small", run="toys:relu", where=(rule,))
+    branch = Kernel(op="If", name="plain", run="toys:branch")
     model = parser.parse_model("""<ir_version: 10, opset_import: ["" : 21]>
     agraph (float[n] x, bool c) => (float[n] z) {
         y = Relu(x)
-        z = If (c) <then_branch = yes () => (float[n] a) { a = Neg(y) },
-                    else_branch = no () => (float[n] b) { b = Relu(y) }>
+        z = If(c) <then_branch = yes () => (float[n] a) { a = Neg(y) },
+                   else_branch = no () => (float[n] b) { b = Relu(y) }>
     }""")
-    with discovery.override(small, toys.plain(), toys.branching()):
-        s = orpheus.InferenceSession(model, providers=["small", "branching"])
+    with discovery.override(Backend(name="small", api=1, kernels=(small, branch)), toys.plain()):
+        s = orpheus.InferenceSession(model, providers=["small"])
 
-        def told(size: int, condition: bool) -> list[str]:
-            caplog.clear()
-            s.run(None, {"x": np.zeros(size, np.float32), "c": np.array(condition)})
-            return [r.message for r in caplog.records if r.levelname == "WARNING"]
+    def told(size: int, condition: bool) -> list[str]:
+        caplog.clear()
+        s.run(None, {"x": np.zeros(size, np.float32), "c": np.array(condition)})
+        return [r.message for r in caplog.records if r.levelname == "WARNING"]
 
-        assert told(2, False) == []
-        assert any("plain" in line and "Neg" in line for line in told(2, True))
-        assert any("plain" in line and "Relu" in line for line in told(3, False))
-        assert told(3, False) == []
+    assert told(2, False) == []
+    (inside,) = told(2, True)
+    assert "plain 1" in inside and "Neg" in inside
+    later = told(3, False)
+    assert any("Relu" in line and "needs X.shape[0] <= 2, has 3" in line for line in later)
+    assert told(3, False) == []
 
 
 def test_a_broken_rule_or_cost_harms_no_other_kernel() -> None:
@@ -199,7 +203,9 @@ def test_fusion_does_not_hide_the_kernels_of_an_earlier_backend() -> None:
     pytest.importorskip("orpheus_numpy")
     from fakes import small_network
 
-    mine = Backend(name="mine", api=1, kernels=(Kernel(op="Relu", name="k", run="toys:relu", writes_out=True),))
+    mine = Backend(
+        name="mine", api=1, kernels=(Kernel(op="Relu", name="k", run="toys:relu", writes_out=True),)
+    )
     x = draw((2, 3, 8, 8))
     with discovery.override(mine, keep_installed=True):
         s = orpheus.InferenceSession(
@@ -207,5 +213,9 @@ def test_fusion_does_not_hide_the_kernels_of_an_earlier_backend() -> None:
         )
         assert "mine:Relu/k" in kernels(s)
         alone = orpheus.InferenceSession(small_network(), providers=["numpy"], shapes={"x": [2, 3, 8, 8]})
-        assert not any(k.endswith("Relu/reference") for k in kernels(alone)), "fused where nobody asks for parts"
-        np.testing.assert_allclose(s.run(None, {"x": x})[0], alone.run(None, {"x": x})[0], rtol=1e-5, atol=1e-6)
+        assert not any(k.endswith("Relu/reference") for k in kernels(alone)), (
+            "fused where nobody asks for parts"
+        )
+        np.testing.assert_allclose(
+            s.run(None, {"x": x})[0], alone.run(None, {"x": x})[0], rtol=1e-5, atol=1e-6
+        )

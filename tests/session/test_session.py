@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper, parser
 
 import orpheus_core as orpheus
 from orpheus_core import discovery
-from orpheus_core.plugin import Backend, Kernel
+from orpheus_core.plugin import Backend, Kernel, Rule
 
 pytest.importorskip("orpheus_numpy")
 F = TensorProto.FLOAT
@@ -158,6 +158,29 @@ def test_a_full_form_kernel_on_shapes_known_only_in_the_run() -> None:
     assert toys.LateAdd.prepared == 2
 
 
+def test_a_kernel_chosen_during_the_run_is_not_called_twice_at_once_unless_it_allows_that() -> None:
+    model = text_model(
+        "g (float[4] x) => (float[M] y) { b = Cast <to = 9> (x) c = Compress (x, b) y = Add (c, c) }"
+    )
+    never = Rule("A.shape[0]", "<", 0)
+    kernels = (
+        Kernel(op="Add", name="promised", prepare="toys:LateAdd", overlap=True, where=(never,), rank=1),
+        Kernel(op="Add", name="chosen", prepare="toys:OneAtATime"),
+    )
+    full = Backend(name="full", api=1, kernels=kernels)
+    x = np.float32([1, 0, 2, 3])
+    with discovery.override(full, keep_installed=True):
+        s = orpheus.InferenceSession(model, providers=["full", "numpy"])
+        threads = [threading.Thread(target=lambda: [s.run(None, {"x": x}) for _ in range(8)]) for _ in "abcd"]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join(60)
+        assert s.run(None, {"x": x})[0].tolist() == [2, 4, 6]
+    assert "full:Add/promised" in [r.kernel_id for r in s.kernel_plan()]
+    assert toys.OneAtATime.collisions == 0
+
+
 def test_if_takes_only_the_branch_and_captures_outer_values() -> None:
     model = text_model(
         """g (bool c, float[N] x) => (float[M] y) {
@@ -265,6 +288,57 @@ def test_io_binding_checks_what_is_bound() -> None:
     binding.bind_output("y")
     s.run_with_iobinding(binding)
     assert binding.get_outputs()[0].shape == (2, 5)
+
+
+def test_io_binding_of_memory_that_overlaps_gives_what_run_gives() -> None:
+    s = session(
+        text_model("""agraph (float[5] x, int64 axis) => (float[5] y, float[5] z) {
+        y = CumSum(x, axis)
+        z = Add(y, x)
+    }""")
+    )
+    memory, axis = np.arange(6, dtype=np.float32), np.array(0)
+    x, shifted, z = memory[:5], memory[1:], np.empty(5, np.float32)
+    y_wanted, z_wanted = s.run(None, {"x": x, "axis": axis})
+    for array in (x, shifted):
+        memory[:] = np.arange(6)
+        binding = s.io_binding()
+        binding.bind_input("x", x)
+        binding.bind_input("axis", axis)
+        binding.bind_output("y", array)
+        binding.bind_output("z", z)
+        s.run_with_iobinding(binding)
+        np.testing.assert_array_equal(array, y_wanted)
+        np.testing.assert_array_equal(z, z_wanted)
+        assert "y" not in binding.in_place()
+
+
+def test_io_binding_sees_subclasses_of_arrays_as_arrays() -> None:
+    s = session(text_model("agraph (float[2,2] x) => (float[1,1] y) { y = ReduceMax<keepdims=1>(x) }"))
+    binding = s.io_binding()
+    binding.bind_input("x", np.ma.array(np.float32([[1, 2], [3, 4]]), mask=[[0, 0], [0, 1]]))
+    binding.bind_output("y", np.zeros((1, 1), np.float32))
+    s.run_with_iobinding(binding)
+    assert binding.get_outputs()[0] == 4
+
+
+def test_io_binding_reads_anew_what_it_has_to_convert() -> None:
+    s = session(text_model("agraph (float[2] x) => (float[2] y) { y = Neg(x) }"))
+    x = np.array([1, 2], ">f4")
+    binding = s.io_binding()
+    binding.bind_input("x", x)
+    for values in ([1, 2], [3, 4]):
+        x[:] = values
+        s.run_with_iobinding(binding)
+        assert binding.get_outputs()[0].tolist() == [-v for v in values]
+    assert "x" not in binding.in_place()
+
+
+def test_an_output_that_is_listed_twice_is_two_arrays() -> None:
+    s = session(text_model("agraph (float[4] x) => (int64[1,n] i, int64[1,n] i) { i = NonZero(x) }"))
+    first, second = s.run(None, {"x": np.float32([0, 1, 0, 2])})
+    first[:] = 9
+    assert second.tolist() == [[1, 3]]
 
 
 class Foreign:

@@ -1,22 +1,4 @@
-"""The conformance suite, a plugin that judges backends. Importing this module loads nothing else of it."""
+"""The conformance suite: what judges backends.
 
-from __future__ import annotations
-
-from collections.abc import Sequence
-
-from orpheus_core.plugin import Command, hookimpl
-
-__all__ = ["orpheus_commands"]
-
-
-@hookimpl
-def orpheus_commands() -> Sequence[Command]:
-    """The verbs that this package adds to the ``orpheus`` command."""
-    return (
-        Command(
-            name="new-backend",
-            help="write a backend package that conforms at once, to be changed into your own",
-            configure="orpheus_conformance.scaffold.command:configure",
-            run="orpheus_conformance.scaffold.command:run",
-        ),
-    )
+Importing this loads nothing, since every pytest run of an environment does so to see the suite's options.
+"""

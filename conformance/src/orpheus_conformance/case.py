@@ -23,7 +23,7 @@ class CaseError(UsageError):
 class Operand:
     """A tensor: element type, shape, and either explicit ``data`` (flat) or the ``kind`` of values to make.
 
-    ``low`` and ``high`` bound finite made values. ``special``: whether kind ``special`` may put NaN and infinities here.
+    ``low`` and ``high`` bound finite made values. ``special``: whether kind ``special`` may put NaN and the like here.
     """
 
     dtype: str
@@ -54,6 +54,14 @@ class Dictionary:
 
 
 @dataclass(frozen=True)
+class Maybe:
+    """An optional of type ``of`` (written as in :class:`Literal`) that holds a value, or nothing."""
+
+    of: str
+    held: Union[Operand, Sequence, None] = None
+
+
+@dataclass(frozen=True)
 class Body:
     """A graph attribute: the name of a registered builder (:mod:`.bodies`) and its arguments."""
 
@@ -68,7 +76,7 @@ class Literal:
     text: str
 
 
-Input: TypeAlias = Union[Operand, Sequence, Dictionary, None]
+Input: TypeAlias = Union[Operand, Sequence, Dictionary, Maybe, None]
 
 
 @dataclass(frozen=True)
@@ -109,6 +117,10 @@ class Case:
         kept = {k: v for k, v in shown.items() if v != defaults[k] and v != {}}
         return json.dumps({k: _encode(v) for k, v in kept.items()}, separators=(",", ":"), allow_nan=False)
 
+    def quoted(self) -> str:
+        """The line without an apostrophe, so that it can stand between two, in a shell and in TOML."""
+        return self.line().replace("'", "\\u0027")
+
     @classmethod
     def parse(cls, line: str) -> Case:
         """The case of a line; CaseError says what is wrong with it."""
@@ -118,7 +130,7 @@ class Case:
             raise CaseError(f"not a case: the line is not JSON ({error}): {line[:80]!r}") from error
         if not isinstance(found, dict):
             raise CaseError(f"not a case: expected a JSON object, got {type(found).__name__}")
-        case = _record(cls, {k: _decode(v) for k, v in found.items()})
+        case: Case = _record(cls, {k: _decode(v) for k, v in found.items()})
         _check(case)
         return case
 
@@ -127,16 +139,19 @@ _TAGS: dict[str, type[Any]] = {
     "$operand": Operand,
     "$sequence": Sequence,
     "$dictionary": Dictionary,
+    "$maybe": Maybe,
     "$body": Body,
     "$literal": Literal,
 }
 _TAG_OF = {kind: tag for tag, kind in _TAGS.items()}
 _TYPES: dict[str, type[Any] | tuple[type[Any], ...]] = {
     "op": str, "domain": str, "tier": str, "kernel": str, "kind": str, "dtype": str, "name": str, "text": str,
+    "of": str,
     "key": str, "value": str, "version": int, "seed": int, "threads": int, "constant": bool, "special": bool,
     "attributes": dict, "variant": dict, "inputs": tuple, "outputs": tuple, "shape": tuple, "elements": tuple,
     "items": tuple, "arguments": tuple, "inputs_layout": tuple, "outputs_layout": tuple,
-    "data": (tuple, type(None)), "low": (int, float, type(None)), "high": (int, float, type(None)),
+    "held": (Operand, Sequence, type(None)), "data": (tuple, type(None)),
+    "low": (int, float, type(None)), "high": (int, float, type(None)),
 }  # fmt: skip
 
 
@@ -185,7 +200,9 @@ def _record(kind: type[Any], values: dict[str, Any]) -> Any:
     what = kind.__name__.lower()
     unknown = sorted(set(values) - known)
     if unknown:
-        raise CaseError(f"not a case: {what} has no field {', '.join(unknown)}; it has {', '.join(sorted(known))}")
+        raise CaseError(
+            f"not a case: {what} has no field {', '.join(unknown)}; it has {', '.join(sorted(known))}"
+        )
     for name, value in values.items():
         wanted = _TYPES[name]
         if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
@@ -198,8 +215,9 @@ def _record(kind: type[Any], values: dict[str, Any]) -> Any:
 
 def _check(case: Case) -> None:
     for index, operand in enumerate(case.inputs):
-        if operand is not None and not isinstance(operand, (Operand, Sequence, Dictionary)):
+        if operand is not None and not isinstance(operand, (Operand, Sequence, Dictionary, Maybe)):
             raise CaseError(f"not a case: input {index} is {operand!r}")
+        operand = operand.held if isinstance(operand, Maybe) else operand
         for part in operand.elements if isinstance(operand, Sequence) else (operand,):
             if isinstance(part, Operand) and not _is_shape(part.shape):
                 raise CaseError(f"not a case: input {index} has shape {part.shape!r}")

@@ -79,13 +79,15 @@ class Draw:
         items = tuple(items)
         if not items:
             return ()
-        return tuple(self._draw(st.lists(st.sampled_from(items), unique=True, min_size=least, max_size=len(items))))
+        return tuple(
+            self._draw(st.lists(st.sampled_from(items), unique=True, min_size=least, max_size=len(items)))
+        )
 
     # Choices that rules may narrow.
 
     def among(self, field: str, options: Iterable[T]) -> T:
         """A value of ``field``: an option that the rules allow, or one that they name."""
-        allowed = self._allowed(field, options)
+        allowed: list[T] = self._allowed(field, options)
         return self.choose(allowed)
 
     def attribute(self, name: str, options: Iterable[Any]) -> Any:
@@ -110,7 +112,9 @@ class Draw:
 
     def maybe(self, name: str, value: Any, default: Any) -> Any:
         """An attribute's value, or OMIT where it equals what leaving it out means (and the rules agree)."""
-        if value == default and all(_holds(r, self.spec.defaults.get(name)) for r in self._rules.get(name, ())):
+        if value == default and all(
+            _holds(r, self.spec.defaults.get(name)) for r in self._rules.get(name, ())
+        ):
             return self.choose((value, OMIT))
         return value
 
@@ -124,6 +128,15 @@ class Draw:
             raise Unsteerable(f"{self.spec.name}: no element type is left for {constraint}")
         order = [d for d in _DTYPE_ORDER if d in allowed] + sorted(allowed - set(_DTYPE_ORDER))
         return self.choose(order)
+
+    def dtype_of(self, index: int) -> str:
+        """An element type for input ``index``: of its type constraint, or its fixed type."""
+        name = self.spec.constraint_of_input(index)
+        if name is not None:
+            return self.dtype(name)
+        declared = self.spec.schema.inputs
+        text = str(declared[min(index, len(declared) - 1)].type_str)
+        return {"tensor(float)": "float32", "tensor(double)": "float64"}.get(text, text[7:-1])
 
     def dtypes(self, constraint: str = "T") -> frozenset[str]:
         """Every element type that may be drawn for a type constraint."""
@@ -143,7 +156,8 @@ class Draw:
         options = tuple(options)
         pool = list(dict.fromkeys((*options, *(v for f in fields for v in self._named(f)))))
         kept = [o for o in pool if all(_holds(r, o) for f in fields for r in self._rules.get(f, ()))]
-        return self.choose(kept or options)
+        size: int = self.choose(kept or options)
+        return size
 
     def shape(self, name: str, ranks: Iterable[int], options: Iterable[int] = DIMS) -> tuple[int, ...]:
         """The shape of an operand, axis by axis."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, Verbosity, given, reject, seed, settings
@@ -22,16 +23,33 @@ from orpheus_conformance.draw import Draw, Unsteerable
 from orpheus_conformance.oracle import Oracle, oracle_for
 from orpheus_conformance.space import OMIT, Space, find_space
 from orpheus_conformance.subject import Subject, subjects
-from orpheus_conformance.tiers import SURVEYS, TIERS, Survey, Tier
-from orpheus_conformance.verdict import FAILED, INVALID, PASSED, REFUSED, UNJUDGED, Court, Judge, Verdict
+from orpheus_conformance.tiers import STUDIES, SURVEYS, TIERS, Survey, Tier
+from orpheus_conformance.tiers.contract import CONTRACT, import_faults, manifest_of
+from orpheus_conformance.verdict import (
+    EXPECTED,
+    FAILED,
+    INVALID,
+    PASSED,
+    REFUSED,
+    UNFIT,
+    UNJUDGED,
+    Court,
+    Judge,
+    Verdict,
+)  # fmt: skip
 from orpheus_core.errors import UsageError
 from orpheus_core.ops import OpSpec, find_spec, latest_version
-from orpheus_core.plugin import Backend, Format, Rule
+from orpheus_core.plugin import Backend, Format, Rule, resolve
 
 
 @dataclass(frozen=True)
 class Options:
-    """What to run: cases per kernel and tier, the seed, which operators, kernels and tiers (None: all), the oracle."""
+    """What to run: cases per kernel and tier, the seed, which operators, kernels and tiers (None: all), oracle.
+
+    ``plan_seconds``: what the plan tier may take; None: by the number of kernels, at most 15. ``aside``: whole graphs
+    and ONNX's cases are run in a process of their own (:mod:`.aside`).
+    ``manifest``: the module that offers the backend; None means that of the installed one of that name.
+    """
 
     examples: int = 40
     seed: int = 0
@@ -40,17 +58,22 @@ class Options:
     tiers: tuple[str, ...] | None = None
     oracle: str = "auto"
     shrink_seconds: float = 10.0
+    manifest: str | None = None
+    plan_seconds: float | None = None
+    aside: bool = False
 
 
 @dataclass
 class Row:
     """The result of one kernel in one tier.
 
-    ``outcome``: passed, failed, expected (a declared defect), refused (no case was accepted, each with a reason, in a tier
-    that is not steered), inapplicable (``message`` says why). ``executed`` counts cases that ran; ``refused`` the
-    reasons of refusals; ``invalid`` layers that the operator forbids; ``unjudged`` cases that the oracle cannot compute, with
-    its words; ``dtypes`` executed cases by element type.
-    ``case`` is the shrunk failing case.
+    ``outcome``: passed, failed, expected (a declared defect), refused (no case was accepted, each with a reason, in a
+    tier that is not steered), inapplicable or untested (``message`` says why). ``executed`` counts cases that ran;
+    ``refused`` the reasons of refusals; ``invalid`` layers that the operator forbids, ``unfit`` those
+    that the tier has nothing to say of; ``unjudged`` cases that the
+    oracle cannot compute, with its words; ``dtypes`` executed cases by element type.
+    ``case`` is the shrunk failing case and ``kind`` how it fails (:class:`.verdict.Verdict`). ``expected`` counts cases
+    that a declared defect covers, by its reason. ``cells`` counts cases by (element type, outcome).
     """
 
     kernel: str
@@ -62,9 +85,13 @@ class Row:
     passed: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     invalid: int = 0
+    unfit: int = 0
     unjudged: Counter[str] = field(default_factory=Counter)
     dtypes: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
+    kind: str = ""
+    expected: Counter[str] = field(default_factory=Counter)
+    cells: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     @property
     def failed(self) -> bool:
@@ -76,19 +103,48 @@ class Row:
 JudgeFor = Callable[[Subject, Oracle], Judge]
 
 
-def run(backend: Backend, options: Options | None = None, judge_for: JudgeFor = Court) -> Iterator[Row]:
-    """Every row of a backend, as it comes. Raises UsageError for an operator, kernel or tier that is not there."""
+@dataclass(frozen=True)
+class Job:
+    """One row that is still to come: of which kernel (or backend) and tier, and what makes it."""
+
+    kernel: str
+    tier: str
+    run: Callable[[], Row]
+
+
+def jobs(backend: Backend, options: Options | None = None, judge_for: JudgeFor = Court) -> list[Job]:
+    """Every row to come, in order. Raises UsageError for an operator, kernel or tier that is not there."""
     options = options or Options()
     chosen = select(backend, options)
+    found = []
     for survey in _surveys(options):
-        yield _survey_row(survey, backend.name, lambda s=survey: s.backend(backend))
-        for subject in chosen:
-            yield _survey_row(survey, subject.id, lambda s=survey, k=subject: s.kernel(k))
+        found.append(Job(backend.name, survey.name, partial(_survey_row, survey, backend.name, backend)))
+        found += [Job(s.id, survey.name, partial(_survey_row, survey, s.id, s)) for s in chosen]
+    manifest = options.manifest or manifest_of(backend.name)
+    if manifest is not None and CONTRACT in _surveys(options):
+        found.append(Job(backend.name, CONTRACT.name, partial(_manifest_row, backend, manifest)))
+    tiers = _tiers(options)
     oracle = oracle_for(backend.name, options.oracle)
+    judges = {s.id: judge_for(s, oracle) for s in chosen}
+    if backend.probe is not None and chosen and CONTRACT in _surveys(options):
+        found.append(Job(backend.name, CONTRACT.name, partial(_probe_row, backend, chosen, judges, options)))
     for subject in chosen:
-        judge = judge_for(subject, oracle)
-        for tier in _tiers(options):
-            yield run_tier(subject, tier, judge, options)
+        judge = judges[subject.id]
+        found += [Job(subject.id, t.name, partial(run_tier, subject, t, judge, options)) for t in tiers]
+    studies = [name for name in STUDIES if options.tiers is None or name in options.tiers]
+    if options.aside and studies:
+        from orpheus_conformance.aside import jobs_aside
+
+        return [*found, *jobs_aside(backend, chosen, options, studies)]
+    for name in studies:
+        found += resolve(STUDIES[name])(backend, chosen, options, judges)
+    return found
+
+
+def run(backend: Backend, options: Options | None = None, judge_for: JudgeFor = Court) -> Iterator[Row]:
+    """Every row of a backend, as it comes. Raises UsageError for an operator, kernel or tier that is not there."""
+    for job in jobs(backend, options, judge_for):
+        yield job.run()
 
 
 def is_green(rows: Sequence[Row]) -> bool:
@@ -125,18 +181,50 @@ def _surveys(options: Options) -> list[Survey]:
 
 
 def _check_tiers(options: Options) -> None:
-    known = [*SURVEYS, *TIERS]
+    known = [*SURVEYS, *TIERS, *STUDIES]
     for name in options.tiers or ():
         if name not in known:
             raise UsageError(f"no tier is called {name!r}; there are {', '.join(known)}")
 
 
-def _survey_row(survey: Survey, name: str, look: Callable[[], Sequence[str]]) -> Row:
+def _survey_row(survey: Survey, name: str, subject: Backend | Subject) -> Row:
     start = time.perf_counter()
-    wrong = look()
-    return Row(
-        name, survey.name, "failed" if wrong else "passed", "; ".join(wrong), seconds=time.perf_counter() - start
-    )
+    wrong = survey.backend(subject) if isinstance(subject, Backend) else survey.kernel(subject)
+    row = Row(name, survey.name, "failed" if wrong else "passed", "; ".join(wrong))
+    row.seconds = time.perf_counter() - start
+    return row
+
+
+def _manifest_row(backend: Backend, manifest: str) -> Row:
+    start = time.perf_counter()
+    wrong = import_faults(backend, manifest)
+    row = Row(backend.name, CONTRACT.name, "failed" if wrong else "passed", "; ".join(wrong))
+    row.seconds = time.perf_counter() - start
+    return row
+
+
+def _probe_row(
+    backend: Backend, chosen: Sequence[Subject], judges: Mapping[str, Judge], options: Options
+) -> Row:
+    """Whether a probe that says Ready is true: of the first kernels, at least one must come back from a layer."""
+    start = time.perf_counter()
+    row = Row(backend.name, CONTRACT.name)
+    raised: list[str] = []
+    for subject in chosen[:_KERNELS_PROBED]:
+        few = replace(options, examples=3, shrink_seconds=0.0)
+        tried = run_tier(subject, TIERS["bounded"], judges[subject.id], few)
+        if tried.failed and tried.kind not in ("", "wrong"):
+            raised.append(f"{subject.id}: {tried.message}")
+        elif tried.executed:
+            raised.clear()
+            break
+    if raised:
+        row.outcome = "failed"
+        row.message = (
+            f"the probe says Ready, but nothing runs: {'; '.join(raised)}; return Unavailable(reason, fix)"
+        )
+    row.seconds = time.perf_counter() - start
+    return row
 
 
 def run_tier(subject: Subject, tier: Tier, judge: Judge, options: Options) -> Row:
@@ -163,6 +251,10 @@ def run_tier(subject: Subject, tier: Tier, judge: Judge, options: Options) -> Ro
     if row.outcome == "passed" and not row.executed:
         if not tier.steered and row.refused:
             row.outcome = "refused"
+        elif row.expected:
+            row.outcome, row.message = "expected", "; ".join(row.expected)
+        elif row.unfit and not row.refused and not row.unjudged:
+            row.outcome, row.message = "inapplicable", "no layer of this operator is a case of the tier"
         else:
             counted = row.refused.most_common(3) + row.unjudged.most_common(1)
             reasons = "; ".join(f"{text} ({n})" for text, n in counted) or "no layer was valid"
@@ -171,16 +263,16 @@ def run_tier(subject: Subject, tier: Tier, judge: Judge, options: Options) -> Ro
 
 
 def versions(subject: Subject, space: Space) -> list[OpSpec]:
-    """The forms of the operator that a kernel implements and the space describes, newest first."""
+    """The forms of the operator to draw: the newest that the kernel implements and the space describes.
+
+    The importer makes older forms the newest one, so a kernel meets no other.
+    """
     low, high = subject.kernel.opset
-    found: dict[int, OpSpec] = {}
-    for opset in range(latest_version(space.domain), 0, -1):
+    for opset in range(min(latest_version(space.domain), high or 10**6), 0, -1):
         spec = find_spec(space.domain, space.op, opset)
-        if spec is None or spec.schema.deprecated:
-            continue
-        if spec.version >= max(low, space.since) and (high is None or spec.version <= high):
-            found.setdefault(spec.version, spec)
-    return list(found.values())
+        if spec is not None and not spec.schema.deprecated:
+            return [spec] if spec.version >= max(low, space.since) else []
+    return []
 
 
 def cases(subject: Subject, space: Space, tier: Tier, specs: Sequence[OpSpec]) -> st.SearchStrategy[Case]:
@@ -229,6 +321,10 @@ def _layout_rules(fmt: Format, spec: OpSpec) -> list[Rule]:
     return found
 
 
+#: Kernels tried to see whether a probe is honest.
+_KERNELS_PROBED = 3
+
+
 class _Failed(Exception):
     pass
 
@@ -251,29 +347,54 @@ def _hunt(strategy: st.SearchStrategy[Case], tier: Tier, judge: Judge, options: 
         if verdict.outcome == FAILED:
             if searching:
                 row.executed += 1
+                row.cells[dtype_of(case), FAILED] += 1
                 deadline.append(time.perf_counter() + options.shrink_seconds)
-            row.outcome, row.message, row.case = "failed", verdict.message, case
+            row.outcome, row.message, row.case, row.kind = "failed", verdict.message, case, verdict.kind
             raise _Failed
         if searching:
             _count(row, case, verdict)
-        if verdict.outcome in (INVALID, UNJUDGED) or (tier.steered and verdict.outcome == REFUSED):
+        if verdict.outcome in (INVALID, UNJUDGED, EXPECTED) or (tier.steered and verdict.outcome == REFUSED):
             reject()
 
     # A failing run ends in _Failed, or in Flaky once the time for shrinking is over; what counts is kept in the row.
     # A space whose layers are all refused or invalid ends in Unsatisfied, which the row shows as nothing executed.
     with contextlib.suppress(_Failed, HypothesisException):
         examine()
+    if row.case is not None:
+        _settle(row, row.case, judge)
+
+
+def _settle(row: Row, case: Case, judge: Judge) -> None:
+    """A failure that does not come again depends on earlier calls: show it by calls in a row, if they do."""
+    variants = [case.variant, *({**case.variant, "calls": n} for n in (2, 3))]
+    for variant in variants:
+        again = case.replace(variant=variant)
+        verdict = judge(again)
+        if verdict.outcome == FAILED:
+            row.case, row.message, row.kind = again, verdict.message, verdict.kind
+            return
+    row.message = f"comes and goes: {row.message}"
+
+
+def dtype_of(case: Case) -> str:
+    """The element type that a case is counted under: that of its first tensor, or ``none``."""
+    first = next((o for o in case.inputs if isinstance(o, Operand)), None)
+    return first.dtype if first is not None else "none"
 
 
 def _count(row: Row, case: Case, verdict: Verdict) -> None:
+    row.cells[dtype_of(case), verdict.outcome] += 1
     if verdict.outcome == PASSED:
         row.executed += 1
         row.passed += 1
-        first = next((o for o in case.inputs if isinstance(o, Operand)), None)
-        row.dtypes[first.dtype if first is not None else "none"] += 1
+        row.dtypes[dtype_of(case)] += 1
+    elif verdict.outcome == EXPECTED:
+        row.expected[verdict.message] += 1
     elif verdict.outcome == REFUSED:
         row.refused[verdict.message] += 1
     elif verdict.outcome == UNJUDGED:
         row.unjudged[verdict.message] += 1
+    elif verdict.kind == UNFIT:
+        row.unfit += 1
     else:
         row.invalid += 1

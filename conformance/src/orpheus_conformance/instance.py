@@ -7,15 +7,26 @@ from dataclasses import dataclass
 from typing import Any
 
 from orpheus_conformance.bodies import build
-from orpheus_conformance.case import Body, Case, CaseError, Dictionary, Input, Literal, Operand, Sequence
+from orpheus_conformance.case import (
+    Body,
+    Case,
+    CaseError,
+    Dictionary,
+    Input,
+    Literal,
+    Maybe,
+    Operand,
+    Sequence,
+)
 from orpheus_conformance.values import array_of, value_of
 from orpheus_core.errors import OrpheusError
 from orpheus_core.graph import Node, Value
+from orpheus_core.importer import validate
 from orpheus_core.importer.infer import Inference
 from orpheus_core.ops import OpSpec, find_spec
 from orpheus_core.plugin import Problem
 from orpheus_core.selection.candidates import problem_of
-from orpheus_core.types import DType, MapType, OptionalType, SequenceType, TensorType, UNKNOWN, ValueType
+from orpheus_core.types import UNKNOWN, DType, MapType, OptionalType, SequenceType, TensorType, ValueType
 
 
 class InvalidCase(CaseError):
@@ -47,12 +58,17 @@ def instantiate(case: Case) -> Instance:
     if unknown:
         raise CaseError(f"{case.op_id} has no attribute {', '.join(unknown)}")
     arrays = tuple(value_of(operand, case.seed, i) for i, operand in enumerate(case.inputs))
-    return assemble(case, spec, arrays, {n: _attribute(v) for n, v in case.attributes.items()})
+    instance = assemble(case, spec, arrays, {n: _attribute(v) for n, v in case.attributes.items()})
+    try:
+        validate.check(instance.node, case.op_id)
+    except OrpheusError as error:
+        raise InvalidCase(f"{case.op_id} does not allow this layer: {error}") from error
+    return instance
 
 
 def assemble(case: Case, spec: OpSpec, arrays: tuple[Any, ...], attributes: Mapping[str, Any]) -> Instance:
     """The instance of a case on given arrays: types are inferred as the importer infers them."""
-    values = []
+    values: list[Value | None] = []
     for index, (operand, array) in enumerate(zip(case.inputs, arrays)):
         if operand is None:
             values.append(None)
@@ -62,7 +78,7 @@ def assemble(case: Case, spec: OpSpec, arrays: tuple[Any, ...], attributes: Mapp
     results = tuple(Value(f"y{i}") if present else None for i, present in enumerate(case.outputs))
     node = Node(
         case.op, tuple(values), results, {**spec.defaults, **attributes}, "judged", case.domain, spec.version
-    )  # fmt: skip
+    )
     try:
         Inference().node(node)
     except OrpheusError as error:
@@ -77,6 +93,9 @@ def _type(operand: Input, array: Any) -> ValueType:
         shapes = {part.shape for part in operand.elements}
         shape = shapes.pop() if len(shapes) == 1 else None
         return SequenceType(TensorType(DType(operand.dtype), shape))
+    if isinstance(operand, Maybe):
+        inner = _read_type(operand.of) if operand.held is None else _type(operand.held, array)
+        return OptionalType(inner)
     if isinstance(operand, Dictionary):
         return MapType(DType(operand.key), TensorType(DType(operand.value), ()))
     return UNKNOWN
@@ -102,4 +121,6 @@ def _read_type(text: str) -> ValueType:
             return SequenceType(inner) if head == "sequence" else OptionalType(inner)
     except ValueError:
         pass
-    raise CaseError(f"{text!r} is not a type; write 'tensor float32', 'sequence tensor int64', 'optional ...'")
+    raise CaseError(
+        f"{text!r} is not a type; write 'tensor float32', 'sequence tensor int64', 'optional ...'"
+    )

@@ -6,10 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from orpheus_core.plugin import Runtime
 from orpheus_core.types import Array
 
 #: Bytes of each zone, before and after: two cache lines, more than any vector store overshoots by.
 ZONE = 128
+#: The same on a device; also a multiple of any device's alignment of parts of a block.
+DEVICE_ZONE = 1024
 _CANARY = 0xC7
 _ALIGN = 64
 
@@ -65,6 +68,34 @@ class Guarded:
     @property
     def _outside(self) -> Array:
         return self._elements
+
+
+class DeviceGuarded:
+    """An array on a device, in the midst of a block of its own with canary on either side."""
+
+    def __init__(self, runtime: Runtime, shape: tuple[int, ...], dtype: Any) -> None:
+        self._runtime = runtime
+        self._size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+        nbytes = self._size + 2 * DEVICE_ZONE
+        block = runtime.arena(nbytes)
+        self._whole = runtime.view(block, 0, (nbytes,), np.uint8)
+        runtime.upload(np.full(nbytes, _CANARY, np.uint8), self._whole)
+        self.array = runtime.view(block, DEVICE_ZONE, shape, np.dtype(dtype))
+
+    def fill(self, byte: int) -> None:
+        """Every byte of the array, which must be one of bytes."""
+        self._runtime.upload(np.full(self._size, byte, np.uint8), self.array)
+
+    def breach(self) -> str | None:
+        """Where something outside the array was written to, or None. Synchronizes nothing."""
+        host = np.empty(self._size + 2 * DEVICE_ZONE, np.uint8)
+        self._runtime.download(self._whole, host)
+        host[DEVICE_ZONE : DEVICE_ZONE + self._size] = _CANARY
+        changed = np.flatnonzero(host != _CANARY)
+        if not changed.size:
+            return None
+        first = int(changed[0]) - DEVICE_ZONE
+        return f"{changed.size} bytes outside were written to, the first at byte {first} of {self._size}"
 
 
 def garbage(dtype: np.dtype[Any], seed: int) -> int:

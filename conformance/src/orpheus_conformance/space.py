@@ -44,7 +44,7 @@ class Space:
 
     ``tolerance`` judges results, by case where it depends on the layer. ``since``: the oldest version it describes.
     ``without`` names tiers that mean nothing for the operator, with the reason. ``batch`` gives the axis of inputs
-    and outputs along which a layer may be split: ``({input: axis}, {output: axis})``, or None for a layer that has none.
+    and outputs along which a layer may be split: ``({input: axis}, {output: axis})``, or None where there is none.
     """
 
     op: str

@@ -23,7 +23,8 @@ class Evidence:
     """What a bound may be computed from.
 
     ``inputs`` are in float64 where they were floats, ``expected`` the results on them. ``evaluate(attributes, inputs)``
-    asks the oracle about the same operator once more. ``dtype`` is the output's element type.
+    asks the oracle about the same operator once more. ``dtype`` is the output's element type. ``transforms``: the
+    kernel declares that it works on transformed tiles.
     """
 
     case: Case
@@ -33,6 +34,7 @@ class Evidence:
     output: int
     dtype: str
     evaluate: Callable[[Mapping[str, Any], tuple[Any, ...]], Sequence[Any]]
+    transforms: bool = False
 
 
 class Tolerance(Protocol):
@@ -43,11 +45,16 @@ class Tolerance(Protocol):
     """
 
     @property
-    def native(self) -> bool: ...
+    def native(self) -> bool:
+        """Whether the oracle computes in the case's own types."""
+
     @property
-    def exact_integers(self) -> bool: ...
+    def exact_integers(self) -> bool:
+        """Whether small integers give equal bits."""
+
     @property
-    def signed_zero(self) -> bool: ...
+    def signed_zero(self) -> bool:
+        """Whether the sign of a zero counts."""
 
     def bound(self, evidence: Evidence) -> Array | None:
         """The greatest absolute error of each element, or None where results must be equal."""
@@ -91,7 +98,9 @@ class Ulps:
         size = np.abs(np.asarray(evidence.expected[evidence.output], np.float64))
         if self.magnitude is not None:
             size = np.maximum(size, self.magnitude(evidence))
-        return np.asarray((self.half if narrow else self.count) * eps(evidence.dtype) * size + tiny(evidence.dtype))
+        return np.asarray(
+            (self.half if narrow else self.count) * eps(evidence.dtype) * size + tiny(evidence.dtype)
+        )
 
 
 @dataclass(frozen=True)
@@ -122,17 +131,23 @@ class Accumulation:
         if not DType(evidence.dtype).is_float:
             return None
         inputs = tuple(_magnitude(x) for x in evidence.inputs)
+        if evidence.transforms:
+            inputs = tuple(_levelled(x) for x in inputs)
         attributes = {k: abs(v) if isinstance(v, float) else v for k, v in evidence.attributes.items()}
         size = evidence.evaluate({**attributes, **self.attributes}, inputs)[evidence.output]
+        if evidence.transforms:
+            size = _levelled(np.asarray(size, np.float64))  # an element whose taps lie in the pads, too
         unit = eps(evidence.dtype)
         c = (2 + math.sqrt(max(1, self.length(evidence.case)))) * self.slope
         result = np.abs(np.asarray(evidence.expected[evidence.output], np.float64))
-        return np.asarray(unit * (c * np.asarray(size, np.float64) + self.ulps * result) + tiny(evidence.dtype))
+        return np.asarray(
+            unit * (c * np.asarray(size, np.float64) + self.ulps * result) + tiny(evidence.dtype)
+        )
 
 
 @dataclass(frozen=True)
 class Steps:
-    """Quantized results: at most ``count`` steps of the integer output, where rounding ties may differ; ``why`` says where."""
+    """Quantized results: at most ``count`` steps of the output, where rounding ties may differ; ``why`` says where."""
 
     count: int
     why: str
@@ -149,22 +164,31 @@ class Steps:
 MOVEMENT = Exact(signed_zero=True)
 #: Equal values: comparisons, selections, integer arithmetic.
 EXACT = Exact()
-#: One correctly rounded operation (IEEE 754 add, multiply, divide, square root): half an ULP, one with a second rounding.
+#: One correctly rounded operation (IEEE 754): half an ULP, one with a second rounding.
 ROUNDED = Ulps(1.0, "one correctly rounded IEEE operation", exact_integers=True)
 
 
 def eps(dtype: str) -> float:
     """Distance from 1 to the next number of a float type."""
-    return float(_info(dtype).eps)
+    return float(finfo(dtype).eps)
 
 
 def tiny(dtype: str) -> float:
     """The smallest normal number: hardware may flush what is below it."""
-    return float(_info(dtype).tiny)
+    return float(finfo(dtype).tiny)
 
 
-def _info(dtype: str) -> Any:
-    return ml_dtypes.finfo(DType(dtype).numpy)
+def finfo(dtype: str) -> Any:
+    """Limits of a float type, as ``numpy.finfo`` gives them."""
+    return ml_dtypes.finfo(DType(dtype).numpy)  # type: ignore[no-untyped-call]
+
+
+def _levelled(x: Any) -> Any:
+    """Spatial axes filled with their maximum: a transform's errors are relative to the tile, not to the element."""
+    if not isinstance(x, np.ndarray) or x.dtype.kind != "f" or x.ndim < 3 or not x.size:
+        return x
+    finite = np.where(np.isfinite(x), x, 0.0)
+    return np.broadcast_to(finite.max(tuple(range(2, x.ndim)), keepdims=True), x.shape)
 
 
 def _magnitude(x: Any) -> Any:

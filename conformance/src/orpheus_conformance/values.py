@@ -2,8 +2,9 @@
 
 Kinds: ``small`` integers of few bits, which sums and products keep exact; ``normal``, the standard normal
 distribution; ``positive``, what follows a ReLU (half zeros); ``special``, normal with NaN, infinities, signed zeros
-and denormals strewn in; ``full``, an integer type's whole range. A float operand's ``low`` and ``high`` bound the
-finite values.
+and denormals strewn in; ``halves``, whole numbers and a half; ``far``, values far from zero and near each other, and
+integers of half the type's bits, whose products still fit; ``full``, an integer type's whole range. A float operand's
+``low`` and ``high`` bound the finite values.
 """
 
 from __future__ import annotations
@@ -11,21 +12,24 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
-from orpheus_conformance.case import CaseError, Dictionary, Input, Operand, Sequence
+from orpheus_conformance.case import CaseError, Dictionary, Input, Maybe, Operand, Sequence
+from orpheus_conformance.tolerance import finfo
 from orpheus_core.types import Array, DType
 
-KINDS = ("small", "normal", "positive", "special", "full")
+KINDS = ("small", "normal", "positive", "far", "halves", "special", "full")
 _WORDS = ("", "a", "B", "abc", "A b", "naïve", "日本", "0", " x ", "abc")
 _SMALL = 3
+_FAR = 1000.0
 
 
 def value_of(operand: Input, seed: int, index: int = 0) -> Any:
     """The array, list or dictionary of input ``index``; CaseError where the operand makes no sense."""
     if operand is None:
         return None
+    if isinstance(operand, Maybe):
+        return value_of(operand.held, seed, index)
     if isinstance(operand, Sequence):
         return [array_of(part, seed, index * 101 + n) for n, part in enumerate(operand.elements)]
     if isinstance(operand, Dictionary):
@@ -35,6 +39,10 @@ def value_of(operand: Input, seed: int, index: int = 0) -> Any:
 
 def array_of(operand: Operand, seed: int, index: int = 0) -> Array:
     """The array of one operand."""
+    return np.asarray(_array(operand, seed, index))
+
+
+def _array(operand: Operand, seed: int, index: int) -> Any:
     dtype = dtype_of(operand.dtype)
     if operand.data is not None:
         if len(operand.data) != math.prod(operand.shape):
@@ -52,7 +60,9 @@ def array_of(operand: Operand, seed: int, index: int = 0) -> Array:
         return rng.random(operand.shape) < 0.5
     if operand.dtype.startswith("complex"):
         parts = [_floats(operand, rng) for _ in range(2)]
-        return (parts[0] + 1j * parts[1]).astype(dtype)
+        pairs: Array = np.empty(operand.shape, np.complex128)
+        pairs.real, pairs.imag = parts
+        return pairs.astype(dtype)
     if DType(operand.dtype).is_float:
         with np.errstate(all="ignore"):
             return _floats(operand, rng).astype(dtype)
@@ -69,16 +79,18 @@ def dtype_of(name: str) -> np.dtype[Any]:
 
 def _integers(operand: Operand, rng: np.random.Generator) -> Array:
     least, most = int_range(operand.dtype)
-    if operand.kind != "full":
+    if operand.kind == "far":
+        half = 2 ** max(0, most.bit_length() // 2 - 1)
+        least, most = max(least, -half), half
+    elif operand.kind != "full":
         least, most = max(least, -_SMALL), min(most, _SMALL + (_SMALL if least >= 0 else 0))
     whole = int_range(operand.dtype)
     if operand.low is not None:
         least = max(whole[0], math.ceil(operand.low))
     if operand.high is not None:
         most = min(whole[1], math.floor(operand.high))
-    drawn = rng.integers(least, max(least, most), operand.shape, dtype=np.uint64 if least >= 2**63 else None or (
-        np.uint64 if most >= 2**63 else np.int64), endpoint=True)
-    return np.asarray(drawn)
+    wide = np.uint64 if most >= 2**63 else np.int64
+    return np.asarray(rng.integers(least, max(least, most), operand.shape, dtype=wide, endpoint=True))
 
 
 def int_range(dtype: str) -> tuple[int, int]:
@@ -97,11 +109,21 @@ def _floats(operand: Operand, rng: np.random.Generator) -> Array:
         found = np.asarray(rng.standard_normal(shape))
     if kind == "positive":
         found = np.maximum(found, 0)
+    if kind == "halves":
+        found = np.rint(found * 4) / 2
+    if kind == "far":
+        found = found + _distance(operand.dtype) * rng.choice((1.0, -1.0))
     found = _into(found, low, high, whole=kind == "small")
     if kind == "special" and operand.special:
         strange = _strange(operand.dtype)
         found = np.where(rng.random(shape) < 0.3, rng.choice(strange, shape), found)
     return np.asarray(found)
+
+
+def _distance(dtype: str) -> float:
+    """How far kind ``far`` is from zero: where float32's rounding shows, and narrow types still tell values apart."""
+    wide = dtype.startswith("complex") or finfo(dtype).nmant > 16
+    return _FAR if wide else min(16.0, float(finfo(dtype).max) / 4)
 
 
 def _into(x: Array, low: float, high: float, *, whole: bool) -> Array:
@@ -119,7 +141,7 @@ def _into(x: Array, low: float, high: float, *, whole: bool) -> Array:
 
 
 def _strange(dtype: str) -> Array:
-    info: Any = ml_dtypes.finfo(dtype_of(dtype)) if not dtype.startswith("complex") else np.finfo(np.float32)
+    info = finfo("float32" if dtype.startswith("complex") else dtype)
     tiny = float(info.tiny)
     denormal = float(info.smallest_subnormal)
     return np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, denormal, -denormal, tiny / 2, tiny])

@@ -3,32 +3,42 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from orpheus_conformance.case import Case, CaseError
-from orpheus_conformance.instance import InvalidCase, Instance, instantiate
-from orpheus_conformance.oracle import Oracle, OracleError, widened, with_values
+from orpheus_conformance.distribution import Distribution
+from orpheus_conformance.instance import Instance, InvalidCase, instantiate
+from orpheus_conformance.oracle import Oracle, OracleError, flushed, widened, with_values
 from orpheus_conformance.space import find_space
+from orpheus_conformance.split import observe_split
 from orpheus_conformance.subject import Manner, Observed, Subject, format_of, is_broken, observe
-from orpheus_conformance.tolerance import MOVEMENT, Evidence, Tolerance, tiny
 from orpheus_conformance.tiers import TIERS
-from orpheus_core.types import Array, DType
+from orpheus_conformance.tolerance import Evidence, Tolerance, finfo, tiny
+from orpheus_core.types import Array, DType, TensorType
 
 PASSED, FAILED, REFUSED, INVALID, UNJUDGED = "passed", "failed", "refused", "invalid", "unjudged"
+#: A case that a declared defect covers (:mod:`.expect`): it is not run.
+EXPECTED = "expected"
+#: The kind of an invalid case that is a valid layer, of which the tier has nothing to say.
+UNFIT = "unfit"
 
 
 @dataclass(frozen=True)
 class Verdict:
     """``passed``, ``failed``, ``refused`` (by the kernel, with its reason), ``invalid`` (no case of the tier, or no
     layer at all) or ``unjudged`` (the oracle cannot compute it).
+
+    ``kind`` of a failure: ``wrong``, ``raises:TypeOfError``, and from another process ``crash`` and ``timeout``.
     """
 
     outcome: str
     message: str = ""
+    kind: str = "wrong"
 
 
 #: Judges a case; what the engine calls, in this process or another.
@@ -37,10 +47,14 @@ Judge: TypeAlias = Callable[[Case], Verdict]
 
 @dataclass(frozen=True, eq=False)
 class Court:
-    """Judges cases of one kernel with one oracle."""
+    """Judges cases of one kernel with one oracle.
+
+    ``note(index, got, right)`` is told of each output that is compared, with its right answers and their bounds.
+    """
 
     subject: Subject
     oracle: Oracle
+    note: Callable[[int, Any, Sequence[tuple[Any, Array | None]]], object] | None = None
 
     def __call__(self, case: Case) -> Verdict:
         """The verdict on a case. CaseError when it cannot be read."""
@@ -53,9 +67,11 @@ class Court:
             return Verdict(INVALID, str(error))
         tier = TIERS.get(case.tier)
         if tier is None:
-            raise CaseError(f"no tier of generated cases is called {case.tier!r}; there are {', '.join(TIERS)}")
+            raise CaseError(
+                f"no tier of generated cases is called {case.tier!r}; there are {', '.join(TIERS)}"
+            )
         if not tier.admits(instance, space):
-            return Verdict(INVALID, f"not a case of tier {case.tier}")
+            return Verdict(INVALID, f"not a case of tier {case.tier}", UNFIT)
         found, refusal = self.subject.answer(instance.problem)
         if refusal is not None:
             if is_broken(refusal):
@@ -64,43 +80,64 @@ class Court:
         wanted = [c for c in found if c.format == format_of(case) and not c.late]
         if not wanted:
             shown = ", ".join(c.label for c in found)
-            return Verdict(REFUSED, f"takes the layer in another format ({shown}), or only once shapes are known")
+            return Verdict(
+                REFUSED, f"takes the layer in another format ({shown}), or only once shapes are known"
+            )
+        answer = self.subject.supports(instance.problem, wanted[0])
+        if answer is not None:
+            return Verdict(
+                FAILED, f"supports returned {answer!r}: None accepts, a text of some length refuses"
+            )
         try:
-            observed = observe(self.subject, wanted[0], instance, Manner.of(case.variant))
+            manner = Manner.of(case.variant)
+            if manner.split:
+                observed = observe_split(self.subject, instance, space)
+            else:
+                observed = observe(self.subject, wanted[0], instance, manner)
         except (CaseError, KeyboardInterrupt):
             raise
         except BaseException as error:
-            return Verdict(FAILED, f"accepted the layer, then raised {type(error).__name__}: {_short(error)}")
+            name = type(error).__name__
+            message = f"accepted the layer, then raised {name}: {_short(error)}"
+            return Verdict(FAILED, message, f"raises:{name}")
         try:
-            message = "; ".join(observed.violations) or self._compare(instance, observed, space.tolerance_of(case))
+            tolerance = space.tolerance_of(case)
+            message = "; ".join(observed.violations)
+            if isinstance(tolerance, Distribution):
+                again = partial(observe, self.subject, wanted[0], instance, manner)
+                message = message or tolerance.judge(instance, observed.outputs, lambda: again().outputs)
+            else:
+                message = message or self._compare(instance, observed, tolerance)
         except OracleError as error:
             return Verdict(UNJUDGED, str(error))
         return Verdict(FAILED, message) if message else Verdict(PASSED)
 
     def _compare(self, instance: Instance, observed: Observed, tolerance: Tolerance) -> str:
-        case = instance.case
-        factor = self.subject.kernel.accuracy.factor
-        exact = case.tier == "exact" and tolerance.exact_integers and self.subject.kernel.accuracy.exact_integers
-        judged = instance if tolerance.native else widened(instance)
-        expected = self.oracle(judged)
-        for index, (got, want) in enumerate(zip(observed.outputs, expected)):
-            if not case.outputs[index]:
+        case, accuracy = instance.case, self.subject.kernel.accuracy
+        exact = case.tier == "exact" and tolerance.exact_integers and accuracy.exact_integers
+        spreads = self._transforms and _has_strange(instance)
+        judged = [instance if tolerance.native else widened(instance)]
+        if case.tier == "special" and not tolerance.signed_zero:
+            judged.append(flushed(instance) if tolerance.native else widened(instance, flush=True))
+        answers = [(of, self.oracle(of)) for of in judged]
+        for index, got in enumerate(observed.outputs):
+            if index >= len(case.outputs) or not case.outputs[index]:
                 continue
+            want = answers[0][1][index]
             type_ = instance.problem.outputs[index]
-            promised = type_.dtype if hasattr(type_, "dtype") else None
-            message = _kind_mismatch(got, want, promised)
+            right: list[tuple[Any, Array | None]] = [(want, None)]
+            message = _kind_mismatch(got, want, type_.dtype if isinstance(type_, TensorType) else None)
             if not message and isinstance(got, np.ndarray) and got.dtype != object:
-                bound = None if exact else self._bound(judged, expected, index, got, tolerance)
-                loose = factor > 1 or not self.subject.kernel.accuracy.exact_integers
-                message = difference(got, np.asarray(want), bound, factor, tolerance, spreads=loose and _has_strange(instance))
-                if message and not tolerance.native and case.tier == "special":
-                    flushed = widened(instance, flush=True)
-                    other = self.oracle(flushed)
-                    bound = self._bound(flushed, other, index, got, tolerance)
-                    message = message and difference(got, np.asarray(other[index]), bound, factor, tolerance,
-                                                     spreads=loose and _has_strange(instance))
+                right = []
+                for of, expected in answers:
+                    bound = None if exact else self._bound(of, expected, index, got, tolerance)
+                    scaled = None if bound is None else bound * accuracy.factor
+                    right.append((np.asarray(expected[index]), scaled))
+                message = difference(got, right, signed_zero=tolerance.signed_zero, spreads=spreads)
             elif not message:
                 message = "" if _equal(got, want) else f"got {_short(got)}, expected {_short(want)}"
+            if self.note is not None:
+                self.note(index, got, right)
             if message:
                 return f"output {index}: {message}"
         return ""
@@ -112,10 +149,18 @@ class Court:
             return self.oracle(with_values(instance, attributes, inputs))
 
         dtype = DType.from_numpy(got.dtype).value
+        case, attributes = instance.case, instance.node.attributes
         with np.errstate(all="ignore"):
             return tolerance.bound(
-                Evidence(instance.case, instance.node.attributes, instance.arrays, expected, index, dtype, evaluate)
+                Evidence(
+                    case, attributes, instance.arrays, expected, index, dtype, evaluate, self._transforms
+                )
             )
+
+    @property
+    def _transforms(self) -> bool:
+        accuracy = self.subject.kernel.accuracy
+        return accuracy.factor > 1 or not accuracy.exact_integers
 
 
 def _kind_mismatch(got: Any, want: Any, promised: DType | None) -> str:
@@ -124,89 +169,110 @@ def _kind_mismatch(got: Any, want: Any, promised: DType | None) -> str:
             return f"got {type(got).__name__}, expected a tensor"
         if np.shape(got) != np.shape(want):
             return f"got shape {list(np.shape(got))}, expected {list(np.shape(want))}"
-        if promised is not None and isinstance(got, np.ndarray) and DType.from_numpy(got.dtype) is not promised:
+        if (
+            promised is not None
+            and isinstance(got, np.ndarray)
+            and DType.from_numpy(got.dtype) is not promised
+        ):
             return f"got element type {got.dtype}, expected {promised}"
+    elif isinstance(got, np.ndarray):
+        return f"got a tensor, expected {type(want).__name__}"
     return ""
 
 
 def difference(
-    got: Array, want: Array, bound: Array | None, factor: float, tolerance: Tolerance, *, spreads: bool = False
+    got: Array,
+    right: Sequence[tuple[Array, Array | None]],
+    *,
+    signed_zero: bool = False,
+    spreads: bool = False,
 ) -> str:
     """What is wrong with a result, the worst element first; empty when nothing is.
 
-    ``want`` may be wider than ``got``. ``bound`` None demands equality after rounding ``want`` once. ``spreads``: a
-    transform may turn finite results near a NaN or an infinity into NaN.
+    ``right``: answers that are all right, element by element, each with its bound; None demands equality after rounding
+    once. Answers may be in a wider type than ``got``. ``spreads``: a transform may turn finite results near a NaN or an
+    infinity into NaN and infinities.
     """
-    if got.dtype == np.bool_:
-        raw = got.view(np.uint8)
-        if (raw > 1).any():
-            return f"a boolean holds byte {int(raw.max())}, neither 0 nor 1"
-        wrong = raw != want.astype(np.uint8)
-        return _report(got, want, wrong, None)
+    if got.dtype == np.bool_ and (got.view(np.uint8) > 1).any():
+        return f"a boolean holds byte {int(got.view(np.uint8).max())}, neither 0 nor 1"
+    wrong = np.ones(got.shape, bool)
     with np.errstate(all="ignore"):
-        rounded = want.astype(got.dtype)
-    if got.dtype.kind in "iu" and bound is None or got.dtype.kind == "c":
-        wrong = got != rounded
-        if got.dtype.kind == "c":
-            wrong &= ~(np.isnan(got) & np.isnan(rounded))
-        return _report(got, rounded, wrong, None)
-    mine, right = got.astype(np.float64), rounded.astype(np.float64)
-    with np.errstate(all="ignore"):
-        if bound is None:
-            wrong = (mine != right) & ~(np.isnan(mine) & np.isnan(right))
-            if tolerance.signed_zero:
-                wrong |= (mine == 0) & (right == 0) & (np.signbit(mine) != np.signbit(right))
-            return _report(got, rounded, wrong, None)
-        slack = np.nan_to_num(bound * factor, nan=0.0, posinf=0.0)
-        target = want.astype(np.float64)
-        close = np.abs(mine - target) <= slack
-        # Overflow: a value within its bound of the type's largest may end on either side.
-        over = (np.abs(target) + slack > _largest(got.dtype)) & np.isinf(mine) & (np.sign(mine) == np.sign(target))
-        same = (mine == right) | (np.isnan(mine) & np.isnan(right))
-        wrong = ~(close | over | same)
+        for want, bound in right:
+            wrong &= _wrong(got, want, bound, signed_zero)
         if spreads:
-            wrong &= ~(np.isnan(mine))
-    return _report(got, target, wrong, slack)
+            wrong &= np.isfinite(got.astype(np.float64))
+        want, bound = right[0]
+        return _report(got, want.astype(got.dtype) if bound is None else want, wrong, bound)
+
+
+def _wrong(got: Array, want: Array, bound: Array | None, signed_zero: bool) -> Array:
+    rounded = want.astype(got.dtype)
+    if got.dtype.kind == "c":
+        return np.asarray((got != rounded) & ~(np.isnan(got) & np.isnan(rounded)))
+    if bound is None and got.dtype.kind in "biu":
+        return np.asarray(got != rounded)
+    mine, target = got.astype(np.float64), want.astype(np.float64)
+    near = rounded.astype(np.float64)
+    same = (mine == near) | (np.isnan(mine) & np.isnan(near))
+    if bound is None:
+        if signed_zero:
+            same &= (near != 0) | (np.signbit(mine) == np.signbit(near))
+        return np.asarray(~same)
+    slack = np.nan_to_num(bound, nan=0.0, posinf=0.0)
+    close = np.abs(mine - target) <= slack
+    # Overflow: a value within its bound of the type's largest may end on either side.
+    over = (
+        (np.abs(target) + slack > _largest(got.dtype)) & np.isinf(mine) & (np.sign(mine) == np.sign(target))
+    )
+    return np.asarray(~(close | over | same))
 
 
 def _report(got: Array, want: Array, wrong: Array, slack: Array | None) -> str:
     if not wrong.any():
         return ""
     with np.errstate(all="ignore"):
-        error = np.abs(got.astype(np.float64) - want.astype(np.float64)) if got.dtype.kind != "c" else np.abs(got - want)
+        error = (
+            np.abs(got.astype(np.float64) - want.astype(np.float64))
+            if got.dtype.kind != "c"
+            else np.abs(got - want)
+        )
         ratio = error if slack is None else error / np.maximum(slack, tiny("float64"))
     ratio = np.where(wrong, np.nan_to_num(ratio, nan=math.inf, posinf=math.inf), -1.0)
     place = np.unravel_index(int(np.argmax(ratio)), got.shape) if got.ndim else ()
     where = f"[{','.join(map(str, place))}]"
     allowed = "" if slack is None else f", allowed error {float(slack[place]):.3g}"
-    return f"{int(wrong.sum())} of {got.size} elements wrong; {where} is {got[place]!s}, expected {want[place]!s}{allowed}"
+    worst = f"{where} is {got[place]!s}, expected {want[place]!s}{allowed}"
+    return f"{int(wrong.sum())} of {got.size} elements wrong; {worst}"
 
 
 def _largest(dtype: np.dtype[Any]) -> float:
-    import ml_dtypes
-
-    return float(ml_dtypes.finfo(dtype).max) if DType.from_numpy(dtype).is_float else math.inf
+    kind = DType.from_numpy(dtype)
+    return float(finfo(kind.value).max) if kind.is_float else math.inf
 
 
 def _has_strange(instance: Instance) -> bool:
-    for array in instance.arrays:
-        if isinstance(array, np.ndarray) and array.dtype != object and DType.from_numpy(array.dtype).is_float:
-            if not np.isfinite(array.astype(np.float64)).all():
-                return True
-    return False
+    floats = (
+        a for a in instance.arrays
+        if isinstance(a, np.ndarray) and a.dtype != object and DType.from_numpy(a.dtype).is_float
+    )  # fmt: skip
+    return any(not np.isfinite(a.astype(np.float64)).all() for a in floats)
 
 
 def _equal(got: Any, want: Any) -> bool:
     if isinstance(want, np.ndarray):
         if not isinstance(got, np.ndarray) or got.shape != want.shape:
             return False
-        if want.dtype == object:
+        if want.dtype.kind in "OUT":  # strings
             return bool(got.tolist() == want.tolist())
-        return not difference(got, want, None, 1.0, MOVEMENT)
+        if got.dtype != want.dtype:
+            return False
+        return not difference(got, [(want, None)], signed_zero=True)
     if isinstance(want, (list, tuple)):
         return isinstance(got, (list, tuple)) and len(got) == len(want) and all(map(_equal, got, want))
     if isinstance(want, dict):
-        return isinstance(got, dict) and got.keys() == want.keys() and all(_equal(got[k], want[k]) for k in want)
+        return (
+            isinstance(got, dict) and got.keys() == want.keys() and all(_equal(got[k], want[k]) for k in want)
+        )
     return bool(got == want) or (got is None and want is None)
 
 

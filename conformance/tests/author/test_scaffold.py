@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from orpheus_conformance import orpheus_commands
+from orpheus_conformance.expect import read
+from orpheus_conformance.manifest import orpheus_commands
 from orpheus_conformance.scaffold import command
 from orpheus_conformance.scaffold.name import Names, checked
 from orpheus_conformance.scaffold.render import TEMPLATES, render, write
 
 from orpheus_core.cli.exits import Exit, code_for
 from orpheus_core.errors import UsageError
-from orpheus_core.plugin import resolve
+from orpheus_core.plugin import Backend, Kernel, resolve
 
 #: A convolution with weights that are constant or fed, and an operator that no template has.
 USE = """
@@ -186,6 +187,15 @@ def test_the_opencl_template_runs_where_there_is_a_device(install: Callable[[str
 def test_a_template_conforms_at_once(template: str, install: Callable[[str], Author]) -> None:
     author = install(template)
     author.machine.run(f"orpheus conform my-{template} --examples 20", author.folder)
+
+
+def test_the_example_of_a_declared_defect_lacks_nothing_but_a_witness(tmp_path: Path) -> None:
+    text = render("numpy", Names("hello"))[Path("conformance.toml")]
+    example = text[text.index("# [[expect]]") :].replace("# ", "", 1).replace("\n# ", "\n")
+    (tmp_path / "conformance.toml").write_text(example)
+    kernel = Kernel(op="Conv", name="direct", run="nowhere:conv")
+    with pytest.raises(UsageError, match="expect 1: witness: not a case"):
+        read(tmp_path / "conformance.toml", Backend(name="hello", api=1, kernels=(kernel,)))
 
 
 def test_the_command_writes_a_package_and_says_what_is_next(

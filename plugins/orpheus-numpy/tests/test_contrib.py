@@ -407,3 +407,13 @@ def test_inference_keeps_symbols_and_never_guesses():
     assert conv.shape == ("N", 4, 6, None)
     joined = types("QLinearConcat", [s, z, a, s, z, a, s, z], axis=1)
     assert joined == TensorType(u, ("N", 2, 4))
+
+
+def test_sum_of_quantized_scalars_and_statistics_of_doubles():
+    scale = np.float32(0.5).reshape(())
+    scalars = (np.uint8(3).reshape(()), scale, None, np.uint8(4).reshape(()), scale, None, scale)
+    assert ours("QLinearAdd", scalars, {})[0] == 7
+    wide = np.random.default_rng(0).normal(size=(1, 2, 4))
+    for op in ("SkipLayerNormalization", "SkipSimplifiedLayerNormalization"):
+        _, mean, inverse, total = ours(op, (wide, wide, np.ones(4)), {})
+        assert (mean.dtype, inverse.dtype, total.dtype) == (np.float32, np.float32, np.float64)

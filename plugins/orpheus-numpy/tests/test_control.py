@@ -241,3 +241,13 @@ def test_optionals():
     assert sequence.optional_has_element().tolist() is False
     with pytest.raises(ValueError, match="the optional is empty"):
         sequence.optional_get_element(None)
+
+
+def test_scan_8_pads_when_every_sequence_is_empty():
+    empty = TensorType(DType.FLOAT32, (2, 3))
+    arguments = (np.array([0, 0]), np.ones(2, np.float32), np.ones((2, 3), np.float32))
+    found = scan.scan_8(
+        *arguments, body=lambda s, x: (s + x, x), num_scan_inputs=1, problem=problem(UNKNOWN, empty)
+    )
+    np.testing.assert_array_equal(found[0], np.ones(2))
+    np.testing.assert_array_equal(found[1], np.zeros((2, 3), np.float32))

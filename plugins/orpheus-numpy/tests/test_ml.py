@@ -10,6 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from orpheus_numpy.ml import features, linear, lookup, post, training_ops
 
+from orpheus_core.plugin import Problem
+from orpheus_core.types import DType, MapType, TensorType
+
 FEW = settings(max_examples=25, deadline=None)
 X = np.array([[1, -2, 3], [-0.5, 0.25, 1], [0.1, 0.3, -2], [0, 0, 0]], np.float32)
 FLOATS = hnp.arrays(
@@ -178,3 +181,18 @@ def test_optimizers_take_each_tensor_by_itself(step):
             v = 0.9 * state[0] + (0.5 if step else 1) * g
             expected = [x - 0.1 * (v if arguments["mode"] == "standard" else g + 0.9 * v), v]
         np.testing.assert_allclose([r[0, 0] for r in both[::2]], expected, rtol=1e-5)
+
+
+def test_dict_vectorizer_has_the_type_of_its_map():
+    known = MapType(DType.STRING, TensorType(DType.FLOAT64, ()))
+    problem = Problem("DictVectorizer", "ai.onnx.ml", 1, {}, (known,), ())
+    found = lookup.dict_vectorizer({"a": 0.5}, string_vocabulary=("b", "a"), problem=problem)
+    assert (found.dtype, found.tolist()) == (np.float64, [[0.0, 0.5]])
+
+
+def test_adagrad_keeps_the_rate_of_a_wide_tensor_exact():
+    x, gradient, squares = (np.array([v]) for v in (1.0, 2.0, 0.0))
+    found, _ = training_ops.adagrad(
+        np.float32(0.5).reshape(()), np.array(1), x, gradient, squares, decay_factor=0.25, epsilon=0.0
+    )
+    np.testing.assert_allclose(found, [1 - 0.4], rtol=1e-15)

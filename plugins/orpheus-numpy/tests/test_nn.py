@@ -217,6 +217,14 @@ def test_normalizations_match_their_formulas(seed, dtype, rank):
     assert out.tobytes() == cases[0][0].tobytes()
 
 
+def test_batch_normalization_of_float64_is_not_rounded_by_float32_parameters():
+    X = np.array([[0.3, -0.7]])
+    narrow = [np.array(v, np.float32) for v in ([1.1, 0.9], [0.2, -0.1], [0.05, 0.3], [0.7, 1.3])]
+    s, b, m, v = (p.astype(np.float64) for p in narrow)
+    y = normalization.batch_normalization(X, *narrow)
+    np.testing.assert_allclose(y, (X - m) / np.sqrt(v + 1e-5) * s + b, rtol=1e-14)
+
+
 def test_batch_normalization_in_training_returns_running_statistics():
     rng = np.random.default_rng(0)
     X = rng.standard_normal((4, 3, 5))

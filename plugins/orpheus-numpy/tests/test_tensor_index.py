@@ -165,3 +165,8 @@ REFUSED = {
 def test_refused_with_the_values(name):
     with pytest.raises(ValueError, match=r"(Gather|Scatter)\w*: .*\d|TensorScatter: .*\d|'mean'|not defined"):
         REFUSED[name]()
+
+
+def test_gather_nd_of_one_element_is_a_scalar():
+    found = gather.gather_nd(np.array([3, 5]), np.array([1]))
+    assert (found.shape, found.tolist()) == ((), 5)

@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     folder: Path = args.output if args.output is not None else Path(names.distribution)
     files = render(args.template, names)
     write(files, folder)
-    for path in files:
+    for path in sorted(files):
         print(folder / path)
     print(f"\nnext:\n  pip install -e {folder}\n  orpheus backends\n  orpheus conform {names.backend}")
     return Exit.OK

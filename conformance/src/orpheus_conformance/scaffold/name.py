@@ -14,7 +14,7 @@ _NAME = re.compile(r"[a-z]([a-z0-9_-]*[a-z0-9])?")
 
 @dataclass(frozen=True)
 class Names:
-    """``fast-conv`` is the backend, ``orpheus-fast-conv`` what pip installs, ``orpheus_fast_conv`` what Python imports."""
+    """``fast-conv`` the backend, ``orpheus-fast-conv`` what pip installs, ``orpheus_fast_conv`` what Python imports."""
 
     backend: str
 

@@ -34,7 +34,8 @@ def epilogue_tolerance(case: Case, length: Any, **attributes: Any) -> Tolerance:
 
 def draw_activation(d: Draw) -> dict[str, Any]:
     """Attributes of a fused operator's activation."""
-    name = d.attribute("activation", tuple(ACTIVATIONS))
+    exact = d.kind == "small"
+    name = d.attribute("activation", [n for n in ACTIVATIONS if ACTIVATIONS[n][1] or not exact])
     if name is OMIT or name not in ACTIVATIONS:
         return {}
     return {"activation": name, "activation_params": ACTIVATIONS[name][0]}
@@ -54,15 +55,18 @@ def window(d: Draw, rank: int) -> tuple[tuple[int, ...], tuple[int, ...], dict[s
     """Input size and window size of each spatial axis, and the attributes, so that the output has no negative size."""
     spatial = rank - 2
     kernel = d.ints("kernel_shape", spatial, (1, 2, 3))
+    kernel = tuple(d.dim("W", 2 + i, (k,), rank=rank) for i, k in enumerate(kernel))
     strides = d.ints("strides", spatial, (1, 2, 3))
     dilations = d.ints("dilations", spatial, (1, 2))
-    auto = d.attribute("auto_pad", ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"))
+    auto = d.attribute("auto_pad", ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER", "NOTSET"))
     # A window never starts in the pads only.
     pads = tuple(min(p, k - 1) for p, k in zip(d.ints("pads", 2 * spatial, (0, 1, 2)), kernel * 2))
     if auto != "NOTSET":
         pads = (0,) * (2 * spatial)
     spans = [(k - 1) * r + 1 for k, r in zip(kernel, dilations)]
-    least = [1 if auto.startswith("SAME") else max(1, s - pads[i] - pads[i + spatial]) for i, s in enumerate(spans)]
+    least = [
+        1 if auto.startswith("SAME") else max(1, s - pads[i] - pads[i + spatial]) for i, s in enumerate(spans)
+    ]
     sizes = tuple(
         d.dim("X", 2 + i, sorted({low, *(n for n in (*FULL_DIMS, 11) if n >= low)}), rank=rank)
         for i, low in enumerate(least)
@@ -101,7 +105,8 @@ def _conv(d: Draw) -> tuple[list[Any], dict[str, Any], tuple[int, ...]]:
 
 
 def _batch(case: Case) -> tuple[dict[int, int], dict[int, int]]:
-    return {0: 0}, {0: 0}
+    residual = {3: 0} if len(case.inputs) > 3 and case.inputs[3] is not None else {}
+    return {0: 0, **residual}, dict.fromkeys(range(len(case.outputs)), 0)
 
 
 @space("Conv", _tolerance, batch=_batch)
@@ -111,7 +116,7 @@ def conv(d: Draw) -> Layer:
     return Layer(tuple(inputs), attributes)
 
 
-@space("FusedConv", _tolerance, domain="ai.orpheus")
+@space("FusedConv", _tolerance, domain="ai.orpheus", batch=_batch)
 def fused_conv(d: Draw) -> Layer:
     """Conv with residual, scale and shift, activation, and the sum as a second output."""
     inputs, attributes, channel = _conv(d)
@@ -120,7 +125,10 @@ def fused_conv(d: Draw) -> Layer:
     if d.present("R"):
         residual = d.tensor("R", x.dtype, _output_shape(x.shape, inputs[1].shape, attributes), constant=False)
     scaled = d.present("scale")
-    pair = [d.tensor(n, x.dtype, channel, special=False, constant=None) if scaled else None for n in ("scale", "shift")]
+    pair = [
+        d.tensor(n, x.dtype, channel, special=False, constant=None) if scaled else None
+        for n in ("scale", "shift")
+    ]
     outputs = (True, True) if d.present("S") else (True,)
     return Layer((*inputs, residual, *pair), {**attributes, **draw_activation(d)}, outputs)
 

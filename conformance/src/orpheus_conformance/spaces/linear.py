@@ -1,12 +1,19 @@
-"""MatMul, Gemm and their fused forms."""
+"""MatMul, Gemm and their fused forms.
+
+Only A holds special values: BLAS may skip a zero factor, so what 0 * NaN gives is not the kernel's choice.
+"""
 
 from __future__ import annotations
+
+import math
+
+import numpy as np
 
 from orpheus_conformance.case import Case, Operand
 from orpheus_conformance.draw import DIMS, Draw
 from orpheus_conformance.space import Layer, space
 from orpheus_conformance.spaces.convolution import draw_activation, epilogue_tolerance
-from orpheus_conformance.tolerance import Tolerance
+from orpheus_conformance.tolerance import MOVEMENT, Accumulation, Tolerance
 
 
 def _matmul_length(case: Case) -> int:
@@ -39,7 +46,9 @@ def _matrices(d: Draw) -> tuple[str, tuple[int, ...], tuple[int, ...]]:
 def matmul(d: Draw) -> Layer:
     """A [..., M, K], B [..., K, N]."""
     dtype, a, b = _matrices(d)
-    return Layer((d.tensor("A", dtype, a, constant=None), d.tensor("B", dtype, b, constant=None)))
+    return Layer(
+        (d.tensor("A", dtype, a, constant=None), d.tensor("B", dtype, b, special=False, constant=None))
+    )
 
 
 def _gemm_length(case: Case) -> int:
@@ -55,23 +64,24 @@ def _gemm_tolerance(case: Case) -> Tolerance:
 def _gemm(d: Draw) -> tuple[list[Operand | None], dict[str, object], tuple[int, int]]:
     dtype = d.dtype("T")
     turn_a, turn_b = d.attribute("transA", (0, 1)), d.attribute("transB", (0, 1))
-    m, n = d.choose(DIMS), d.choose(DIMS)
+    m = d.choose(DIMS)
+    n = m if d.flag() else d.choose(DIMS)  # where C's rows and columns could be mistaken for each other
     k = d.dim("A", 0 if turn_a else 1, DIMS, rank=2)
     bias = d.present("C") if d.version >= 11 else True
     inputs: list[Operand | None] = [
         d.tensor("A", dtype, (k, m) if turn_a else (m, k)),
-        d.tensor("B", dtype, (n, k) if turn_b else (k, n), constant=None),
-        d.tensor("C", dtype, d.broadcastable((m, n)), constant=None) if bias else None,
+        d.tensor("B", dtype, (n, k) if turn_b else (k, n), special=False, constant=None),
+        d.tensor("C", dtype, d.broadcastable((m, n)), special=False, constant=None) if bias else None,
     ]
     attributes = {"transA": turn_a, "transB": turn_b}
     for name in ("alpha", "beta"):
-        attributes[name] = d.maybe(name, d.attribute(name, (1.0, 0.5, -2.0, 0.0)), 1.0)
+        attributes[name] = d.maybe(name, d.attribute(name, (1.0, 0.5, -2.0)), 1.0)
     return inputs, attributes, (m, n)
 
 
 @space("Gemm", _gemm_tolerance, since=7)
 def gemm(d: Draw) -> Layer:
-    """alpha A' B' + beta C."""
+    """Alpha A' B' + beta C."""
     inputs, attributes, _ = _gemm(d)
     return Layer(tuple(inputs), attributes)
 
@@ -83,3 +93,59 @@ def fused_gemm(d: Draw) -> Layer:
     assert inputs[0] is not None
     residual = d.tensor("R", inputs[0].dtype, shape) if d.present("R") else None
     return Layer((*inputs, residual), {**attributes, **draw_activation(d)})
+
+
+@space("FusedMatMul", _matmul_tolerance, domain="ai.orpheus")
+def fused_matmul(d: Draw) -> Layer:
+    """MatMul with bias, residual and activation."""
+    dtype, a, b = _matrices(d)
+    if len(b) == 1:
+        b = (*b, d.choose(DIMS))
+    if len(a) == 1:
+        a = (d.choose(DIMS), *a)
+    stack = np.broadcast_shapes(a[:-2], b[:-2])
+    bias = d.tensor("bias", dtype, b[-1:], special=False, constant=None) if d.present("bias") else None
+    residual = d.tensor("R", dtype, (*stack, a[-2], b[-1])) if d.present("R") else None
+    operands = (d.tensor("A", dtype, a, constant=None), d.tensor("B", dtype, b, special=False, constant=None))
+    return Layer((*operands, bias, residual), draw_activation(d))
+
+
+#: Equations, and the operands' ranks follow; an ellipsis stands for two axes.
+_EQUATIONS = (
+    "ij,jk->ik", "ij,jk", "bij,bjk->bik", "ij->ji", "ii->i", "ii", "ij->", "i,j->ij", "i,i->", "...ij,...jk->...ik",
+    "ij,kj->ki", "bhqd,bhkd->bhqk", "...i->...", "ij,jk,kl->il", "ibj->bi", " i j , j k -> i k ",
+)  # fmt: skip
+
+
+def _einsum_length(case: Case) -> int:
+    first = [o for o in case.inputs if isinstance(o, Operand)]
+    return math.prod(max((1, *o.shape)) for o in first) * len(first)
+
+
+@space(
+    "Einsum",
+    Accumulation(_einsum_length),
+    without={"special": "a pair of factors is multiplied in any order"},
+)
+def einsum(d: Draw) -> Layer:
+    """Sums of products over the letters that the result lacks; repeated letters take a diagonal."""
+    equation = d.choose(_EQUATIONS)
+    sizes: dict[str, tuple[int, ...]] = {}
+    dtype = d.dtype("T")
+    operands = []
+    for term in equation.replace(" ", "").partition("->")[0].split(","):
+        shape: tuple[int, ...] = ()
+        for letter in term.replace("...", "."):
+            if letter not in sizes:
+                sizes[letter] = (
+                    (d.choose((2, 1)), d.choose((1, 3))) if letter == "." else (d.choose((2, 1, 3, 5)),)
+                )
+            shape += sizes[letter]
+        operands.append(d.tensor("Inputs", dtype, shape, constant=None))
+    return Layer(tuple(operands), {"equation": equation})
+
+
+@space("Reorder", MOVEMENT, domain="ai.orpheus")
+def reorder(d: Draw) -> Layer:
+    """Between plain layouts: the logical value does not change."""
+    return Layer((d.tensor("X", d.dtype("T"), d.shape("X", (4, 3, 5))),))

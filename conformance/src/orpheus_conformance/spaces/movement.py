@@ -9,7 +9,7 @@ from orpheus_conformance.tolerance import MOVEMENT
 
 @space("Transpose", MOVEMENT)
 def transpose(d: Draw) -> Layer:
-    """data of any rank; perm left out reverses the axes."""
+    """Data of any rank; perm left out reverses the axes."""
     shape = d.shape("data", (2, 1, 3, 4, 5, 0))
     perm = d.choose((d.shuffled(range(len(shape))), OMIT)) if shape else OMIT
     return Layer((d.tensor("data", d.dtype("T"), shape),), {"perm": perm})

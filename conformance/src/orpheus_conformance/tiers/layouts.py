@@ -21,4 +21,6 @@ def _applies(subject: Subject, space: Space) -> str | None:
     return None if _other(subject) else "takes the plain layout only"
 
 
-LAYOUTS = Tier("layouts", "blocked and permuted layouts, both ways", ("normal",), formats=_other, applies=_applies)
+LAYOUTS = Tier(
+    "layouts", "blocked and permuted layouts, both ways", ("normal",), formats=_other, applies=_applies
+)

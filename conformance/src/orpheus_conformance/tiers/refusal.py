@@ -7,4 +7,6 @@ from __future__ import annotations
 
 from orpheus_conformance.tiers.base import Tier
 
-REFUSAL = Tier("refusal", "anything the operator allows: refused with a reason, or right", ("normal",), steered=False)
+REFUSAL = Tier(
+    "refusal", "anything the operator allows: refused with a reason, or right", ("normal",), steered=False
+)

@@ -24,6 +24,10 @@ def _sum(input: Array, skip: Array, bias: Array | None) -> Array:
     return total if bias is None else total + widen(bias)
 
 
+def _single(x: Array) -> Array:
+    return x.astype(np.float32, copy=False)
+
+
 def skip_layer_normalization(
     input: Array,
     skip: Array,
@@ -39,7 +43,7 @@ def skip_layer_normalization(
     """
     total = _sum(input, skip, bias)
     y, mean, inverse = _normalized(total, gamma, beta, epsilon)
-    return deliver(y, input.dtype), mean, inverse, deliver(total, input.dtype)
+    return deliver(y, input.dtype), _single(mean), _single(inverse), deliver(total, input.dtype)
 
 
 def skip_simplified_layer_normalization(
@@ -48,7 +52,7 @@ def skip_simplified_layer_normalization(
     """As :func:`skip_layer_normalization`, without centring or shift (SkipSimplifiedLayerNormalization)."""
     total = _sum(input, skip, bias)
     y, mean, inverse = _normalized(total, gamma, None, epsilon, center=False)
-    return deliver(y, input.dtype), mean, inverse, deliver(total, input.dtype)
+    return deliver(y, input.dtype), _single(mean), _single(inverse), deliver(total, input.dtype)
 
 
 def embed_layer_normalization(

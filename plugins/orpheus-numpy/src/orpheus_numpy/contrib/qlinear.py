@@ -47,7 +47,7 @@ def qlinear_add(
         for zero in (A_zero_point, B_zero_point, C_zero_point)
     )
     c = c_zero - np.float32(np.float64(a) * np.float64(a_zero) + np.float64(b * b_zero))
-    total = A.astype(np.float32) * a + (B.astype(np.float32) * b + c)
+    total = np.asarray(A.astype(np.float32) * a + (B.astype(np.float32) * b + c))
     return round_to(total, None, A.dtype)
 
 

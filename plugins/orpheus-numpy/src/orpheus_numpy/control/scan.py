@@ -94,8 +94,9 @@ def scan_8(
     finals = tuple(np.stack(column) for column in zip(*states)) if states else tuple(initial)
     pattern = next((row for row in rows if row is not None), None)
     if pattern is None:
-        scanned = tuple(empty_scan(type_, 1, "Scan") for type_ in problem.outputs[count:])
-        return (*finals, *scanned)[: len(problem.outputs)]
+        empty = (empty_scan(type_, 1, "Scan") for type_ in problem.outputs[count:])
+        padding = (None if e is None else np.zeros((batch, longest, *e.shape[2:]), e.dtype) for e in empty)
+        return (*finals, *padding)[: len(problem.outputs)]
     outputs = tuple(np.zeros((batch, longest, *p.shape[1:]), p.dtype) for p in pattern)
     for sample, row in enumerate(rows):
         for output, part in zip(outputs, row or ()):

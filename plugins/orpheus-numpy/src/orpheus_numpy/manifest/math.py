@@ -22,6 +22,11 @@ def _writes(op: str, ref: str, inplace: tuple[tuple[int, int], ...] = (), **more
     return reference(op, f"math.{ref}", writes_out=True, inplace=inplace, **more)
 
 
+def _flat(op: str, ref: str) -> Kernel:
+    """The form of opset 12 and older, over all axes from one on."""
+    return Kernel(op=op, name="reference-flat", run=f"orpheus_numpy.math.{ref}", opset=_FLAT, writes_out=True)
+
+
 # Operator -> ufunc, where the result has the type of the inputs.
 _UNARY_UFUNCS = {
     "Abs": "absolute",
@@ -105,11 +110,11 @@ KERNELS: tuple[Kernel, ...] = (
     _writes("Swish", "activation:swish", _UNARY),
     _writes("ThresholdedRelu", "activation:thresholded_relu", _UNARY),
     _writes("Softmax", "softmax:softmax", _UNARY, opset=_AXIS),
-    _writes("Softmax", "softmax:softmax_flat", opset=_FLAT),
+    _flat("Softmax", "softmax:softmax_flat"),
     _writes("LogSoftmax", "softmax:log_softmax", _UNARY, opset=_AXIS),
-    _writes("LogSoftmax", "softmax:log_softmax_flat", opset=_FLAT),
+    _flat("LogSoftmax", "softmax:log_softmax_flat"),
     _writes("Hardmax", "softmax:hardmax", _UNARY, opset=_AXIS),
-    _writes("Hardmax", "softmax:hardmax_flat", opset=_FLAT),
+    _flat("Hardmax", "softmax:hardmax_flat"),
     # Reductions
     _writes("ReduceL1", "reduction:reduce_l1"),
     _writes("ReduceL2", "reduction:reduce_l2"),

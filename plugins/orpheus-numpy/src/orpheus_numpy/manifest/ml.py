@@ -11,7 +11,7 @@ KERNELS: tuple[Kernel, ...] = (
     reference("Binarizer", "ml.features:binarizer", domain=_ML),
     reference("CastMap", "ml.lookup:cast_map", domain=_ML),
     reference("CategoryMapper", "ml.lookup:category_mapper", domain=_ML),
-    reference("DictVectorizer", "ml.lookup:dict_vectorizer", domain=_ML),
+    reference("DictVectorizer", "ml.lookup:dict_vectorizer", domain=_ML, takes_problem=True),
     reference("FeatureVectorizer", "ml.features:feature_vectorizer", domain=_ML),
     reference("Imputer", "ml.features:imputer", domain=_ML),
     reference("LabelEncoder", "ml.lookup:label_encoder", domain=_ML),

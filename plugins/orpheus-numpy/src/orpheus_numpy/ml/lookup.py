@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from orpheus_core.types import Array
+from orpheus_core.plugin import Problem
+from orpheus_core.types import Array, MapType, TensorType
 from orpheus_numpy.ml.post import labels_of
 
 
@@ -61,13 +62,20 @@ def dict_vectorizer(
     *,
     string_vocabulary: Sequence[str] | None = None,
     int64_vocabulary: Sequence[int] | None = None,
+    problem: Problem | None = None,
 ) -> Array:
-    """ai.onnx.ml DictVectorizer: the map's values in the vocabulary's order, shape (1, size); 0 for absent keys."""
+    """ai.onnx.ml DictVectorizer: the map's values in the vocabulary's order, shape (1, size); 0 for absent keys.
+
+    The element type is that of the problem's map; without one it is told by the values.
+    """
     vocabulary: Sequence[Hashable] = string_vocabulary or int64_vocabulary or ()
     sample = next(iter(data.values()), 0.0)
     if isinstance(sample, str):
         return np.array([[data.get(key, "") for key in vocabulary]], dtype=object)
-    dtype = getattr(sample, "dtype", np.int64 if isinstance(sample, int) else np.float32)
+    dtype = getattr(sample, "dtype", np.dtype(np.int64 if isinstance(sample, int) else np.float32))
+    declared = problem.inputs[0] if problem is not None else None
+    if isinstance(declared, MapType) and isinstance(declared.value, TensorType):
+        dtype = declared.value.dtype.numpy
     return np.array([[data.get(key, 0) for key in vocabulary]], dtype)
 
 

@@ -32,7 +32,7 @@ def adagrad(
     epsilon: float = 1e-6,
 ) -> tuple[Array, ...]:
     """ONNX Adagrad: X..., G..., H... -> new X..., new H... (Duchi, Hazan and Singer, JMLR 12, 2011)."""
-    r = rate.reshape(()) / (1 + scalar(step, "Adagrad", "T") * decay_factor)
+    r = float(rate.reshape(())) / (1 + scalar(step, "Adagrad", "T") * decay_factor)
     results = []
     for x, gradient, h in _groups(tensors, 3, "Adagrad"):
         g = norm_coefficient * x + gradient

@@ -68,7 +68,7 @@ def _affine(
     out: Array | None,
 ) -> Array:
     rank = max(x.ndim, 2)
-    spread = widen(var)
+    spread = widen(var).astype(np.result_type(x.dtype, widen(var).dtype), copy=False)
     factor = widen(scale) / np.sqrt(spread + spread.dtype.type(epsilon))
     # Parameters may be of a wider type than X; the result is not.
     y = np.subtract(x, per_channel(mean.astype(x.dtype), rank), out=_usable(out, x))

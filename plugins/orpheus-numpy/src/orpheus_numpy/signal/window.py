@@ -16,8 +16,8 @@ def _cosines(op: str, size: Array, weights: Sequence[float], periodic: int, outp
     if count < 0:
         raise ValueError(f"{op}: size {count} is negative")
     dtype = DType.from_onnx(output_datatype).numpy
-    if count == 1:
-        return np.ones(1, dtype)
+    if count == 1 and not periodic:
+        return np.ones(1, dtype)  # 0 / 0 by the formula; one, as every library has it
     angle = 2 * np.pi * np.arange(count) / max(count if periodic else count - 1, 1)
     return np.asarray(sum(w * np.cos(k * angle) for k, w in enumerate(weights))).astype(dtype)
 

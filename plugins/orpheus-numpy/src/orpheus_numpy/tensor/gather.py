@@ -58,7 +58,7 @@ def gather_nd(data: Array, indices: Array, *, batch_dims: int = 0) -> Array:
     inner, count = data.shape[ends:], math.prod(batch)
     rows = data.reshape(count, math.prod(data.shape[batch_dims:ends]), *inner)
     picked = rows[np.arange(count)[:, None], places.reshape(count, math.prod(places.shape[batch_dims:]))]
-    return picked.reshape(*indices.shape[:-1], *inner)
+    return picked.reshape((*indices.shape[:-1], *inner))
 
 
 def flat_places(shape: tuple[int, ...], indices: Array, op: str) -> Array:

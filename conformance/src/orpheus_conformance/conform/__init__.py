@@ -1,0 +1,1 @@
+"""``orpheus conform``: the verb, its summary, its JSON and its page."""
