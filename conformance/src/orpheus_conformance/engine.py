@@ -247,6 +247,9 @@ def run_tier(subject: Subject, tier: Tier, judge: Judge, options: Options) -> Ro
         _hunt(cases(subject, space, tier, specs), tier, judge, options, row)
     except Unsteerable as error:
         row.outcome, row.message = "failed", f"what the kernel declares leaves nothing to try: {error}"
+    except Exception as error:  # the space's own defect: loud, but the other kernels are judged all the same
+        row.outcome = "failed"
+        row.message = f"the problem space of {space.op} failed: {type(error).__name__}: {error}"
     row.seconds = time.perf_counter() - start
     if row.outcome == "passed" and not row.executed:
         if not tier.steered and row.refused:
@@ -342,7 +345,7 @@ def _hunt(strategy: st.SearchStrategy[Case], tier: Tier, judge: Judge, options: 
     def examine(case: Case) -> None:
         if deadline and time.perf_counter() > deadline[0]:
             return  # shrunk long enough
-        verdict = judge(case)
+        verdict = _verdict(judge, case)
         searching = not deadline
         if verdict.outcome == FAILED:
             if searching:
@@ -364,12 +367,20 @@ def _hunt(strategy: st.SearchStrategy[Case], tier: Tier, judge: Judge, options: 
         _settle(row, row.case, judge)
 
 
+def _verdict(judge: Judge, case: Case) -> Verdict:
+    """The judge's verdict; a defect of the suite's own is a failure of this case, and the run goes on."""
+    try:
+        return judge(case)
+    except Exception as error:
+        return Verdict(FAILED, f"the suite itself failed here: {type(error).__name__}: {error}", kind="suite")
+
+
 def _settle(row: Row, case: Case, judge: Judge) -> None:
     """A failure that does not come again depends on earlier calls: show it by calls in a row, if they do."""
     variants = [case.variant, *({**case.variant, "calls": n} for n in (2, 3))]
     for variant in variants:
         again = case.replace(variant=variant)
-        verdict = judge(again)
+        verdict = _verdict(judge, again)
         if verdict.outcome == FAILED:
             row.case, row.message, row.kind = again, verdict.message, verdict.kind
             return

@@ -109,12 +109,52 @@ def _capped_scores(case: Case) -> bool:
     return scores and bool(case.attributes.get("softcap"))
 
 
+def _ignored_minus_one(case: Case) -> bool:
+    weighted = len(case.inputs) > 2 and case.inputs[2] is not None
+    mean = case.attributes.get("reduction", "mean") == "mean"
+    return case.attributes.get("ignore_index") == -1 and mean and not weighted
+
+
+def _shrunk_to_one(case: Case) -> bool:
+    """Whether scales leave one element of an axis whose exact length is a fraction above one."""
+    mode = case.attributes.get("coordinate_transformation_mode")
+    data, scales = case.inputs[0], case.inputs[2] if len(case.inputs) > 2 else None
+    if mode != "pytorch_half_pixel" or not isinstance(data, Operand) or not isinstance(scales, Operand):
+        return False
+    lengths = [n * s for n, s in zip(_scaled_sizes(case, data), scales.data or ())]
+    return any(1 < length < 2 for length in lengths)
+
+
+def _scaled_sizes(case: Case, data: Operand) -> list[int]:
+    axes = case.attributes.get("axes")
+    return list(data.shape) if axes is None else [data.shape[a] for a in axes]
+
+
+def _softmax_zero(case: Case) -> bool:
+    return case.attributes.get("post_transform") == "SOFTMAX_ZERO"
+
+
 #: (domain, operator) -> when ``onnx.reference`` is no judge, and why. Such cases are counted as unjudged, by reason.
 FAULTS: dict[tuple[str, str], tuple[tuple[Callable[[Case], bool], str], ...]] = {
     ("", "Conv"): ((_dilated_specials, "it fills dilated filters with zeros, and multiplies NaN by them"),),
     ("ai.orpheus", "FusedConv"): (
         (_dilated_specials, "it fills dilated filters with zeros, and multiplies NaN by them"),
         (_hard_swish, "its HardSwish takes 1/6 as a float32"),
+    ),
+    ("", "NegativeLogLikelihoodLoss"): (
+        (
+            _ignored_minus_one,
+            "it takes an ignore_index of -1 for none when it divides by the number of targets",
+        ),
+    ),
+    ("", "Resize"): (
+        (_shrunk_to_one, "it asks whether the exact length is one, the page whether the resized length is"),
+    ),
+    ("ai.onnx.ml", "LinearClassifier"): (
+        (
+            _softmax_zero,
+            "it labels by transformed scores, in which a zero stays below; runtimes by the scores",
+        ),
     ),
     ("", "Attention"): ((_capped_scores, "its qk_matmul_output of mode 0 has the softcap applied"),),
     ("ai.orpheus", "FusedMatMul"): ((_hard_swish, "its HardSwish takes 1/6 as a float32"),),

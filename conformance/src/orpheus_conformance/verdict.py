@@ -130,6 +130,8 @@ class Court:
             if not message and isinstance(got, np.ndarray) and got.dtype != object:
                 right = []
                 for of, expected in answers:
+                    if np.shape(expected[index]) != got.shape:
+                        continue  # with denormals as zeros a result may even have another size (NonZero)
                     bound = None if exact else self._bound(of, expected, index, got, tolerance)
                     scaled = None if bound is None else bound * accuracy.factor
                     right.append((np.asarray(expected[index]), scaled))

@@ -54,8 +54,10 @@ def first(d: Draw) -> str:
 def broadcast(d: Draw, name: str, others: int) -> list[tuple[int, ...]]:
     """A shape and others that broadcast to it. Often all its axes are equal, so that a wrong alignment fits too."""
     shape = d.shape(name, RANKS)
-    if d.choose((False, True)) and len(shape) > 1:
+    if d.choose((False, True, True)) and len(shape) > 1:
         shape = (max(2, shape[0]),) * len(shape)
+        if d.choose((True, True, False)):  # shorter, and nothing of size one that would forgive
+            return [shape, *(shape[d.integer(1, len(shape) - 1) :] for _ in range(others))]
     return [shape, *(d.broadcastable(shape) for _ in range(others))]
 
 
@@ -70,7 +72,7 @@ def pair(
     """Two operands that broadcast against each other; ``second`` narrows the values of the second."""
     a, b = d.spec.input_names[:2]
     shape, other_shape = broadcast(d, a, 1)
-    narrow = d.choose((shape, other_shape))
+    narrow = d.choose((shape, other_shape, other_shape))
     shapes = (narrow, shape) if d.flag() else (shape, narrow)
     return (
         d.tensor(a, dtype, shapes[0], constant=None, kind=kind),

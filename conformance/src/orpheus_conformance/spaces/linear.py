@@ -64,14 +64,17 @@ def _gemm_tolerance(case: Case) -> Tolerance:
 def _gemm(d: Draw) -> tuple[list[Operand | None], dict[str, object], tuple[int, int]]:
     dtype = d.dtype("T")
     turn_a, turn_b = d.attribute("transA", (0, 1)), d.attribute("transB", (0, 1))
-    m = d.choose(DIMS)
-    n = m if d.flag() else d.choose(DIMS)  # where C's rows and columns could be mistaken for each other
+    m, n = d.choose(DIMS), d.choose(DIMS)
+    form = d.choose(("full", "column", "row", "any"))
+    if form == "column" and d.choose((True, True, False)):
+        m = n = d.choose((2, 3, 5))  # where C's rows and columns could be mistaken for each other
+    c_shape = {"full": (m, n), "column": (m, 1), "row": (n,), "any": d.broadcastable((m, n))}[form]
     k = d.dim("A", 0 if turn_a else 1, DIMS, rank=2)
     bias = d.present("C") if d.version >= 11 else True
     inputs: list[Operand | None] = [
         d.tensor("A", dtype, (k, m) if turn_a else (m, k)),
         d.tensor("B", dtype, (n, k) if turn_b else (k, n), special=False, constant=None),
-        d.tensor("C", dtype, d.broadcastable((m, n)), special=False, constant=None) if bias else None,
+        d.tensor("C", dtype, c_shape, special=False, constant=None) if bias else None,
     ]
     attributes = {"transA": turn_a, "transB": turn_b}
     for name in ("alpha", "beta"):

@@ -47,13 +47,20 @@ def slice_(d: Draw) -> Layer:
     for axis in axes:
         size = shape[axis]
         places = (0, 1, size - 1, size, size + 3, -1, -size, -size - 4, far, -far)
-        steps.append(d.choose((1, 2, -1, 3, -2, far, -far)))
-        starts.append(d.choose(places))
-        ends.append(d.choose((size, *places, -far - 1)))
+        step = d.choose((1, -1, 2, -1, 3, -2, far, -far))
+        steps.append(step)
+        if d.choose(
+            (True, True, False)
+        ):  # bounds that go with the step: drawn freely they mostly leave nothing
+            starts.append(d.choose((0, -size, 1) if step > 0 else (size - 1, -1, far)))
+            ends.append(d.choose((size, far) if step > 0 else (-size - 1, -far - 1)))
+        else:
+            starts.append(d.choose(places))
+            ends.append(d.choose((size, *places, -far - 1)))
     inputs: list[Operand | None] = [d.tensor("data", d.dtype("T"), shape)]
     inputs += [d.data("starts", kind, starts), d.data("ends", kind, ends)]
     inputs.append(None if leading and d.flag() else d.data("axes", kind, axes))
-    if d.flag():
+    if d.choose((False, False, True)):
         inputs[1:3] = [d.data("starts", kind, starts), d.data("ends", kind, ends)]
         return Layer(tuple(inputs))
     return Layer((*inputs, d.data("steps", kind, steps)))
