@@ -219,3 +219,8 @@ def test_fusion_does_not_hide_the_kernels_of_an_earlier_backend() -> None:
         np.testing.assert_allclose(
             s.run(None, {"x": x})[0], alone.run(None, {"x": x})[0], rtol=1e-5, atol=1e-6
         )
+
+
+def test_views_need_no_kernel_of_any_backend() -> None:
+    s = session([("Relu", ["x"], "a"), ("Identity", ["a"], "b")], [toys.plain()], ["b"])
+    assert kernels(s) == ["plain:Relu/p", "core:Identity/view"]

@@ -1,0 +1,104 @@
+// The arguments of every kernel family, as the module fills them from Python; the same for all instruction sets.
+//
+// Every member is an Int, a float or a pointer to floats; FIELDS names them, so that the module can set them by name.
+// Sizes count elements; "block" is the number of channels of one vector.
+#pragma once
+
+#include "team.hpp"
+
+namespace orpheus {
+
+// What is done to a result before it is stored: y = act(clamp((sum + bias + residual) * scale + shift)).
+// Pointers may be null. `sum` receives the value before scale and shift. `act` is one of Activation, 0 for none.
+// `tail` is the number of channels in the last block when they do not fill it, else 0. The lanes beyond it are stored as
+// zeros: an activation may move zero, and an infinite input times a weight of zero is not a number.
+#define ORPHEUS_EPILOGUE(M) \
+    M(Ptr, bias) M(Ptr, residual) M(Ptr, scale) M(Ptr, shift) M(Out, sum) M(float, lo) M(float, hi) M(Int, act) \
+    M(float, act_a) M(float, act_b) M(Int, tail)
+
+// Convolution of x [n, groups * in_blocks, in_h, in_w, in_depth] into y [n, groups * out_blocks, out_h, out_w, block].
+// in_depth is the block of a blocked input, 1 for a plain one; the last block of a group has last_depth channels.
+// Weights: see conv.cpp. `band` is Winograd's.
+#define ORPHEUS_CONV(M) \
+    M(Int, n) M(Int, groups) M(Int, in_blocks) M(Int, in_depth) M(Int, last_depth) M(Int, in_h) M(Int, in_w) \
+    M(Int, out_blocks) M(Int, out_h) M(Int, out_w) M(Int, kh) M(Int, kw) M(Int, sh) M(Int, sw) M(Int, dh) \
+    M(Int, dw) M(Int, pt) M(Int, pl) M(Int, band) M(Ptr, x) M(Ptr, w) M(Out, y) M(Out, workspace) \
+    ORPHEUS_EPILOGUE(M)
+
+// y [m, n] = a [m, k] * packed + ..., rows of y ldy apart. `batch` products share nothing but their sizes.
+#define ORPHEUS_GEMM(M) \
+    M(Int, batch) M(Int, m) M(Int, k) M(Int, n) M(Int, a_batch) M(Int, b_batch) M(Int, lda) M(Int, trans_a) \
+    M(Int, trans_b) M(Int, packed) M(Int, c_rows) M(Int, c_cols) M(float, alpha) M(float, beta) M(Ptr, a) \
+    M(Ptr, b) M(Ptr, c) M(Ptr, residual) M(Out, y) M(Out, workspace) M(float, lo) M(float, hi) M(Int, act) \
+    M(float, act_a) M(float, act_b)
+
+// Plain convolution of any kind in two spatial axes: x [n, groups * channels, in_h, in_w], w [groups * filters, k],
+// y [n, groups * filters, out_h, out_w]; scale, shift, bias by filter.
+#define ORPHEUS_IM2COL(M) \
+    M(Int, n) M(Int, groups) M(Int, channels) M(Int, in_h) M(Int, in_w) M(Int, filters) M(Int, out_h) \
+    M(Int, out_w) M(Int, kh) M(Int, kw) M(Int, sh) M(Int, sw) M(Int, dh) M(Int, dw) M(Int, pt) M(Int, pl) \
+    M(Ptr, x) M(Ptr, w) M(Out, y) M(Out, workspace) ORPHEUS_EPILOGUE(M)
+
+// Pooling of x [images, in_h, in_w, depth]; kind 0 is max, 1 average over what is inside, 2 average over all taps but
+// those beyond the padded input. A global pooling has one window.
+#define ORPHEUS_POOL(M) \
+    M(Int, images) M(Int, depth) M(Int, in_h) M(Int, in_w) M(Int, out_h) M(Int, out_w) M(Int, kh) M(Int, kw) \
+    M(Int, sh) M(Int, sw) M(Int, dh) M(Int, dw) M(Int, pt) M(Int, pl) M(Int, pb) M(Int, pr) M(Int, kind) M(Ptr, x) \
+    M(Out, y)
+
+// y = op(x, z) over [outer, channels, inner] elements. z is like x (z_kind 0), one value a channel (1) or a single
+// value (2); swapped, it is op(z, x). Unary operators have no z. `blocks` are those of one image; see elementwise.cpp.
+#define ORPHEUS_ELEMENTWISE(M) \
+    M(Int, outer) M(Int, channels) M(Int, inner) M(Int, block) M(Int, blocks) M(Int, tail) M(Int, op) \
+    M(Int, z_kind) M(Int, swapped) M(Ptr, x) M(Ptr, z) M(Ptr, scale) M(Ptr, shift) M(Out, y) M(float, lo) \
+    M(float, hi) M(Int, act) M(float, act_a) M(float, act_b)
+
+// Between plain [n, channels, plane] and blocked [n, ceil(channels / block), plane, block].
+#define ORPHEUS_REORDER(M) \
+    M(Int, n) M(Int, channels) M(Int, plane) M(Int, to_blocked) M(Ptr, x) M(Out, y)
+
+// Softmax over the middle axis of [outer, size, inner]; log 1 gives LogSoftmax.
+#define ORPHEUS_SOFTMAX(M) \
+    M(Int, outer) M(Int, size) M(Int, inner) M(Int, log) M(Ptr, x) M(Out, y)
+
+// Copies `count` rows of `width` floats, source rows x_stride and target rows y_stride apart.
+#define ORPHEUS_COPY(M) \
+    M(Int, count) M(Int, width) M(Int, x_stride) M(Int, y_stride) M(Ptr, x) M(Out, y)
+
+using Ptr = const float*;
+using Out = float*;
+#define ORPHEUS_MEMBER(type, name) type name;
+struct ConvArgs { ORPHEUS_CONV(ORPHEUS_MEMBER) };
+struct GemmArgs { ORPHEUS_GEMM(ORPHEUS_MEMBER) };
+struct Im2colArgs { ORPHEUS_IM2COL(ORPHEUS_MEMBER) };
+struct PoolArgs { ORPHEUS_POOL(ORPHEUS_MEMBER) };
+struct ElementwiseArgs { ORPHEUS_ELEMENTWISE(ORPHEUS_MEMBER) };
+struct ReorderArgs { ORPHEUS_REORDER(ORPHEUS_MEMBER) };
+struct SoftmaxArgs { ORPHEUS_SOFTMAX(ORPHEUS_MEMBER) };
+struct CopyArgs { ORPHEUS_COPY(ORPHEUS_MEMBER) };
+#undef ORPHEUS_MEMBER
+
+// One row a kernel: its name in Python and in the table, and its arguments.
+#define ORPHEUS_KERNELS(K) \
+    K(conv, ConvArgs, ORPHEUS_CONV) \
+    K(pointwise, ConvArgs, ORPHEUS_CONV) \
+    K(depthwise, ConvArgs, ORPHEUS_CONV) \
+    K(winograd_2x3, ConvArgs, ORPHEUS_CONV) \
+    K(winograd_4x3, ConvArgs, ORPHEUS_CONV) \
+    K(im2col, Im2colArgs, ORPHEUS_IM2COL) \
+    K(gemm, GemmArgs, ORPHEUS_GEMM) \
+    K(pool, PoolArgs, ORPHEUS_POOL) \
+    K(elementwise, ElementwiseArgs, ORPHEUS_ELEMENTWISE) \
+    K(reorder, ReorderArgs, ORPHEUS_REORDER) \
+    K(softmax, SoftmaxArgs, ORPHEUS_SOFTMAX) \
+    K(copy, CopyArgs, ORPHEUS_COPY)
+
+#define ORPHEUS_ENTRY(name, args, fields) Kernel name;
+// The kernels of one instruction set, the block it computes in, and its register tile.
+struct Table {
+    Int block, tile_pixels, tile_vectors;
+    ORPHEUS_KERNELS(ORPHEUS_ENTRY)
+};
+#undef ORPHEUS_ENTRY
+
+}  // namespace orpheus

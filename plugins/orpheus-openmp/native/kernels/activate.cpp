@@ -1,0 +1,80 @@
+// Activations and other unary functions on a run of floats, in place. Numbered as in orpheus_openmp.epilogue.
+
+#include "activate.hpp"
+
+#include "math.hpp"
+
+namespace orpheus::ORPHEUS_NAMESPACE {
+
+namespace {
+
+template <class F>
+ORPHEUS_INLINE void each(float* p, Int count, F f) {
+    Int i = 0;
+    for (; i + B <= count; i += B) store(p + i, f(load(p + i)));
+    if (i < count) store_some(p + i, f(load_some(p + i, count - i)), count - i);
+}
+
+// a * (exp(x / a) - 1) below zero, x above. expm1 keeps what exp - 1 would cancel.
+ORPHEUS_INLINE Vec elu(Vec x, float alpha, float divisor) {
+    return lanewise(x, [=](float v) { return v > 0.0f ? v : alpha * ::expm1f(v / divisor); });
+}
+
+}  // namespace
+
+void activate(Int act, float a, float b, float* p, Int count) {
+    const Vec va = broadcast(a), vb = broadcast(b), one = broadcast(1.0f);
+    switch (act) {
+        case 1: return each(p, count, [=](Vec x) { return x < zero() ? va * x : x; });  // LeakyRelu
+        case 2: return each(p, count, [=](Vec x) { return sigmoid(x); });
+        case 3: return each(p, count, [=](Vec x) { return lanewise(x, [](float v) { return ::tanhf(v); }); });
+        case 4: return each(p, count, [=](Vec x) { return clamp(fma(va, x, vb), zero(), one); });  // HardSigmoid
+        case 5:  // HardSwish
+            return each(p, count, [=](Vec x) {
+                return x * clamp(fma(broadcast(1.0f / 6.0f), x, broadcast(0.5f)), zero(), one);
+            });
+        case 6: return each(p, count, [=](Vec x) { return x * sigmoid(va * x); });  // Swish
+        case 7: return each(p, count, [=](Vec x) { return elu(x, a, 1.0f); });
+        case 8: return each(p, count, [=](Vec x) { return elu(x, a, a); });  // Celu
+        case 9: return each(p, count, [=](Vec x) { return vb * elu(x, a, 1.0f); });  // Selu
+        case 10:  // Gelu, exact
+            return each(p, count, [=](Vec x) {
+                return lanewise(x, [](float v) { return 0.5f * v * ::erfcf(-v * 0.70710678f); });
+            });
+        case 11:  // Gelu, tanh: x * sigmoid(2 * sqrt(2 / pi) * (x + 0.044715 x^3))
+            return each(p, count, [=](Vec x) {
+                const Vec inner = x * fma(x * x, broadcast(0.044715f), one);
+                return x * sigmoid(broadcast(1.5957691216f) * inner);
+            });
+        case 12:  // Mish
+            return each(p, count, [=](Vec x) {
+                return lanewise(x, [](float v) {
+                    const float soft = v > 0.0f ? v + ::log1pf(::expf(-v)) : ::log1pf(::expf(v));
+                    return v * ::tanhf(soft);
+                });
+            });
+        case 13:  // Softplus
+            return each(p, count, [=](Vec x) {
+                return lanewise(x, [](float v) {
+                    return v > 0.0f ? v + ::log1pf(::expf(-v)) : ::log1pf(::expf(v));
+                });
+            });
+        case 14: return each(p, count, [=](Vec x) { return x / (one + max(x, zero() - x)); });  // Softsign
+        case 15:  // ThresholdedRelu
+            return each(p, count, [=](Vec x) {
+                return lanewise(x, [=](float v) { return v > a ? v : v == v ? 0.0f : v; });
+            });
+        case 16: return each(p, count, [=](Vec x) { return exp(x); });
+        case 17: return each(p, count, [=](Vec x) { return lanewise(x, [](float v) { return ::fabsf(v); }); });
+        case 18: return each(p, count, [=](Vec x) { return lanewise(x, [](float v) { return -v; }); });
+        case 19: return each(p, count, [=](Vec x) { return lanewise(x, [](float v) { return ::sqrtf(v); }); });
+        case 20: return each(p, count, [=](Vec x) { return one / x; });  // Reciprocal
+        case 21: return each(p, count, [=](Vec x) { return lanewise(x, [](float v) { return ::logf(v); }); });
+        case 22: return each(p, count, [=](Vec x) { return lanewise(x, [](float v) { return ::erff(v); }); });
+        case 23: return each(p, count, [=](Vec x) { return lanewise(x, [](float v) { return ::floorf(v); }); });
+        case 24: return each(p, count, [=](Vec x) { return lanewise(x, [](float v) { return ::ceilf(v); }); });
+        default: return;
+    }
+}
+
+}  // namespace orpheus::ORPHEUS_NAMESPACE

@@ -1,0 +1,175 @@
+// Direct convolution into a blocked result: from a blocked input (any kernel, stride, dilation, padding; groups of
+// whole blocks), from a plain input (the first layer of a network), and 1x1 as a matrix product.
+//
+// Layout: x [n, in blocks, h, w, depth], y [n, out blocks, h, w, B]; weights by chunks of max_vectors output blocks
+// (the last may be one block): [chunk][in block][kernel row][kernel column][depth][vectors * B],
+// the last input block with the channels that it has.
+// Order of the loops: image, group, chunk, output row, tile of pixels; inside a tile as in tile.hpp. The weights of a
+// chunk stay in L2 while the rows pass. Pads cost nothing inside: rows outside the input are left out of the sum, and
+// a tile at the left or right edge reads a copy of its window with zeros around it.
+// 1x1: pixels of an image are one row; input channels are cut so that the weights of a cut stay in L1.
+// Threads: equal runs of (image, group, chunk, row or tile).
+
+#include "tile.hpp"
+
+namespace orpheus::ORPHEUS_NAMESPACE {
+
+namespace {
+
+// rows[v - 1][t - 1] is the tile of t pixels and v vectors.
+template <int P, int... T>
+ORPHEUS_INLINE TileFunction pick(Int vectors, Int pixels, Numbers<T...>) {
+    static_assert(max_vectors == 2);
+    static constexpr TileFunction rows[2][max_pixels] = {{&tile<T, 1, P>...}, {&tile<T, 2, P>...}};
+    return rows[vectors - 1][pixels - 1];
+}
+
+template <int P>
+ORPHEUS_INLINE TileFunction tile_of(Int vectors, Int pixels) {
+    return pick<P>(vectors, pixels, UpTo<max_pixels>{});
+}
+
+}  // namespace
+
+TileFunction find_tile(Int pixel_stride, Int vectors, Int pixels) {
+    switch (pixel_stride) {
+        case B: return tile_of<B>(vectors, pixels);
+        case 2 * B: return tile_of<2 * B>(vectors, pixels);
+        case 1: return tile_of<1>(vectors, pixels);
+        case 2: return tile_of<2>(vectors, pixels);
+        default: return tile_of<0>(vectors, pixels);
+    }
+}
+
+namespace {
+
+// Floats of weights that may stay in L1 beside the input and the result: half of 32 KB.
+constexpr Int l1_weights = 4096;
+
+// Where in y, and with which parameters, output block `block` of image `image` is stored, from pixel `pixel` on.
+Finish finish_at(const ConvArgs& a, Int image, Int block, Int pixel) {
+    const Int plane = a.out_h * a.out_w * B;
+    const Int offset = (image * a.groups * a.out_blocks + block) * plane + pixel * B;
+    const Int channel = block * B;
+    return {a.y + offset,
+            plane,
+            a.bias ? a.bias + channel : nullptr,
+            a.residual ? a.residual + offset : nullptr,
+            a.scale ? a.scale + channel : nullptr,
+            a.shift ? a.shift + channel : nullptr,
+            a.sum ? a.sum + offset : nullptr,
+            a.lo,
+            a.hi,
+            a.act,
+            a.act_a,
+            a.act_b,
+            false,
+            false};
+}
+
+// The channels beyond the tensor's, which only the last block has.
+void clear_tail(const ConvArgs& a, Int block, Int vectors, const Finish& f, Int pixels) {
+    if (!a.tail || block + vectors != a.groups * a.out_blocks) return;
+    const Int last = (vectors - 1) * f.vector_stride;
+    zero_tail(f.y + last, pixels, a.tail);
+    if (f.sum) zero_tail(f.sum + last, pixels, a.tail);
+}
+
+// A window of columns [first, first + width) of rows [row, row + rows * dh) copied with zeros outside the input.
+void copy_window(const ConvArgs& a, const float* x, Int first, Int width, Int rows, Int row_stride, float* to) {
+    const Int depth = a.in_depth, block = a.in_h * a.in_w * depth;
+    const Int left = least(most(-first, Int{0}), width), right = most(most(first + width - a.in_w, Int{0}), Int{0});
+    const Int inside = most(width - left - right, Int{0});
+    for (Int b = 0; b < a.in_blocks; ++b) {
+        for (Int r = 0; r < rows; ++r, to += width * depth) {
+            const float* from = x + b * block + r * row_stride + (first + left) * depth;
+            for (Int i = 0; i < left * depth; ++i) to[i] = 0.0f;
+            if (inside) copy_floats(to + left * depth, from, inside * depth);
+            for (Int i = (left + inside) * depth; i < width * depth; ++i) to[i] = 0.0f;
+        }
+    }
+}
+
+// One output row of one chunk.
+void conv_row(const ConvArgs& a, Int image, Int group, Int chunk, Int row, float* scratch) {
+    const Int depth = a.in_depth, x_block = a.in_h * a.in_w * depth, taps = a.kh * a.kw;
+    const Int first = chunk * max_vectors, vectors = least(Int{max_vectors}, a.out_blocks - first);
+    const Int block = group * a.out_blocks + first;
+    const float* x = a.x + (image * a.groups + group) * a.in_blocks * x_block;
+    const float* w = a.w + block * B * taps * ((a.in_blocks - 1) * depth + a.last_depth);
+    const Int ih = row * a.sh - a.pt;
+    // Kernel rows [r0, r1) meet the input.
+    const Int r0 = ih < 0 ? least(ceil_div(-ih, a.dh), a.kh) : 0;
+    const Int r1 = most(r0, least(a.kh, ih < a.in_h ? ceil_div(a.in_h - ih, a.dh) : 0));
+    const Int rows = r1 - r0, row_stride = a.dh * a.in_w * depth;
+    const float* x_row = x + (ih + r0 * a.dh) * a.in_w * depth;
+    const Int pixel_stride = a.sw * depth;
+    const Tiling tiling(a.out_w);
+    for (Int i = 0; i < tiling.count; ++i) {
+        const Int ow = tiling.begin(i), pixels = tiling.begin(i + 1) - ow;
+        const Int iw = ow * a.sw - a.pl, width = (pixels - 1) * a.sw + (a.kw - 1) * a.dw + 1;
+        Sum sum{x_row + iw * depth, w, a.in_blocks, x_block, rows, row_stride, a.kw, a.dw * depth, depth, a.last_depth,
+                pixel_stride, taps * depth * vectors * B, r0 * a.kw};
+        if (rows == 0) {
+            sum.blocks = 0;
+        } else if (iw < 0 || iw + width > a.in_w) {
+            copy_window(a, x_row, iw, width, rows, row_stride, scratch);
+            sum.x = scratch;
+            sum.row_stride = width * depth;
+            sum.block_stride = rows * width * depth;
+        }
+        const Finish finish = finish_at(a, image, block, row * a.out_w + ow);
+        find_tile(pixel_stride, vectors, pixels)(sum, finish);
+        clear_tail(a, block, vectors, finish, pixels);
+    }
+}
+
+}  // namespace
+
+void conv(const void* args, Team& team) {
+    const ConvArgs& a = *static_cast<const ConvArgs*>(args);
+    const Int chunks = ceil_div(a.out_blocks, max_vectors);
+    const Int width = (least(a.out_w, Int{max_pixels}) - 1) * a.sw + (a.kw - 1) * a.dw + 1;
+    float* scratch = a.workspace ? a.workspace + team.rank * a.in_blocks * a.kh * width * a.in_depth : nullptr;
+    const Range range = share(a.n * a.groups * chunks * a.out_h, team);
+    for (Int i = range.begin; i < range.end; ++i) {
+        const Int row = i % a.out_h, chunk = i / a.out_h % chunks, image = i / a.out_h / chunks;
+        conv_row(a, image / a.groups, image % a.groups, chunk, row, scratch);
+    }
+}
+
+void pointwise(const void* args, Team& team) {
+    const ConvArgs& a = *static_cast<const ConvArgs*>(args);
+    const Int chunks = ceil_div(a.out_blocks, max_vectors), plane = a.out_h * a.out_w, x_block = plane * a.in_depth;
+    const Tiling tiling(plane);
+    // With a few tiles the weights are used too seldom for a cut to pay for storing the sums.
+    const Int cut = tiling.count < 8 ? a.in_blocks : most(l1_weights / (a.in_depth * max_vectors * B), Int{1});
+    const Range range = share(a.n * a.groups * chunks * tiling.count, team);
+    for (Int begin = range.begin; begin < range.end;) {
+        const Int tile0 = begin % tiling.count, run = least(tiling.count - tile0, range.end - begin);
+        const Int chunk = begin / tiling.count % chunks, whole = begin / tiling.count / chunks;
+        const Int image = whole / a.groups, group = whole % a.groups;
+        const Int first = chunk * max_vectors, vectors = least(Int{max_vectors}, a.out_blocks - first);
+        const Int block = group * a.out_blocks + first;
+        const float* x = a.x + whole * a.in_blocks * x_block;
+        const float* w = a.w + block * B * ((a.in_blocks - 1) * a.in_depth + a.last_depth);
+        const Int w_block = a.in_depth * vectors * B;
+        for (Int c = 0; c < a.in_blocks; c += cut) {
+            const Int blocks = least(cut, a.in_blocks - c);
+            for (Int i = tile0; i < tile0 + run; ++i) {
+                const Int pixel = tiling.begin(i), pixels = tiling.begin(i + 1) - pixel;
+                const Int last = c + blocks < a.in_blocks ? a.in_depth : a.last_depth;
+                const Sum sum{x + c * x_block + pixel * a.in_depth, w + c * w_block, blocks, x_block, 1, 0, 1, 0,
+                              a.in_depth, last, a.in_depth, w_block, 0};
+                Finish finish = finish_at(a, image, block, pixel);
+                finish.resume = c > 0;
+                finish.partial = c + blocks < a.in_blocks;
+                find_tile(a.in_depth, vectors, pixels)(sum, finish);
+                if (!finish.partial) clear_tail(a, block, vectors, finish, pixels);
+            }
+        }
+        begin += run;
+    }
+}
+
+}  // namespace orpheus::ORPHEUS_NAMESPACE

@@ -1,0 +1,274 @@
+// The Python module: which instruction sets there are, and steps and segments that run without the GIL.
+
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <cstddef>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+#include "args.hpp"
+#include "module/barrier.hpp"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+#define ORPHEUS_DECLARE(isa) namespace isa { extern const orpheus::Table table; }
+namespace orpheus {
+ORPHEUS_DECLARE(generic)
+#ifdef ORPHEUS_HAS_neon
+ORPHEUS_DECLARE(neon)
+#endif
+#ifdef ORPHEUS_HAS_avx2
+ORPHEUS_DECLARE(avx2)
+#endif
+#ifdef ORPHEUS_HAS_avx512
+ORPHEUS_DECLARE(avx512)
+#endif
+
+namespace {
+
+struct Isa {
+    const char* name;
+    const Table* table;
+    bool usable;
+};
+
+// Best first. Detection asks the processor and whether the system saves its registers.
+std::vector<Isa> isas() {
+    std::vector<Isa> found;
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+#endif
+#ifdef ORPHEUS_HAS_avx512
+    const bool has_avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+                            __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    found.push_back({"avx512", &avx512::table, has_avx512});
+#endif
+#ifdef ORPHEUS_HAS_avx2
+    const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    found.push_back({"avx2", &avx2::table, has_avx2});
+#endif
+#ifdef ORPHEUS_HAS_neon
+    found.push_back({"neon", &neon::table, true});  // every AArch64 processor has it
+#endif
+    found.push_back({"generic", &generic::table, true});
+    return found;
+}
+
+const Table& table_of(const std::string& name) {
+    std::string usable;
+    for (const Isa& isa : isas()) {
+        if (!isa.usable) continue;
+        if (name == isa.name) return *isa.table;
+        usable += usable.empty() ? isa.name : std::string(", ") + isa.name;
+    }
+    throw nb::value_error(("instruction set '" + name + "' is not usable here; there are: " + usable).c_str());
+}
+
+enum class Kind { integer, real, input, output };
+template <class T> constexpr Kind kind_of = Kind::integer;
+template <> constexpr Kind kind_of<float> = Kind::real;
+template <> constexpr Kind kind_of<Ptr> = Kind::input;
+template <> constexpr Kind kind_of<Out> = Kind::output;
+
+struct Field {
+    const char* name;
+    Kind kind;
+    std::size_t offset;
+};
+
+struct Family {
+    const char* name;
+    Kernel Table::*entry;
+    std::size_t size;
+    std::vector<Field> fields;
+};
+
+const std::vector<Family>& families() {
+#define ORPHEUS_FIELD(type, field) {#field, kind_of<type>, offsetof(Args, field)},
+#define ORPHEUS_FAMILY(kernel, args, all) \
+    [] {                                  \
+        using Args = args;                \
+        return Family{#kernel, &Table::kernel, sizeof(Args), {all(ORPHEUS_FIELD)}}; \
+    }(),
+    static const std::vector<Family> known = {ORPHEUS_KERNELS(ORPHEUS_FAMILY)};
+    return known;
+}
+
+using Input = nb::ndarray<const float, nb::c_contig, nb::device::cpu>;
+using Output = nb::ndarray<float, nb::c_contig, nb::device::cpu>;
+
+void run_alone(const Kernel* kernels, const void* const* args, std::size_t count) {
+    Team team{0, 1, nullptr};
+    for (std::size_t i = 0; i < count; ++i) kernels[i](args[i], team);
+}
+
+// Every kernel in order; a barrier after each, so that the next sees its results. One thread enters no runtime.
+void run(const Kernel* kernels, const void* const* args, std::size_t count, int threads) {
+#ifdef _OPENMP
+    if (threads > 1) {
+        Barrier barrier;
+#pragma omp parallel num_threads(threads)
+        {
+            Team team{omp_get_thread_num(), omp_get_num_threads(), &barrier};
+            for (std::size_t i = 0; i < count; ++i) {
+                kernels[i](args[i], team);
+                wait(team);
+            }
+        }
+        return;
+    }
+#endif
+    (void)threads;
+    run_alone(kernels, args, count);
+}
+
+// One bound kernel: its function, its arguments, and the arrays they point into.
+class Step {
+public:
+    Step(const std::string& isa, const std::string& name, int threads, nb::dict values) : threads_(threads) {
+        const Table& table = table_of(isa);
+        for (const Family& family : families())
+            if (name == family.name) {
+                fill(table, family, values);
+                return;
+            }
+        throw nb::value_error(("there is no kernel '" + name + "'").c_str());
+    }
+
+    void operator()() const {
+        const void* args = args_.data();
+        run(&kernel_, &args, 1, threads_);
+    }
+
+    Kernel kernel() const { return kernel_; }
+    const void* args() const { return args_.data(); }
+    int threads() const { return threads_; }
+
+private:
+    void fill(const Table& table, const Family& family, nb::dict values) {
+        kernel_ = table.*family.entry;
+        args_.assign((family.size + sizeof(Int) - 1) / sizeof(Int), 0);
+        std::size_t used = 0;
+        for (const Field& field : family.fields) {
+            const bool given = values.contains(field.name);
+            used += given;
+            const bool pointer = field.kind == Kind::input || field.kind == Kind::output;
+            if (!given && !pointer) throw nb::type_error((std::string(family.name) + " needs " + field.name).c_str());
+            if (given) set(field, values[field.name]);
+        }
+        if (used != values.size()) {
+            for (auto [key, value] : values) {
+                const std::string name = nb::cast<std::string>(key);
+                bool known = false;
+                for (const Field& field : family.fields) known = known || name == field.name;
+                if (!known) throw nb::type_error((std::string(family.name) + " has no argument " + name).c_str());
+            }
+        }
+    }
+
+    void set(const Field& field, nb::handle value) {
+        if (value.is_none()) return;
+        switch (field.kind) {
+            case Kind::integer: return put(field, nb::cast<Int>(value));
+            case Kind::real: return put(field, static_cast<float>(nb::cast<double>(value)));
+            case Kind::input: return put(field, nb::cast<Input>(value, false).data(), value);
+            case Kind::output: return put(field, nb::cast<Output>(value, false).data(), value);
+        }
+    }
+
+    template <class T> void put(const Field& field, T value) {
+        std::memcpy(reinterpret_cast<std::byte*>(args_.data()) + field.offset, &value, sizeof(value));
+    }
+
+    template <class T> void put(const Field& field, T value, nb::handle owner) {
+        put(field, value);
+        kept_.push_back(nb::borrow(owner));
+    }
+
+    Kernel kernel_ = nullptr;
+    std::vector<Int> args_;  // as integers for their alignment; pointers that are not given stay null
+    std::vector<nb::object> kept_;
+    int threads_;
+};
+
+// Neighbouring steps as one call.
+class Segment {
+public:
+    explicit Segment(nb::list steps) {
+        for (nb::handle item : steps) {
+            if (nb::isinstance<Segment>(item)) {
+                append(nb::cast<const Segment&>(item));
+                continue;
+            }
+            const Step& step = nb::cast<const Step&>(item);
+            kernels_.push_back(step.kernel());
+            args_.push_back(step.args());
+            threads_ = step.threads() > threads_ ? step.threads() : threads_;
+            kept_.push_back(nb::borrow(item));
+        }
+    }
+
+    void operator()() const { run(kernels_.data(), args_.data(), kernels_.size(), threads_); }
+    std::size_t size() const { return kernels_.size(); }
+
+private:
+    void append(const Segment& other) {
+        kernels_.insert(kernels_.end(), other.kernels_.begin(), other.kernels_.end());
+        args_.insert(args_.end(), other.args_.begin(), other.args_.end());
+        kept_.insert(kept_.end(), other.kept_.begin(), other.kept_.end());
+        threads_ = other.threads_ > threads_ ? other.threads_ : threads_;
+    }
+
+    std::vector<Kernel> kernels_;
+    std::vector<const void*> args_;
+    std::vector<nb::object> kept_;
+    int threads_ = 1;
+};
+
+}  // namespace
+}  // namespace orpheus
+
+NB_MODULE(_native, m) {
+    using namespace orpheus;
+    m.doc() = "Native kernels of orpheus-openmp; see orpheus_openmp for what to call.";
+    m.def(
+        "isas",
+        [] {
+            nb::list names;
+            for (const Isa& isa : isas())
+                if (isa.usable) names.append(isa.name);
+            return names;
+        },
+        "Instruction sets that this build has and this machine can run, best first.");
+    m.def(
+        "tile", [](const std::string& isa) {
+            const Table& table = table_of(isa);
+            return nb::make_tuple(table.block, table.tile_pixels, table.tile_vectors);
+        },
+        "isa"_a, "(block, pixels, vectors) of the instruction set's register tile.");
+    m.attr("has_openmp") =
+#ifdef _OPENMP
+        true;
+#else
+        false;
+#endif
+    nb::class_<Step>(m, "Step", "One bound kernel; calling it computes one inference's worth of work.")
+        .def(nb::init<const std::string&, const std::string&, int, nb::dict>(), "isa"_a, "kernel"_a, "threads"_a,
+             "arguments"_a)
+        .def("__call__", &Step::operator(), nb::call_guard<nb::gil_scoped_release>());
+    nb::class_<Segment>(m, "Segment", "Neighbouring steps, or segments, as one call.")
+        .def(nb::init<nb::list>(), "steps"_a)
+        .def("__len__", &Segment::size)
+        .def("__call__", &Segment::operator(), nb::call_guard<nb::gil_scoped_release>());
+}

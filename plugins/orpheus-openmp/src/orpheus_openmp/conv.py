@@ -1,0 +1,110 @@
+"""Convolutions into NCHWc: direct, direct from a plain input, 1x1, depthwise. Conv and FusedConv alike.
+
+Weights, bias, scale and shift are constants here and packed once; the native side is native/kernels/conv.cpp and
+depthwise.cpp.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from orpheus_core.plugin import Problem
+from orpheus_core.types import Array
+from orpheus_openmp import epilogue
+from orpheus_openmp.conv_shape import conv_shape
+from orpheus_openmp.layer import Layer, padded
+
+
+class Conv(Layer):
+    """A convolution with a blocked result; subclasses say how weights are packed."""
+
+    names = ("x", None, None, "residual")
+    results = ("y", "sum")
+
+    def __init__(self, problem: Problem, isa: str | None = None) -> None:
+        super().__init__(problem, isa)
+        self.shape = shape = conv_shape(problem)
+        depth = self.block if self.type_of(0).layout.block > 1 else 1
+        self.depth = depth
+        groups = self.groups()
+        self.in_blocks = -(-shape.channels // groups // depth)
+        self.out_blocks = -(-shape.filters // groups // self.block)
+        self.last_depth = shape.channels // groups - (self.in_blocks - 1) * depth
+        self.values = {
+            "n": shape.batch, "groups": groups, "in_blocks": self.in_blocks, "out_blocks": self.out_blocks,
+            "in_depth": depth, "last_depth": self.last_depth, "band": 1, **shape.window.values,
+            **epilogue.of_attributes(problem.attributes),
+            "tail": shape.filters % self.block,
+        }  # fmt: skip
+        self.values["w"] = self.pack(np.asarray(problem.constants[1], np.float32))
+        for index, name in ((2, "bias"), (4, "scale"), (5, "shift")):
+            if self.has(index):
+                self.values[name] = padded(problem.constants[index], groups * self.out_blocks * self.block)
+        self.packed = tuple(i for i in (1, 2, 4, 5) if self.has(i))
+
+    def groups(self) -> int:
+        """Groups as the kernel counts them."""
+        return self.shape.group
+
+    def pack(self, weights: Array) -> Array:
+        """Weights in the order in which the kernel reads them."""
+        return pack_chunks(weights, self.shape.group, self.depth, self.block, self.tile_vectors)
+
+
+class Direct(Conv):
+    """Any kernel, stride, dilation and padding; groups of whole blocks. The input is blocked or plain."""
+
+    kernel = "conv"
+
+    def __init__(self, problem: Problem, isa: str | None = None) -> None:
+        super().__init__(problem, isa)
+        window = self.shape.window
+        if window.before[1] or window.after[1]:
+            columns = min(window.output[1], self.tile_pixels) - 1
+            width = columns * window.strides[1] + (window.kernel[1] - 1) * window.dilations[1] + 1
+            self.workspace = 4 * self.threads * self.in_blocks * window.kernel[0] * width * self.depth
+
+
+class Pointwise(Conv):
+    """1x1 of stride 1: a matrix product of weights and pixels."""
+
+    kernel = "pointwise"
+
+
+class Depthwise(Conv):
+    """As many groups as channels and filters."""
+
+    kernel = "depthwise"
+
+    def groups(self) -> int:
+        """Blocks of channels."""
+        return -(-self.shape.channels // self.block)
+
+    def pack(self, weights: Array) -> Array:
+        """[block][taps][B]."""
+        taps = self.shape.window.taps
+        full = np.zeros((self.groups() * self.block, taps), np.float32)
+        full[: self.shape.filters] = weights.reshape(-1, taps)
+        return np.ascontiguousarray(full.reshape(-1, self.block, taps).swapaxes(1, 2))
+
+
+def pack_chunks(weights: Array, group: int, depth: int, block: int, vectors: int) -> Array:
+    """W [M, C / group, ...] as [group][chunk][in block][taps][depth][vectors * block], flat.
+
+    A chunk is ``vectors`` blocks of filters, padded with zeros, the last of a group what remains; the last input block
+    has the channels that there are.
+    """
+    filters, channels, taps = weights.shape[0] // group, weights.shape[1], int(np.prod(weights.shape[2:]))
+    out_blocks, in_blocks = -(-filters // block), -(-channels // depth)
+    full = np.zeros((group, out_blocks * block, in_blocks * depth, taps), np.float32)
+    full[:, :filters, :channels] = weights.reshape(group, filters, channels, taps)
+    # [group, in block, taps, depth, filter]: a chunk is then a run of the last axis.
+    ordered = full.reshape(group, out_blocks * block, in_blocks, depth, taps).transpose(0, 2, 4, 3, 1)
+    step = vectors * block
+    last = channels - (in_blocks - 1) * depth
+    parts = []
+    for g in range(group):
+        for first in range(0, out_blocks * block, step):
+            chunk = ordered[g, ..., first : first + step]
+            parts += [chunk[:-1].reshape(-1), chunk[-1, :, :last].reshape(-1)]
+    return np.concatenate(parts)

@@ -1,0 +1,192 @@
+"""Winograd's transforms F(m, r) from their interpolation points, and the C++ that applies them.
+
+Y = A' [(G g) * (B' d)] computes m outputs of an r-tap filter with m + r - 1 multiplications (S. Winograd, Arithmetic
+Complexity of Computations, 1980; A. Toom and S. Cook's interpolation, transposed). For points a_0 .. a_{n-2} and
+infinity: row i of B' holds the coefficients of the product of (x - a_j) over j != i, the last row those of the product
+over all; G's row i is (1, a_i, a_i^2, ..) over the value of that product at a_i, its last row selects the last tap;
+column i of A' is (1, a_i, a_i^2, ..), its last column selects the last output.
+
+The points decide the error: powers of sqrt(2) around 1 keep the coefficients near 1, and with them F(4, 3) errs about
+as a direct sum does. Run as a script, this writes the transforms as C++ (at build time; only the standard library is
+used here).
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_Matrix = list[list[float]]
+
+
+@dataclass(frozen=True)
+class Transform:
+    """The matrices of one F(out, taps): ``inputs`` is B' [n, n], ``weights`` G [n, taps], ``outputs`` A' [out, n]."""
+
+    out: int
+    taps: int
+    inputs: _Matrix
+    weights: _Matrix
+    outputs: _Matrix
+
+    @property
+    def size(self) -> int:
+        """Inputs, and multiplications, of one tile along one axis."""
+        return self.out + self.taps - 1
+
+
+def transform(out: int, taps: int, points: Sequence[float]) -> Transform:
+    """The transform of F(out, taps) with these points and infinity; ValueError when their number does not fit."""
+    n = out + taps - 1
+    if len(points) != n - 1 or len(set(points)) != len(points):
+        raise ValueError(
+            f"F({out}, {taps}) needs {n - 1} different points beside infinity, got {list(points)}"
+        )
+    inputs, weights = [], []
+    for i, point in enumerate(points):
+        others = [p for j, p in enumerate(points) if j != i]
+        product = _expand(others)
+        scale = math.prod(point - p for p in others)
+        inputs.append([*product, *[0.0] * (n - len(product))])
+        weights.append([point**k / scale for k in range(taps)])
+    inputs.append(_expand(points))
+    weights.append([0.0] * (taps - 1) + [1.0])
+    outputs = [[point**k for point in points] + [float(k == out - 1)] for k in range(out)]
+    return Transform(out, taps, _exact(inputs), _exact(weights), _exact(outputs))
+
+
+def _expand(roots: Sequence[float]) -> list[float]:
+    """Coefficients, lowest power first, of the product of (x - root)."""
+    found = [1.0]
+    for root in roots:
+        shifted = [0.0, *found]
+        found = [s - root * c for s, c in zip(shifted, [*found, 0.0])]
+    return found
+
+
+def _exact(matrix: _Matrix) -> _Matrix:
+    """Rounding of the last bits taken back where a multiple of 1/24 or of sqrt(2)/24 is meant."""
+
+    def settle(value: float) -> float:
+        for unit in (1 / 24, math.sqrt(2) / 24):
+            count = round(value / unit)
+            if abs(value - count * unit) < 1e-12:
+                return count * unit if count else 0.0
+        return value
+
+    return [[settle(v) for v in row] for row in matrix]
+
+
+_H = math.sqrt(0.5)
+_R = math.sqrt(2.0)
+#: By the name of the kernel: F(2, 3) with the classic points, F(4, 3) with the accurate ones.
+TRANSFORMS = {
+    "winograd_2x3": transform(2, 3, (0.0, 1.0, -1.0)),
+    "winograd_4x3": transform(4, 3, (0.0, _H, -_H, _R, -_R)),
+}
+
+
+def source(name: str, found: Transform) -> str:
+    """A C++ struct that applies ``inputs`` and ``outputs`` to arrays of vectors."""
+    return f"""// F({found.out}, {found.taps}).
+struct {name} {{
+    static constexpr int out = {found.out};
+    static ORPHEUS_INLINE void input(const Vec* d, Vec* o) {{
+{_by_rows(found.inputs)}
+    }}
+    static ORPHEUS_INLINE void output(const Vec* d, Vec* o) {{
+{_by_columns(found.outputs)}
+    }}
+}};
+"""
+
+
+def _by_rows(matrix: _Matrix) -> str:
+    """Statements for o = matrix d; rows that differ in the signs of some columns only share their two halves."""
+    lines: list[str] = []
+    done: set[int] = set()
+    for i, row in enumerate(matrix):
+        if i in done:
+            continue
+        twin = next((j for j in range(i + 1, len(matrix)) if _is_mirror(row, matrix[j])), None)
+        if twin is None:
+            lines.append(f"o[{i}] = {_sum(row, _names(len(row)))};")
+            continue
+        done.add(twin)
+        other = matrix[twin]
+        same = [a if a == b else 0.0 for a, b in zip(row, other)]
+        flipped = [a if a != b else 0.0 for a, b in zip(row, other)]
+        lines.append(f"const Vec s{i} = {_sum(same, _names(len(row)))};")
+        lines.append(f"const Vec t{i} = {_sum(flipped, _names(len(row)))};")
+        lines.append(f"o[{i}] = s{i} + t{i};")
+        lines.append(f"o[{twin}] = s{i} - t{i};")
+    return _indent(lines)
+
+
+def _by_columns(matrix: _Matrix) -> str:
+    """The same; columns that differ in signs only are used as their sum and their difference."""
+    lines: list[str] = []
+    columns = [list(c) for c in zip(*matrix)]
+    names = _names(len(columns))
+    terms: list[tuple[list[float], str]] = []
+    done: set[int] = set()
+    for i, column in enumerate(columns):
+        if i in done:
+            continue
+        twin = next((j for j in range(i + 1, len(columns)) if _is_mirror(column, columns[j])), None)
+        if twin is None:
+            terms.append((column, names[i]))
+            continue
+        done.add(twin)
+        other = columns[twin]
+        lines.append(f"const Vec p{i} = {names[i]} + {names[twin]};")
+        lines.append(f"const Vec m{i} = {names[i]} - {names[twin]};")
+        terms.append(([a if a == b else 0.0 for a, b in zip(column, other)], f"p{i}"))
+        terms.append(([a if a != b else 0.0 for a, b in zip(column, other)], f"m{i}"))
+    used = [name for _, name in terms]
+    lines += [f"o[{k}] = {_sum([c[k] for c, _ in terms], used)};" for k in range(len(matrix))]
+    return _indent(lines)
+
+
+def _is_mirror(a: Sequence[float], b: Sequence[float]) -> bool:
+    return list(a) != list(b) and all(abs(x) == abs(y) for x, y in zip(a, b))
+
+
+def _names(count: int) -> list[str]:
+    return [f"d[{i}]" for i in range(count)]
+
+
+def _sum(coefficients: Sequence[float], names: Sequence[str]) -> str:
+    """The expression of a weighted sum, unit coefficients without a multiplication."""
+    terms = sorted(((c, n) for c, n in zip(coefficients, names) if c), key=lambda term: term[0] != 1.0)
+    first, name = terms[0]
+    text = name if first == 1.0 else f"broadcast({_literal(first)}) * {name}"
+    for coefficient, name in terms[1:]:
+        if abs(coefficient) == 1.0:
+            text = f"{text} {'+' if coefficient > 0 else '-'} {name}"
+        else:
+            text = f"fma(broadcast({_literal(coefficient)}), {name}, {text})"
+    return text
+
+
+def _literal(value: float) -> str:
+    return f"{value!r}f" if "." in repr(value) or "e" in repr(value) else f"{value!r}.0f"
+
+
+def _indent(lines: Sequence[str]) -> str:
+    return "\n".join(f"        {line}" for line in lines)
+
+
+def main(path: str) -> None:
+    """Write every transform to ``path``."""
+    names = {"winograd_2x3": "F2x3", "winograd_4x3": "F4x3"}
+    text = "// Generated by cook_toom.py from the interpolation points; not to be edited.\n\n"
+    text += "\n".join(source(names[name], found) for name, found in TRANSFORMS.items())
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

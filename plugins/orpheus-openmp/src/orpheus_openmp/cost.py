@@ -1,0 +1,151 @@
+"""Static estimates, in seconds of one call, good enough to order algorithms before anything is measured.
+
+A multiplying kernel takes its multiplications at the share of the processor's peak that its register tile reaches, or
+the time its weights take from memory, whichever is longer; everything else takes its bytes at cache bandwidth.
+"""
+
+from __future__ import annotations
+
+import math
+
+from orpheus_core.plugin import Problem
+from orpheus_core.types import TensorType
+from orpheus_openmp import isa
+from orpheus_openmp.conv_shape import ConvShape, conv_shape
+from orpheus_openmp.cook_toom import TRANSFORMS
+
+#: Multiply-adds a second of one core.
+_PEAK = {"avx512": 1e11, "avx2": 5e10, "neon": 2.5e10, "generic": 8e9}
+_STREAM = 3e10  # bytes a second of weights that come from memory
+_CACHE = 3e10  # bytes a second of tensors that lie in L2
+_CALL = 2e-7  # seconds of a step inside a segment
+_TRANSFORM = 1.5e9  # vectors a second loaded, transformed along one axis, stored
+_GATHER = 2e9  # elements a second into im2col's panels
+
+
+def direct(problem: Problem) -> float:
+    """Direct convolution on NCHWc: rows in tiles of up to `pixels`."""
+    shape = conv_shape(problem)
+    return _direct(problem, shape, shape.window.output[1], shape.channels // shape.group)
+
+
+def stem(problem: Problem) -> float:
+    """Direct from a plain input: each channel is a loop of its own."""
+    shape = conv_shape(problem)
+    return 1.2 * _direct(problem, shape, shape.window.output[1], shape.channels // shape.group)
+
+
+def pointwise(problem: Problem) -> float:
+    """1x1: all pixels are one row."""
+    shape = conv_shape(problem)
+    pixels = math.prod(shape.window.output)
+    return 0.95 * _direct(problem, shape, pixels, shape.channels // shape.group)
+
+
+def depthwise(problem: Problem) -> float:
+    """One multiplication for each value loaded."""
+    shape = conv_shape(problem)
+    macs = shape.batch * _padded(shape.channels) * math.prod(shape.window.output) * shape.window.taps
+    return _CALL + max(4 * macs / _peak(), _bytes(problem) / _CACHE) / problem.threads
+
+
+def winograd_2x3(problem: Problem) -> float:
+    """F(2, 3)."""
+    return _winograd(problem, "winograd_2x3")
+
+
+def winograd_4x3(problem: Problem) -> float:
+    """F(4, 3)."""
+    return _winograd(problem, "winograd_4x3")
+
+
+def im2col(problem: Problem) -> float:
+    """Gather every window, then one plain product."""
+    shape = conv_shape(problem)
+    pixels = math.prod(shape.window.output)
+    gathered = shape.batch * shape.channels * shape.window.taps * pixels
+    rows = shape.filters // shape.group
+    macs = shape.macs / rows * _tiled(rows)
+    work = macs / (_peak() * 0.7 * _share(rows)) + gathered / _GATHER
+    return _CALL + max(work / problem.threads, _weights(problem) / _STREAM)
+
+
+def product(problem: Problem) -> float:
+    """Gemm and MatMul; one row is bound by the weights' way from memory."""
+    a, y = problem.inputs[0], problem.outputs[0]
+    assert isinstance(a, TensorType) and isinstance(y, TensorType)
+    depth = (a.size or 1) / max(1, math.prod((y.static_shape or (1, 1))[:-1]))
+    rows = (y.size or 1) // max(1, (y.static_shape or (1,))[-1])
+    macs = (y.size or 1) * depth
+    return _CALL + max(
+        macs / (_peak() * 0.8 * _share(max(rows, 4))) / problem.threads, _weights(problem) / _STREAM
+    )
+
+
+def traffic(problem: Problem) -> float:
+    """Kernels that are bound by memory."""
+    return _CALL + _bytes(problem) / _CACHE / problem.threads
+
+
+def pool(problem: Problem) -> float:
+    """Every tap is loaded once more."""
+    kernel = problem.attributes.get("kernel_shape", (1,))
+    y = problem.outputs[0]
+    taps: float = math.prod(kernel) * ((y.nbytes or 0) if isinstance(y, TensorType) else 0)
+    return _CALL + (_bytes(problem) + taps / 4) / _CACHE / problem.threads
+
+
+def plain_pool(problem: Problem) -> float:
+    """The same with scalars instead of vectors."""
+    return 4 * pool(problem)
+
+
+def _direct(problem: Problem, shape: ConvShape, row: int, channels: int) -> float:
+    pixels = math.prod(shape.window.output)
+    groups, filters = shape.group, _padded(shape.filters // shape.group)
+    macs = shape.batch * groups * filters * channels * shape.window.taps * pixels
+    work = macs / (_peak() * 0.9 * _share(row))
+    return _CALL + max(work / problem.threads, 4 * groups * filters * channels * shape.window.taps / _STREAM)
+
+
+def _winograd(problem: Problem, name: str) -> float:
+    shape, found = conv_shape(problem), TRANSFORMS[name]
+    block = isa.tile()[0]
+    rows, across = (-(-size // found.out) for size in shape.window.output)
+    tiles = shape.batch * rows * across
+    channels, filters, elements = _padded(shape.channels), _padded(shape.filters), found.size**2
+    band = min(rows, max(1, -(-14 // across))) * across
+    products = tiles * elements * shape.channels * filters / (_peak() * 0.85 * _share(band))
+    vectors = tiles * (channels + filters) / block * 2 * elements
+    weights = 4 * elements * shape.channels * filters / _STREAM
+    return _CALL + max((products + vectors / _TRANSFORM / 2) / problem.threads, weights)
+
+
+def _share(row: int) -> float:
+    """The share of peak that a row of so many pixels reaches in tiles: weights are loaded once a tile."""
+    limit = isa.tile()[1]
+    tile = row / -(-row // limit)
+    return tile / (tile + 1.0)
+
+
+def _tiled(rows: int) -> int:
+    return max(rows, 2)
+
+
+def _padded(channels: int) -> int:
+    block = isa.tile()[0]
+    return -(-channels // block) * block
+
+
+def _peak() -> float:
+    return _PEAK[isa.current()]
+
+
+def _weights(problem: Problem) -> float:
+    type_ = problem.inputs[1]
+    return float(type_.nbytes or 0) if isinstance(type_, TensorType) else 0.0
+
+
+def _bytes(problem: Problem) -> float:
+    operands = (*problem.inputs, *problem.outputs)
+    return float(sum(t.nbytes or 0 for t in operands if isinstance(t, TensorType)))

@@ -1,0 +1,241 @@
+"""What each kernel cannot do, in words: the ``supports`` functions of the manifest."""
+
+from __future__ import annotations
+
+import math
+
+from orpheus_core.plugin import Problem
+from orpheus_core.types import TensorType
+from orpheus_openmp import isa
+from orpheus_openmp.conv_shape import conv_shape
+from orpheus_openmp.elementwise import unary_parameters
+from orpheus_openmp.epilogue import NUMBERS
+
+_CLAMPS = ("", "Relu", "Clip")
+
+
+def direct(problem: Problem) -> str | None:
+    """Blocked to blocked: one group, or groups of whole blocks."""
+    return _blocked_conv(problem) or _whole_blocks(problem, inputs=True)
+
+
+def stem(problem: Problem) -> str | None:
+    """Plain to blocked: one group, or groups that fill whole blocks of the result."""
+    return _blocked_conv(problem) or _whole_blocks(problem, inputs=False)
+
+
+def pointwise(problem: Problem) -> str | None:
+    """1x1 of stride 1 without pads."""
+    refusal = direct(problem)
+    if refusal or conv_shape(problem).window.is_pointwise:
+        return refusal
+    return "needs a 1x1 kernel of stride 1 without pads"
+
+
+def depthwise(problem: Problem) -> str | None:
+    """One channel and one filter a group."""
+    refusal = _blocked_conv(problem)
+    if refusal:
+        return refusal
+    shape = conv_shape(problem)
+    if shape.group == shape.channels == shape.filters:
+        return None
+    return (
+        f"needs as many groups and filters as channels, has {shape.group} groups, {shape.channels} channels"
+    )
+
+
+def winograd(problem: Problem) -> str | None:
+    """3x3, stride 1, no dilation, pads of at most 1, one group."""
+    refusal = _blocked_conv(problem)
+    if refusal:
+        return refusal
+    shape = conv_shape(problem)
+    window = shape.window
+    if (window.kernel, window.strides, window.dilations) != ((3, 3), (1, 1), (1, 1)):
+        return "needs a 3x3 kernel of stride and dilation 1"
+    if max(*window.before, *window.after) > 1:
+        # A window that sees little but pads would be given its whole tile's rounding.
+        return f"needs pads of at most 1, has {window.before} and {window.after}"
+    return None if shape.group == 1 else f"needs group == 1, has {shape.group}"
+
+
+def im2col(problem: Problem) -> str | None:
+    """Any convolution in one or two axes."""
+    return _tensors(problem) or _activation(problem)
+
+
+def gemm(problem: Problem) -> str | None:
+    """A bias with a row or column stride; see :class:`orpheus_openmp.gemm.Gemm`."""
+    return _tensors(problem) or _activation(problem)
+
+
+def matmul(problem: Problem) -> str | None:
+    """B of rank 2, or of A's own batch."""
+    refusal = _tensors(problem) or _activation(problem)
+    if refusal:
+        return refusal
+    a, b = _shape(problem, 0), _shape(problem, 1)
+    if len(b) < 2 or len(a) < 1 or (len(a) == 1 and len(b) > 2):
+        return f"needs B of rank 2 or more, has shapes {list(a)} and {list(b)}"
+    if len(b) > 2 and a[:-2] != b[:-2]:
+        return f"needs B of rank 2 or the same batch as A, has shapes {list(a)} and {list(b)}"
+    return None
+
+
+def pool(problem: Problem) -> str | None:
+    """No indices."""
+    if len([t for t in problem.outputs if t is not None]) > 1:
+        return "does not compute Indices"
+    return _tensors(problem)
+
+
+def unary(problem: Problem) -> str | None:
+    """Clip's bounds have to be constant."""
+    if problem.op == "Clip" and any(
+        t is not None and i not in problem.constants for i, t in enumerate(problem.inputs) if i
+    ):
+        return "needs constant min and max"
+    if any(math.isnan(p) for p in unary_parameters(problem)):
+        return "needs parameters that are numbers"
+    return _floats(problem, 1) or _empty(problem)
+
+
+def binary_same(problem: Problem) -> str | None:
+    """Two tensors of one shape."""
+    a, b = _shape(problem, 0), _shape(problem, 1)
+    return _tensors(problem) or (None if a == b else f"needs equal shapes, has {list(a)} and {list(b)}")
+
+
+def binary_channel(problem: Problem) -> str | None:
+    """One of the tensors has a value a channel, or one for each channel of each image."""
+    refusal = _tensors(problem)
+    if refusal:
+        return refusal
+    a, b, y = _shape(problem, 0), _shape(problem, 1), _output(problem)
+    small = b if a == y else a if b == y else None
+    if small is not None and len(y) >= 2:
+        full = (1,) * (len(y) - len(small)) + small
+        if full[1] == y[1] > 1 and full[0] in (1, y[0]) and all(d == 1 for d in full[2:]) and small != y:
+            return None
+    return f"needs one operand with a value a channel, has shapes {list(a)} and {list(b)}"
+
+
+def binary_single(problem: Problem) -> str | None:
+    """B, of one element, with every element of A."""
+    return _single(problem, 0, 1)
+
+
+def binary_single_left(problem: Problem) -> str | None:
+    """A, of one element, with every element of B."""
+    return _single(problem, 1, 0)
+
+
+def scale_shift(problem: Problem) -> str | None:
+    """Constants along axis 1."""
+    x = _shape(problem, 0)
+    axis = int(problem.attributes["axis"])
+    if len(x) < 2 or axis + (len(x) if axis < 0 else 0) != 1:
+        return f"needs axis 1 of two or more, has axis {axis} of {len(x)}"
+    return _tensors(problem) or _activation(problem)
+
+
+def softmax(problem: Problem) -> str | None:
+    """Any axis."""
+    return _tensors(problem) or (None if _shape(problem, 0) else "needs an axis")
+
+
+def concat(problem: Problem) -> str | None:
+    """Any axis of plain tensors."""
+    return _tensors(problem)
+
+
+def concat_blocks(problem: Problem) -> str | None:
+    """Channels that fill whole blocks, but for the last input's."""
+    refusal = _tensors(problem)
+    if refusal:
+        return refusal
+    axis = int(problem.attributes["axis"])
+    if axis not in (1, -3):
+        return f"needs axis 1, has {axis}"
+    block = isa.tile()[0]
+    channels = [_shape(problem, i)[1] for i in range(len(problem.inputs) - 1)]
+    return (
+        None
+        if all(c % block == 0 for c in channels)
+        else f"needs channels in multiples of {block}, has {channels}"
+    )
+
+
+def reorder(problem: Problem) -> str | None:
+    """Between plain and this machine's blocked layout."""
+    block = f"NCHW{isa.tile()[0]}c"
+    sides = {problem.attributes["from_layout"], problem.attributes["to_layout"]}
+    if sides != {"plain", block}:
+        return f"needs plain and {block}, has {' and '.join(sorted(map(str, sides)))}"
+    return _tensors(problem)
+
+
+def _single(problem: Problem, many: int, one: int) -> str | None:
+    refusal = _tensors(problem)
+    if refusal:
+        return refusal
+    shapes = [_shape(problem, i) for i in (0, 1)]
+    if math.prod(shapes[one]) == 1 and shapes[many] == _output(problem) and shapes[0] != shapes[1]:
+        return None
+    return f"needs {'AB'[one]} of one element, has shapes {list(shapes[0])} and {list(shapes[1])}"
+
+
+def _blocked_conv(problem: Problem) -> str | None:
+    for index, name in ((1, "W"), (2, "B"), (4, "scale"), (5, "shift")):
+        given = index < len(problem.inputs) and problem.inputs[index] is not None
+        if given and index not in problem.constants:
+            return f"needs {name} to be constant"
+    return _tensors(problem) or _activation(problem)
+
+
+def _whole_blocks(problem: Problem, *, inputs: bool) -> str | None:
+    shape = conv_shape(problem)
+    if shape.group == 1:
+        return None
+    block = isa.tile()[0]
+    filters, channels = shape.filters // shape.group, shape.channels // shape.group
+    if filters % block == 0 and (channels % block == 0 or not inputs):
+        return None
+    return f"needs one group, or groups of multiples of {block}; has {shape.group} of {channels} to {filters} channels"
+
+
+def _activation(problem: Problem) -> str | None:
+    name = str(problem.attributes.get("activation", ""))
+    if name in _CLAMPS or name in NUMBERS:
+        parameters = problem.attributes.get("activation_params", ())
+        return "needs parameters that are numbers" if any(math.isnan(p) for p in parameters) else None
+    return f"cannot apply the activation {name}"
+
+
+def _tensors(problem: Problem) -> str | None:
+    return _floats(problem, len(problem.inputs)) or _empty(problem)
+
+
+def _floats(problem: Problem, count: int) -> str | None:
+    for type_ in (*problem.inputs[:count], *problem.outputs):
+        if type_ is not None and not (isinstance(type_, TensorType) and type_.dtype.value == "float32"):
+            return f"needs float32 tensors, has {type_}"
+    return None
+
+
+def _empty(problem: Problem) -> str | None:
+    sizes = [t.size for t in (*problem.inputs, *problem.outputs) if isinstance(t, TensorType)]
+    return "needs tensors of at least one element" if 0 in sizes else None
+
+
+def _shape(problem: Problem, index: int) -> tuple[int, ...]:
+    type_ = problem.inputs[index]
+    assert isinstance(type_, TensorType) and type_.static_shape is not None
+    return type_.static_shape
+
+
+def _output(problem: Problem) -> tuple[int, ...]:
+    type_ = problem.outputs[0]
+    assert isinstance(type_, TensorType) and type_.static_shape is not None
+    return type_.static_shape

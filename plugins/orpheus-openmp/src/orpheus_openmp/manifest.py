@@ -1,0 +1,147 @@
+"""Every kernel of the backend as data. Nothing here imports a kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from orpheus_core.plugin import Accuracy, Format, Kernel, Rule
+
+_ORPHEUS = "ai.orpheus"
+_FLOAT = {"T": ("float32",)}
+_MAX_INPUTS = 64  # of a blocked Concat
+_ROUNDED = Accuracy(factor=4, exact_integers=False)
+#: Activations and elementary functions of one tensor, and the newest version of each that is implemented.
+UNARY = (
+    "Relu", "Clip", "LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "Swish", "Elu", "Celu", "Selu", "Gelu",
+    "Mish", "Softplus", "Softsign", "ThresholdedRelu", "Exp", "Abs", "Neg", "Sqrt", "Reciprocal", "Log", "Erf", "Floor",
+    "Ceil",
+)  # fmt: skip
+_EXACT_UNARY = ("Relu", "Clip", "Abs", "Neg", "Floor", "Ceil")
+
+
+def kernels(block: int) -> tuple[Kernel, ...]:
+    """The table, for blocked layouts of ``block`` channels."""
+    layout = f"NCHW{block}c"
+    return (*_convolutions(layout), *_products(), *_pools(layout), *_elementwise(layout), *_movement(layout))
+
+
+def _convolutions(layout: str) -> Iterator[Kernel]:
+    blocked = Format((layout, "plain", "plain", layout), (layout, layout))
+    first = Format(("plain", "plain", "plain", layout), (layout, layout))
+    rows: tuple[tuple[str, str, str, Format, Accuracy], ...] = (
+        ("winograd4", "winograd:Winograd4", "winograd", blocked, _ROUNDED),
+        ("winograd2", "winograd:Winograd2", "winograd", blocked, Accuracy(factor=2)),
+        ("pointwise", "conv:Pointwise", "pointwise", blocked, Accuracy()),
+        ("depthwise", "conv:Depthwise", "depthwise", blocked, Accuracy()),
+        ("direct", "conv:Direct", "direct", blocked, Accuracy()),
+        ("stem", "conv:Direct", "stem", first, Accuracy()),
+    )
+    costs = {"winograd4": "winograd_4x3", "winograd2": "winograd_2x3"}
+    for op, domain in (("Conv", ""), ("FusedConv", _ORPHEUS)):
+        for name, code, limit, layouts, accuracy in rows:
+            yield Kernel(
+                op=op, domain=domain, name=name, dtypes=_FLOAT, formats=(layouts,), overlap=True,
+                prepare=f"orpheus_openmp.{code}", supports=f"orpheus_openmp.limits:{limit}",
+                cost=f"orpheus_openmp.cost:{costs.get(name, name)}", accuracy=accuracy,
+                where=(Rule("X.rank", "==", 4), Rule("W.constant", "==", True), *_rules(name)),
+                inplace=((0, 3),) if domain else (),
+            )  # fmt: skip
+        yield Kernel(
+            op=op, domain=domain, name="im2col", dtypes=_FLOAT, overlap=True,
+            prepare="orpheus_openmp.im2col:Im2col", supports="orpheus_openmp.limits:im2col",
+            cost="orpheus_openmp.cost:im2col", where=(Rule("X.rank", "in", (3, 4)),),
+        )  # fmt: skip
+
+
+def _rules(name: str) -> tuple[Rule, ...]:
+    """Limits of a convolution that are plain facts; the others are in limits.py."""
+    size = {"winograd4": 3, "winograd2": 3, "pointwise": 1}.get(name)
+    if size is None:
+        return ()
+    rules = (Rule("W.shape[2]", "==", size), Rule("W.shape[3]", "==", size))
+    return rules if name == "pointwise" else (*rules, Rule("group", "==", 1))
+
+
+def _products() -> Iterator[Kernel]:
+    for op, code in (
+        ("Gemm", "Gemm"),
+        ("FusedGemm", "Gemm"),
+        ("MatMul", "MatMul"),
+        ("FusedMatMul", "MatMul"),
+    ):
+        yield Kernel(
+            op=op, domain=_ORPHEUS if op.startswith("Fused") else "", name="panels", dtypes=_FLOAT, overlap=True,
+            opset=(7, None) if op == "Gemm" else (1, None),
+            prepare=f"orpheus_openmp.gemm:{code}", supports=f"orpheus_openmp.limits:{code.lower()}",
+            cost="orpheus_openmp.cost:product",
+        )  # fmt: skip
+
+
+def _pools(layout: str) -> Iterator[Kernel]:
+    for op in ("MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool"):
+        for name, layouts, cost in (
+            ("blocked", Format((layout,), (layout,)), "pool"),
+            ("plain", Format(), "plain_pool"),
+        ):
+            yield Kernel(
+                op=op, name=name, dtypes=_FLOAT, formats=(layouts,), overlap=True,
+                prepare=f"orpheus_openmp.pool:{op}", supports="orpheus_openmp.limits:pool",
+                cost=f"orpheus_openmp.cost:{cost}", where=(Rule("X.rank", "in", (3, 4)),),
+            )  # fmt: skip
+
+
+def _elementwise(layout: str) -> Iterator[Kernel]:
+    plain, blocked = Format(), Format((layout, layout), (layout,))
+    for op in UNARY:
+        exact = op in _EXACT_UNARY
+        yield _by_traffic(
+            op, "vector", "elementwise:Unary", "unary", (plain, Format((layout,), (layout,))),
+            inplace=((0, 0),), accuracy=Accuracy() if exact else Accuracy(factor=4, exact_integers=False),
+        )  # fmt: skip
+    for op in ("Add", "Sub", "Mul", "Div", "PRelu"):
+        rows: list[tuple[str, str, tuple[Format, ...], tuple[tuple[int, int], ...]]] = [
+            ("same", "binary_same", (plain, blocked), ((0, 0), (0, 1))),
+            ("channel", "binary_channel", (plain, blocked), ((0, 0), (0, 1))),
+            ("single", "binary_single", (plain, Format((layout, "plain"), (layout,))), ((0, 0),)),
+        ]
+        if op != "PRelu":
+            left = (plain, Format(("plain", layout), (layout,)))
+            rows.append(("single-left", "binary_single_left", left, ((0, 1),)))
+        for name, limit, layouts, inplace in rows:
+            opset = (7, None)
+            yield _by_traffic(op, name, "elementwise:Binary", limit, layouts, inplace=inplace, opset=opset)
+    yield _by_traffic(
+        "ScaleShift", "vector", "elementwise:ScaleShift", "scale_shift", (plain, Format((layout,), (layout,))),
+        domain=_ORPHEUS, inplace=((0, 0),),
+        where=(Rule("scale.constant", "==", True), Rule("shift.constant", "==", True)),
+    )  # fmt: skip
+
+
+def _movement(layout: str) -> Iterator[Kernel]:
+    sides = ("plain", layout)
+    formats = (Format(), *(Format((a,), (b,)) for a in sides for b in sides if a != b))
+    yield _by_traffic(
+        "Reorder", "vector", "movement:Reorder", "reorder", formats, domain=_ORPHEUS,
+        where=(Rule("X.rank", "==", 4),),
+    )  # fmt: skip
+    yield _by_traffic("Concat", "plain", "movement:Concat", "concat", (Format(),), opset=(4, None))
+    yield _by_traffic(
+        "Concat", "blocked", "movement:Concat", "concat_blocks", (Format((layout,) * _MAX_INPUTS, (layout,)),),
+        opset=(4, None),
+    )  # fmt: skip
+    for op in ("Softmax", "LogSoftmax"):
+        yield _by_traffic(
+            op, "rows", "movement:Softmax", "softmax", (Format(),), opset=(13, None),
+            accuracy=Accuracy(factor=4, exact_integers=False),
+        )  # fmt: skip
+
+
+def _by_traffic(
+    op: str, name: str, code: str, limit: str, formats: tuple[Format, ...], **more: Any
+) -> Kernel:
+    """A kernel of float32 that is bound by memory."""
+    return Kernel(
+        op=op, name=name, dtypes=_FLOAT, formats=formats, overlap=True, prepare=f"orpheus_openmp.{code}",
+        supports=f"orpheus_openmp.limits:{limit}", cost="orpheus_openmp.cost:traffic", **more,
+    )  # fmt: skip

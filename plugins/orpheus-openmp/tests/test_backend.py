@@ -1,0 +1,195 @@
+"""The backend as the core sees it: found, chosen, sealed, refused by name."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+
+import orpheus_core as orpheus
+from orpheus_core.errors import BackendError, KernelError
+from orpheus_core.plugin import Unavailable
+
+isas = pytest.importorskip("orpheus_openmp.isa", reason="orpheus-openmp is not installed")
+convolutions = pytest.importorskip("orpheus_openmp.conv", reason="orpheus-openmp is not installed")
+
+
+def python(code, **variables):
+    """What a fresh interpreter prints."""
+    environment = {**os.environ, **variables}
+    found = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr
+    return found.stdout.strip()
+
+
+def model(channels=24, size=12):
+    """Conv, Relu, a residual, a pool, a strided convolution, a global average, a classifier."""
+    rng = np.random.default_rng(0)
+
+    def weights(name, *shape):
+        values = (rng.standard_normal(shape) / np.sqrt(np.prod(shape[1:]))).astype(np.float32)
+        return helper.make_tensor(name, TensorProto.FLOAT, shape, values.tobytes(), raw=True)
+
+    nodes = [
+        helper.make_node("Conv", ["x", "w0"], ["a"], pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["a"], ["b"]),
+        helper.make_node("Conv", ["b", "w1"], ["c"], pads=[1, 1, 1, 1]),
+        helper.make_node("Add", ["c", "b"], ["d"]),
+        helper.make_node("MaxPool", ["d"], ["e"], kernel_shape=[2, 2], strides=[2, 2]),
+        helper.make_node("Conv", ["e", "w2"], ["f"], strides=[2, 2]),
+        helper.make_node("Sigmoid", ["f"], ["g"]),
+        helper.make_node("GlobalAveragePool", ["g"], ["h"]),
+        helper.make_node("Flatten", ["h"], ["i"]),
+        helper.make_node("MatMul", ["i", "w3"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, size, size])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 10])],
+        [weights("w0", channels, 3, 3, 3), weights("w1", channels, channels, 3, 3),
+         weights("w2", 2 * channels, channels, 3, 3), weights("w3", 2 * channels, 10)],
+    )  # fmt: skip
+    return helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9
+    ).SerializeToString()
+
+
+X = np.random.default_rng(1).standard_normal((1, 3, 12, 12)).astype(np.float32)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_a_network_agrees_with_the_reference_and_is_one_segment(threads):
+    session = orpheus.InferenceSession(
+        model(), providers=["openmp", "numpy"], threads=threads, fallback="error"
+    )
+    (expected,) = orpheus.InferenceSession(model(), providers=["numpy"]).run(None, {"x": X})
+    for _ in range(3):
+        np.testing.assert_allclose(session.run(None, {"x": X})[0], expected, rtol=1e-4, atol=1e-5)
+    (plan,) = session.executable.plans
+    with session.executable.ready().context() as context:
+        assert len(context.steps) == 1 < len(context.single_steps) == len(plan.program.operations)
+
+
+def test_every_instruction_set_runs_a_network(tmp_path):
+    (expected,) = orpheus.InferenceSession(model(), providers=["numpy"]).run(None, {"x": X})
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model())
+    np.save(tmp_path / "x.npy", X)
+    code = f"""
+        import numpy as np, orpheus_core as orpheus
+        session = orpheus.InferenceSession({str(path)!r}, providers=["openmp", "numpy"], threads=1)
+        print(session.run(None, {{"x": np.load({str(tmp_path / "x.npy")!r})}})[0].tolist())
+    """
+    for name in isas.available():
+        got = np.array(json.loads(python(code, ORPHEUS_ISA=name)))
+        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_manifest_loads_no_native_code():
+    code = """
+        import sys, orpheus_openmp, orpheus_openmp.manifest
+        print([m for m in sys.modules if m == "orpheus_openmp._native"])
+    """
+    assert python(code) == "[]"
+
+
+def test_one_thread_enters_no_runtime():
+    code = """
+        import os, numpy as np
+        from orpheus_openmp import _native
+        x = np.ones(1000, np.float32)
+        def step(threads):
+            values = dict(n=1, channels=1, plane=1000, to_blocked=0, x=np.ones((1000, 64), np.float32), y=x)
+            return _native.Step(_native.isas()[0], "reorder", threads, values)
+        before = len(os.listdir("/proc/self/task"))
+        step(1)()
+        alone = len(os.listdir("/proc/self/task"))
+        step(3)()
+        print(alone - before, len(os.listdir("/proc/self/task")) - before)
+    """
+    if not os.path.isdir("/proc/self/task") or not isas.native().has_openmp:
+        pytest.skip("needs /proc and a build with OpenMP")
+    assert python(code) == "0 2"
+
+
+def test_an_instruction_set_that_is_not_here_is_refused_by_name(monkeypatch):
+    absent = "neon" if "neon" not in isas.available() else "avx512"
+    monkeypatch.setenv("ORPHEUS_ISA", absent)
+    with pytest.raises(BackendError, match=f"ORPHEUS_ISA={absent}.*it has .*generic"):
+        isas.current()
+    found = isas.probe()
+    assert isinstance(found, Unavailable)
+    assert "ORPHEUS_ISA" in found.fix
+    monkeypatch.setenv("ORPHEUS_ISA", "sse9")
+    with pytest.raises(BackendError, match="sse9 is no instruction set"):
+        isas.current()
+
+
+def test_without_its_module_the_backend_says_what_to_install():
+    code = """
+        import sys
+        sys.modules["orpheus_openmp._native"] = None
+        import orpheus_openmp
+        from orpheus_openmp import isa
+        backend, found = orpheus_openmp.orpheus_backend(), isa.probe()
+        print(type(found).__name__, len(backend.kernels) > 50, "pip install" in found.fix)
+    """
+    assert python(code) == "Unavailable True True"
+
+
+def test_a_wrong_array_cannot_reach_a_kernel(layers):
+    x, w = np.zeros((1, 8, 5, 5), np.float32), np.zeros((8, 8, 1, 1), np.float32)
+    places = {"layouts": (layers.blocked,), "out": (layers.blocked,), "constants": (1,)}
+    problem = layers.problem("Conv", [x, w], [(1, 8, 5, 5)], **places)
+    layer = convolutions.Pointwise(problem, layers.isa)
+    shape = problem.inputs[0].layout.physical_shape((1, 8, 5, 5))
+    right, y = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    layer.bind([right, None], [y], None)()
+    wrong = [
+        np.zeros((1, 8, 5, 5), np.float32), np.zeros(shape, np.float64),
+        np.zeros((*shape[:-1], 2 * shape[-1]), np.float32)[..., ::2], None,
+    ]  # fmt: skip
+    for bad in wrong[:-1]:
+        with pytest.raises(KernelError):
+            layer.bind([bad, None], [y], None)
+    frozen = y.copy()
+    frozen.flags.writeable = False
+    with pytest.raises((RuntimeError, TypeError)):
+        layer.bind([right, None], [frozen], None)
+
+
+def test_native_steps_check_their_arguments():
+    native, name = isas.native(), isas.available()[0]
+    values = {"n": 1, "channels": 1, "plane": 1, "to_blocked": 1}
+    with pytest.raises(ValueError, match="no kernel 'nothing'"):
+        native.Step(name, "nothing", 1, values)
+    with pytest.raises(TypeError, match="reorder needs plane"):
+        native.Step(name, "reorder", 1, {k: v for k, v in values.items() if k != "plane"})
+    with pytest.raises(TypeError, match="reorder has no argument size"):
+        native.Step(name, "reorder", 1, {**values, "size": 3})
+    with pytest.raises(ValueError, match="'mmx' is not usable here; there are: "):
+        native.Step("mmx", "reorder", 1, values)
+
+
+def test_segments_hold_steps_and_segments():
+    native, name = isas.native(), isas.available()[0]
+    block = isas.tile(name)[0]
+    x, y, z = np.arange(3, dtype=np.float32), np.zeros((3, block), np.float32), np.zeros(3, np.float32)
+    values = {"n": 1, "channels": 1, "plane": 3}
+    there = native.Step(name, "reorder", 1, {**values, "to_blocked": 1, "x": x, "y": y})
+    back = native.Step(name, "reorder", 2, {**values, "to_blocked": 0, "x": y, "y": z})
+    both = native.Segment([native.Segment([there]), back])
+    assert len(both) == 2
+    both()
+    np.testing.assert_array_equal(z, x)

@@ -1,0 +1,176 @@
+"""Every convolution kernel against float64, over drawn shapes and attributes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.lib.stride_tricks import sliding_window_view
+from orpheus_numpy.nn.conv import conv as reference
+
+convolutions = pytest.importorskip("orpheus_openmp.conv", reason="orpheus-openmp is not installed")
+winograd = pytest.importorskip("orpheus_openmp.winograd", reason="orpheus-openmp is not installed")
+Im2col = pytest.importorskip("orpheus_openmp.im2col", reason="orpheus-openmp is not installed").Im2col
+
+
+DRAWN = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@st.composite
+def cases(draw, *, kernels=((1, 7), (1, 7)), stride=3, dilation=2, groups="none", pads=3):
+    """X, W and attributes; ``groups`` is none, some or depthwise, and sizes are not those of any block."""
+    kernel = tuple(draw(st.integers(*k)) for k in kernels)
+    strides = tuple(draw(st.integers(1, stride)) for _ in kernel)
+    dilations = tuple(draw(st.integers(1, dilation)) for _ in kernel)
+    before = tuple(draw(st.integers(0, pads)) for _ in kernel)
+    after = tuple(draw(st.integers(0, pads)) for _ in kernel)
+    reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilations)]
+    size = tuple(max(1, r - b - a) + draw(st.integers(0, 33)) for r, b, a in zip(reach, before, after))
+    batch = draw(st.integers(1, 2))
+    if groups == "depthwise":
+        group = channels = filters = draw(st.integers(1, 40))
+    else:
+        group = draw(st.integers(1, 2)) if groups == "some" else 1
+        unit = 16 if group > 1 and groups == "some" else 1
+        channels = unit * group * draw(st.integers(1, 3 if unit > 1 else 40))
+        filters = unit * group * draw(st.integers(1, 3 if unit > 1 else 70))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    x = rng.standard_normal((batch, channels, *size)).astype(np.float32)
+    w = rng.standard_normal((filters, channels // group, *kernel)).astype(np.float32)
+    attributes = {"group": group, "strides": strides, "dilations": dilations, "pads": (*before, *after)}
+    return x, w, attributes
+
+
+def judge(layers, cls, case, bound, *, plain_in=False, plain_out=False, factor=1.0, reach=0, threads=1):
+    """One Conv with a bias. An output's rounding is that of sums up to ``reach`` pixels away (Winograd's tile)."""
+    x, w, attributes = case
+    rng = np.random.default_rng(1)
+    b = rng.standard_normal(w.shape[0]).astype(np.float32)
+    exact = reference(x.astype(np.float64), w.astype(np.float64), b.astype(np.float64), **attributes)
+    size = reference(
+        abs(x).astype(np.float64), abs(w).astype(np.float64), abs(b).astype(np.float64), **attributes
+    )
+    if reach:
+        around = np.pad(size, ((0, 0), (0, 0), (reach, reach), (reach, reach)))
+        size = sliding_window_view(around, (2 * reach + 1, 2 * reach + 1), axis=(2, 3)).max((-1, -2))
+    problem = layers.problem(
+        "Conv",
+        [x, w, b],
+        [exact.shape],
+        attributes,
+        threads=threads,
+        layouts=("plain" if plain_in else layers.blocked,),
+        out=("plain" if plain_out else layers.blocked,),
+        constants=(1, 2),
+    )
+    (got,) = layers.run(cls, problem, [x, w, b])
+    bound(got, exact, size, np.prod(w.shape[1:]) + 1, factor)
+
+
+@DRAWN
+@given(case=cases(groups="some"), threads=st.integers(1, 3))
+def test_direct(layers, bound, case, threads):
+    judge(layers, convolutions.Direct, case, bound, threads=threads)
+
+
+@DRAWN
+@given(case=cases(groups="some"))
+def test_direct_from_plain(layers, bound, case):
+    judge(layers, convolutions.Direct, case, bound, plain_in=True)
+
+
+@DRAWN
+@given(
+    case=cases(kernels=((1, 1), (1, 1)), stride=1, dilation=1, pads=0, groups="some"),
+    threads=st.integers(1, 3),
+)
+def test_pointwise(layers, bound, case, threads):
+    judge(layers, convolutions.Pointwise, case, bound, threads=threads)
+
+
+def test_pointwise_cuts_its_channels(layers, bound):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((1, 515, 15, 16)).astype(np.float32)
+    w = rng.standard_normal((35, 515, 1, 1)).astype(np.float32)
+    judge(layers, convolutions.Pointwise, (x, w, {}), bound)
+
+
+@DRAWN
+@given(case=cases(groups="depthwise", kernels=((1, 6), (1, 6))), threads=st.integers(1, 3))
+def test_depthwise(layers, bound, case, threads):
+    judge(layers, convolutions.Depthwise, case, bound, threads=threads)
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_depthwise_of_the_tuned_sizes(layers, bound, kernel, stride):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((1, 37, 31, 33)).astype(np.float32)
+    w = rng.standard_normal((37, 1, kernel, kernel)).astype(np.float32)
+    pads = (kernel // 2,) * 4
+    judge(
+        layers,
+        convolutions.Depthwise,
+        (x, w, {"group": 37, "strides": (stride, stride), "pads": pads}),
+        bound,
+    )
+
+
+@pytest.mark.parametrize(("cls", "factor"), [(winograd.Winograd2, 2.0), (winograd.Winograd4, 4.0)])
+@DRAWN
+@given(case=cases(kernels=((3, 3), (3, 3)), stride=1, dilation=1), threads=st.integers(1, 3))
+def test_winograd(layers, bound, cls, factor, case, threads):
+    judge(layers, cls, case, bound, factor=factor, reach=5, threads=threads)
+
+
+@DRAWN
+@given(case=cases(groups="some"), threads=st.integers(1, 3))
+def test_im2col(layers, bound, case, threads):
+    judge(layers, Im2col, case, bound, plain_in=True, plain_out=True, threads=threads)
+
+
+@pytest.mark.parametrize("name", ["Direct", "Pointwise", "Winograd2", "Winograd4"])
+def test_pads_stay_zero_beside_infinity(layers, name):
+    cls = getattr(convolutions, name, None) or getattr(winograd, name)
+    size = 1 if name == "Pointwise" else 3
+    x, w = np.full((1, 3, 6, 6), np.inf, np.float32), np.ones((5, 3, size, size), np.float32)
+    problem = layers.problem(
+        "Conv", [x, w], [(1, 5, 6, 6)], {"pads": (size // 2,) * 4},
+        layouts=(layers.blocked,), out=(layers.blocked,), constants=(1,),
+    )  # fmt: skip
+    (got,) = layers.run(cls, problem, [x, w])
+    assert not np.isfinite(got).any()
+
+
+def test_im2col_of_one_axis_and_odd_groups(layers, bound):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, 9, 50)).astype(np.float32)
+    w = rng.standard_normal((6, 3, 5)).astype(np.float32)
+    judge(
+        layers,
+        Im2col,
+        (x, w, {"group": 3, "strides": (2,), "pads": (1, 3)}),
+        bound,
+        plain_in=True,
+        plain_out=True,
+    )
+
+
+@pytest.mark.parametrize("auto_pad", ["SAME_UPPER", "SAME_LOWER", "VALID"])
+def test_automatic_pads(layers, bound, auto_pad):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((1, 20, 14, 17)).astype(np.float32)
+    w = rng.standard_normal((24, 20, 4, 3)).astype(np.float32)
+    judge(layers, convolutions.Direct, (x, w, {"auto_pad": auto_pad, "strides": (2, 1)}), bound)
+
+
+def test_windows_that_lie_in_the_pads_altogether(layers, bound):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((1, 20, 2, 2)).astype(np.float32)
+    w = rng.standard_normal((24, 20, 2, 2)).astype(np.float32)
+    attributes = {"pads": (5, 5, 6, 6)}
+    judge(layers, convolutions.Direct, (x, w, attributes), bound)
+    judge(layers, Im2col, (x, w, attributes), bound, plain_in=True, plain_out=True)
+    deep = rng.standard_normal((20, 1, 2, 2)).astype(np.float32)
+    judge(layers, convolutions.Depthwise, (x, deep, {**attributes, "group": 20}), bound)
