@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from orpheus_core.graph import Graph, Node, Value
+from orpheus_core.graph import Graph, Node
 from orpheus_core.ops import OpSpec, find_spec
 from orpheus_core.ops.spec import latest_version
 from orpheus_core.plugin import Backend, Format, Kernel, Problem, resolve
@@ -208,8 +208,3 @@ def kernels_of(backend: Backend) -> dict[tuple[str, str], tuple[Kernel, ...]]:
 def has_subgraph(node: Node) -> bool:
     """Whether the node holds graphs (control flow)."""
     return any(isinstance(a, Graph) for a in node.attributes.values())
-
-
-def names_of(values: Iterable[Value | None]) -> str:
-    """Names for messages: "x, _, y"."""
-    return ", ".join("_" if v is None else v.name for v in values)
