@@ -173,8 +173,9 @@ class Kernel:
     the kernel takes; a constraint left out takes all that the schema allows. ``opset`` is the range of
     schema versions (``since_version``) it implements. ``inplace`` lists (output, input) pairs that may
     share memory. ``overlap`` says calls of the same prepared object may run at the same time.
-    ``rank`` orders kernels of which no time is known: lower first. Raise ``version`` whenever the speed
-    may have changed, so that kept measurements are taken anew.
+    ``expands`` says its packed constants take more memory than the constants, so that ``memory="low"``
+    leaves it out. ``rank`` orders kernels of which no time is known: lower first. Raise ``version``
+    whenever the speed may have changed, so that kept measurements are taken anew.
     """
 
     op: str
@@ -192,6 +193,7 @@ class Kernel:
     accuracy: Accuracy = STANDARD
     inplace: tuple[tuple[int, int], ...] = ()
     overlap: bool = False
+    expands: bool = False
     takes_problem: bool = False
     writes_out: bool = False
     version: int = 1

@@ -18,4 +18,5 @@ def open_session(args: argparse.Namespace) -> InferenceSession:
         shapes=shapes(args.shape) or None,
         policy=args.policy,
         fallback=args.fallback,
+        memory=args.memory,
     )

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import get_args
 
 from orpheus_core.errors import UsageError
-from orpheus_core.selection.options import Fallback, Policy
+from orpheus_core.selection.options import Fallback, Memory, Policy
 
 _SHAPE = re.compile(r"(?P<name>.+):\[(?P<dims>\s*(\d+\s*(,\s*\d+\s*)*)?)\]")
 
@@ -22,7 +22,7 @@ def add_model(parser: argparse.ArgumentParser, *, several: bool = False) -> None
 
 
 def add_session(parser: argparse.ArgumentParser) -> None:
-    """What a session is made with: ``-b``, ``--shape``, ``--threads``, ``--pin``, ``--policy``, ``--fallback``."""
+    """What a session is made with: ``-b``, ``--shape``, ``--threads``, ``--pin`` and the policies."""
     parser.add_argument(
         "-b",
         "--backends",
@@ -47,6 +47,11 @@ def add_session(parser: argparse.ArgumentParser) -> None:
         "--fallback",
         choices=get_args(Fallback),
         help="when a node would run on a backend that -b does not name: warn (default), error, or allow",
+    )
+    parser.add_argument(
+        "--memory",
+        choices=get_args(Memory),
+        help="low: no kernel whose packed weights outgrow the weights (default: normal)",
     )
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from orpheus_core.graph import Graph, Node, Value
-from orpheus_core.ops import ORPHEUS_DOMAIN, make_node
 from orpheus_core.plan.operands import Kind, Operand, Operation, Storage
-from orpheus_core.plugin import Format, Problem
+from orpheus_core.plugin import Problem
 from orpheus_core.selection.assignment import input_place, output_place
-from orpheus_core.selection.candidates import Candidate, candidates, in_format, problem_of
-from orpheus_core.selection.conversion import HOME, Place
+from orpheus_core.selection.candidates import Candidate, in_format
+from orpheus_core.selection.conversion import HOME, Place, reorder_kernel, reorder_node
 from orpheus_core.selection.decision import Decision, Selection
 from orpheus_core.selection.options import SelectionOptions
 from orpheus_core.selection.reorder import to_layout
@@ -127,10 +126,10 @@ class _Lowering:
         """A chain of operations from one place to another: reorder where a kernel exists, else on the host."""
         if start[0] != goal[0]:
             for device in dict.fromkeys((start[1], goal[1])):
-                candidate = self._reorder_kernel(value, start[0], goal[0], device)
-                if candidate is not None or device == CPU:
+                kernel = reorder_kernel(value.type, start[0], goal[0], device, self.options)
+                if kernel is not None or device == CPU:
                     middle = self._step(value, start, (start[0], device), None)
-                    middle = self._step(value, (start[0], device), (goal[0], device), candidate)
+                    middle = self._step(value, (start[0], device), (goal[0], device), kernel)
                     return self._step(value, (goal[0], device), goal, None) if device != goal[1] else middle
             self._step(value, start, (start[0], CPU), None)
             self._step(value, (start[0], CPU), (goal[0], CPU), None)
@@ -140,26 +139,22 @@ class _Lowering:
             start = (start[0], CPU)
         return self._step(value, start, goal, None)
 
-    def _step(self, value: Value, start: Place, goal: Place, candidate: Candidate | None) -> Operand:
+    def _step(
+        self, value: Value, start: Place, goal: Place, kernel: tuple[Candidate, Problem] | None
+    ) -> Operand:
         known = self.places.get((value, goal))
         if known is not None:
             return known
         source, origin = self.places[value, start], self.source[value]
         target = self._define(value, goal)
         self.source[value] = origin
-        node = _reorder_node(value, start[0], goal[0])
-        kind = Kind.KERNEL if candidate else Kind.REORDER if start[0] != goal[0] else Kind.MOVE
-        problem = None if candidate is None else _reorder_problem(node, candidate, self.options)
+        node = reorder_node(value, start[0], goal[0])
+        candidate, problem = kernel or (None, None)
+        kind = Kind.KERNEL if kernel else Kind.REORDER if start[0] != goal[0] else Kind.MOVE
         self.operations.append(
             Operation(kind, node, (source,), (target,), candidate, problem, why="conversion")
         )
         return target
-
-    def _reorder_kernel(self, value: Value, start: str, goal: str, device: object) -> Candidate | None:
-        problem = problem_of(_reorder_node(value, start, goal), threads=self.options.threads)
-        owners = [b for b in self.options.backends if b.device == device]
-        found, _ = candidates(problem, owners)
-        return found[0] if found else None
 
 
 def _placed(type_: ValueType, place: Place) -> ValueType:
@@ -171,15 +166,3 @@ def _placed(type_: ValueType, place: Place) -> ValueType:
 def _storage(type_: ValueType) -> Storage:
     fixed = isinstance(type_, TensorType) and type_.is_static and type_.dtype is not DType.STRING
     return Storage.ARENA if fixed else Storage.SLOT
-
-
-def _reorder_node(value: Value, start: str, goal: str) -> Node:
-    attributes = {"from_layout": start, "to_layout": goal}
-    target = Value(f"{value.name}@{goal}", value.type)
-    return make_node("Reorder", [value], [target], attributes, name=target.name, domain=ORPHEUS_DOMAIN)
-
-
-def _reorder_problem(node: Node, candidate: Candidate, options: SelectionOptions) -> Problem:
-    fmt = Format((str(node.attributes["from_layout"]),), (str(node.attributes["to_layout"]),))
-    placed = Candidate(candidate.backend, candidate.kernel, fmt)
-    return in_format(problem_of(node, threads=options.threads), placed)

@@ -7,25 +7,25 @@ from collections.abc import Sequence
 import numpy as np
 
 from orpheus_core.graph import Graph, Node, Value
-from orpheus_core.selection.cache import MeasurementCache
-from orpheus_core.selection.conversion import HOME, Place, place_seconds
+from orpheus_core.selection.conversion import HOME, Conversions, Place
 from orpheus_core.selection.cost import Scored
+from orpheus_core.selection.options import SelectionOptions
 from orpheus_core.selection.pbqp import solve
 from orpheus_core.types import CPU, Array, TensorType
 
 
 def assign(
-    graph: Graph, choices: Sequence[Sequence[Scored]], cache: MeasurementCache | None = None
+    graph: Graph, choices: Sequence[Sequence[Scored]], options: SelectionOptions
 ) -> tuple[list[int], float, bool, dict[Value, tuple[str, object]]]:
     """Pick one candidate per node: picks, total seconds, whether proved optimal, and the hub places of shared values.
 
     Graph inputs, outputs, constants and captures lie plainly on the host; constants are converted once, at
-    load, which costs nothing here. ``cache`` may hold measured times of conversions.
+    load, which costs nothing here.
     """
     if all(_at_home(s) for scored in choices for s in scored):
         picks = [_cheapest(scored) for scored in choices]
         return picks, sum(s[p].seconds for s, p in zip(choices, picks)), True, {}
-    return _Assignment(graph, choices, cache).solve()
+    return _Assignment(graph, choices, options).solve()
 
 
 def _at_home(scored: Scored) -> bool:
@@ -54,11 +54,9 @@ def output_place(scored: Scored, node: Node, index: int) -> Place:
 
 
 class _Assignment:
-    def __init__(
-        self, graph: Graph, choices: Sequence[Sequence[Scored]], cache: MeasurementCache | None
-    ) -> None:
+    def __init__(self, graph: Graph, choices: Sequence[Sequence[Scored]], options: SelectionOptions) -> None:
         self.graph = graph
-        self.cache = cache
+        self.place_seconds = Conversions(options).seconds
         self.choices = choices
         self.costs: list[list[float]] = [[s.seconds for s in scored] for scored in choices]
         self.edges: dict[tuple[int, int], Array] = {}
@@ -91,7 +89,7 @@ class _Assignment:
                 self._edge(value, None if source is None else source[0], outs, i, k)
             if at_home and source is not None:
                 for c, place in enumerate(outs):
-                    self.costs[source[0]][c] += place_seconds(value.type, place, HOME, self.cache)
+                    self.costs[source[0]][c] += self.place_seconds(value.type, place, HOME)
             return
         # Several readers share one conversion: a node of its own chooses the place they share.
         wanted = dict.fromkeys(outs)
@@ -103,11 +101,9 @@ class _Assignment:
         if len(places) == 1:
             return
         hub = len(self.costs)
-        self.costs.append(
-            [place_seconds(value.type, p, HOME, self.cache) if at_home else 0.0 for p in places]
-        )
+        self.costs.append([self.place_seconds(value.type, p, HOME) if at_home else 0.0 for p in places])
         self.hub_places[value] = (hub, places)
-        matrix = np.array([[place_seconds(value.type, a, b, self.cache) for b in places] for a in outs])
+        matrix = np.array([[self.place_seconds(value.type, a, b) for b in places] for a in outs])
         if source is None:
             self.costs[hub] = [c + float(m) for c, m in zip(self.costs[hub], matrix[0])]
         else:
@@ -117,7 +113,7 @@ class _Assignment:
 
     def _edge(self, value: Value, source: int | None, outs: Sequence[Place], reader: int, index: int) -> None:
         ins = [self._in(reader, index, s) for s in self.choices[reader]]
-        matrix = np.array([[place_seconds(value.type, a, b, self.cache) for b in ins] for a in outs])
+        matrix = np.array([[self.place_seconds(value.type, a, b) for b in ins] for a in outs])
         if source is None:
             self.costs[reader] = [c + float(m) for c, m in zip(self.costs[reader], matrix[0])]
         else:

@@ -1,4 +1,4 @@
-"""The cost of having a value elsewhere or otherwise: measured where somebody measured it, else estimated."""
+"""The cost of having a value elsewhere: measured, else what the kernel that does it says, else estimated."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ from typing import TypeAlias
 
 import numpy as np
 
-from orpheus_core.plugin import Backend
-from orpheus_core.selection.cache import MeasurementCache
-from orpheus_core.selection.cost import ASSUMED_BANDWIDTH, ASSUMED_CALL
+from orpheus_core.graph import Node, Value
+from orpheus_core.ops import ORPHEUS_DOMAIN, make_node
+from orpheus_core.plugin import Format, Problem
+from orpheus_core.selection.candidates import Candidate, candidates, in_format, problem_of
+from orpheus_core.selection.cost import ASSUMED_BANDWIDTH, ASSUMED_CALL, Source, score
 from orpheus_core.selection.invoke import HOST, runtime_of
+from orpheus_core.selection.measure import measure
+from orpheus_core.selection.options import SelectionOptions
 from orpheus_core.selection.reorder import convert
 from orpheus_core.selection.signature import machine
 from orpheus_core.types import CPU, Device, Layout, TensorType, ValueType
@@ -25,20 +29,62 @@ HOME: Place = ("plain", CPU)
 _UNKNOWN_BYTES = 1 << 20
 
 
-def place_seconds(type_: ValueType, source: Place, target: Place, cache: MeasurementCache | None) -> float:
-    """Seconds to have a value of this type at ``target`` as well, infinity when that cannot be."""
-    if source == target:
-        return 0.0
-    if not isinstance(type_, TensorType):
-        return float("inf")
-    if type_.static_shape is None:
-        # Of unknown size: it may change devices, but no layout is offered for it.
-        return _estimate(_UNKNOWN_BYTES) if source[0] == target[0] == "plain" else float("inf")
-    total = 0.0
-    for leg in _legs(source, target):
-        known = None if cache is None else cache.get(conversion_key(type_, *leg))
-        total += known if known is not None else _estimate(_bytes(type_, leg))
-    return total
+class Conversions:
+    """What it costs to have a value at another place, under one session's options. Costs are worked out once."""
+
+    def __init__(self, options: SelectionOptions) -> None:
+        self._options = options
+        self._known: dict[tuple[ValueType, Place, Place], float] = {}
+
+    def seconds(self, type_: ValueType, source: Place, target: Place) -> float:
+        """Seconds to have a value of this type at ``target`` as well, infinity when that cannot be."""
+        if source == target:
+            return 0.0
+        key = (type_, source, target)
+        if key not in self._known:
+            self._known[key] = self._work_out(type_, source, target)
+        return self._known[key]
+
+    def _work_out(self, type_: ValueType, source: Place, target: Place) -> float:
+        if not isinstance(type_, TensorType):
+            return float("inf")
+        if type_.static_shape is None:
+            # Of unknown size: it may change devices, but no layout is offered for it.
+            return _estimate(_UNKNOWN_BYTES) if source[0] == target[0] == "plain" else float("inf")
+        return sum(self._leg(type_, *leg) for leg in _legs(source, target))
+
+    def _leg(self, type_: TensorType, source: Place, target: Place) -> float:
+        cache = self._options.cache
+        measured = None if cache is None else cache.get(conversion_key(type_, source, target))
+        if measured is not None:
+            return measured
+        if source[1] == target[1]:
+            found = reorder_kernel(type_, source[0], target[0], source[1], self._options)
+            if found is not None:
+                scored = score(found[1], found[0], None)
+                if scored.source is Source.MODEL:
+                    return scored.seconds
+        return _estimate(_bytes(type_, (source, target)))
+
+
+def reorder_node(value: Value, start: str, goal: str) -> Node:
+    """The node that turns a value from one layout into another."""
+    attributes = {"from_layout": start, "to_layout": goal}
+    target = Value(f"{value.name}@{goal}", value.type)
+    return make_node("Reorder", [value], [target], attributes, name=target.name, domain=ORPHEUS_DOMAIN)
+
+
+def reorder_kernel(
+    type_: ValueType, start: str, goal: str, device: Device, options: SelectionOptions
+) -> tuple[Candidate, Problem] | None:
+    """The first backend's kernel on ``device`` that does this reorder, and its problem in those layouts, or None."""
+    node = reorder_node(Value("", type_), start, goal)
+    problem = problem_of(node, threads=options.threads)
+    found, _ = candidates(problem, [b for b in options.backends if b.device == device])
+    if not found:
+        return None
+    placed = Candidate(found[0].backend, found[0].kernel, Format((start,), (goal,)))
+    return placed, in_format(problem, placed)
 
 
 def _legs(source: Place, target: Place) -> list[tuple[Place, Place]]:
@@ -68,21 +114,31 @@ def conversion_key(type_: TensorType, source: Place, target: Place) -> str:
 
 
 def measure_conversion(
-    type_: TensorType, source: Place, target: Place, backends: tuple[Backend, ...], *, runs: int = 5
+    type_: TensorType, source: Place, target: Place, options: SelectionOptions, *, runs: int = 5
 ) -> float | None:
-    """Median seconds of one move between host and device, or one reorder on the host; None when it is neither."""
+    """Median seconds of one reorder, by the kernel that a plan would take, or of one move between host and device.
+
+    None when it is neither, or when nothing here can do it.
+    """
     assert type_.static_shape is not None
     shape, dtype = type_.static_shape, type_.dtype.numpy
+    if source[1] == target[1]:
+        found = reorder_kernel(type_, source[0], target[0], source[1], options)
+        if found is not None:
+            timing = measure(found[1], [found[0]], seconds=0.0, min_runs=runs, others=0)[0]
+            return None if timing is None else timing.median
+        if source[1] != CPU:
+            return None
     times = []
     a = np.zeros(Layout(source[0]).physical_shape(shape), dtype)
     b = np.zeros(Layout(target[0]).physical_shape(shape), dtype)
-    if source[1] == target[1] == CPU:
+    if source[1] == target[1]:
 
         def once() -> None:
             convert(a, Layout(source[0]), b, Layout(target[0]), shape)
     elif source[0] == target[0] and CPU in (source[1], target[1]):
         device = target[1] if source[1] == CPU else source[1]
-        runtime = next((runtime_of(x) for x in backends if x.device == device), HOST)
+        runtime = next((runtime_of(x) for x in options.backends if x.device == device), HOST)
         remote = runtime.empty(a.shape, dtype)
         up = source[1] == CPU
 

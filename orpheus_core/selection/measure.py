@@ -1,8 +1,8 @@
-"""Measuring candidates: the time of one layer as it will run, weights cold where they stream.
+"""Measuring candidates: the time of one layer as it will run, activations warm, weights as cold as they will be.
 
-Inputs are random; every repeat takes the next of several copies of inputs and constants, so many that together they
-do not fit the last-level cache, because in a network a layer's weights were last touched one inference ago.
-Candidates of one layer are timed in turns (interleaved), and the median counts.
+In a network a layer's weights were last touched one inference ago, and everything else of the network since; its input
+was written a moment ago. So before each timed call as many bytes are read as the rest of the network touches, and then
+the layer's activations. Candidates of one layer are timed in turns (interleaved), and the median counts.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,9 +21,8 @@ from orpheus_core.selection.invoke import bind_run, keywords, load, prepare, run
 from orpheus_core.selection.reorder import to_layout
 from orpheus_core.types import CPU, Array, Layout, TensorType
 
-#: Bytes that the rotated copies of one layer's operands should exceed: more than a common last-level cache.
+#: More than a common last-level cache: reading so many bytes leaves nothing of a layer in it.
 COLD_BYTES = 64 << 20
-MAX_COPIES = 8
 
 
 @dataclass(frozen=True)
@@ -50,65 +49,70 @@ def measure(
     seconds: float = 0.05,
     min_runs: int = 5,
     seed: int = 0,
+    others: int = COLD_BYTES,
 ) -> list[Timing | None]:
     """Time every candidate of one layer, interleaved; None for one that fails.
 
-    ``seconds`` is the budget of each candidate; at least ``min_runs`` calls are timed.
+    ``seconds`` is the budget of each candidate's calls, and a third of that of preparing them; at least ``min_runs``
+    calls are timed. ``others``: bytes that the rest of the network touches between two calls.
     """
-    steps = [_steps(problem, c, seed) for c in candidates]
-    alive = [i for i, s in enumerate(steps) if s]
+    calls: dict[int, _Call] = {}
+    for i, candidate in enumerate(candidates):
+        call = _call(problem, candidate, seed)
+        if call is not None:
+            calls[i] = call
+    alive = list(calls)
     times: list[list[float]] = [[] for _ in candidates]
+    spent = [0.0] * len(candidates)
+    rest = np.zeros(min(max(others, 0), COLD_BYTES) // 4, np.float32)
     for i in list(alive):  # first touch of memory and code is no measurement
-        for step in steps[i]:
-            try:
-                step()
-            except Exception:
-                alive.remove(i)
-                break
-    turn = 0
+        try:
+            calls[i].step()
+        except Exception:
+            alive.remove(i)
     while alive:
         for i in alive:
-            step = steps[i][turn % len(steps[i])]
+            begin = time.perf_counter()
+            rest.sum()
+            for array in calls[i].warm:
+                array.sum()
             sync = runtime_of(candidates[i].backend).synchronize
             sync()
             start = time.perf_counter()
-            step()
+            calls[i].step()
             sync()
-            times[i].append(time.perf_counter() - start)
-        alive = [i for i in alive if len(times[i]) < min_runs or sum(times[i]) < seconds]
-        turn += 1
+            end = time.perf_counter()
+            times[i].append(end - start)
+            spent[i] += end - start + (start - begin) / 3
+        alive = [i for i in alive if len(times[i]) < min_runs or spent[i] < seconds]
     return [
         Timing(statistics.median(t), min(t), max(t), len(t)) if len(t) >= min_runs else None for t in times
     ]
 
 
-def _steps(problem: Problem, candidate: Candidate, seed: int) -> list[Step]:
+@dataclass(frozen=True)
+class _Call:
+    """One bound candidate, and the arrays that are in the cache when the network comes to it."""
+
+    step: Step
+    warm: tuple[Array, ...]
+
+
+def _call(problem: Problem, candidate: Candidate, seed: int) -> _Call | None:
+    """The candidate bound to random operands; None when its preparation fails."""
     placed = in_format(problem, candidate)
-    runtime = runtime_of(candidate.backend)
-    operands = [t for t in placed.inputs if isinstance(t, TensorType)]
-    total = sum(t.nbytes or 0 for t in operands)
-    copies = max(1, min(MAX_COPIES, COLD_BYTES // max(total, 1) + 1))
-    steps = []
     try:
-        for copy in range(copies):
-            rng = np.random.default_rng(seed + copy)
-            # A constant is prepared from its own array, as in the network; a copy makes it cold.
-            constants = {i: a.copy() for i, a in problem.constants.items()}
-            steps.append(_step(replace(placed, constants=constants), candidate, runtime, rng))
+        return _bound(placed, candidate, runtime_of(candidate.backend), np.random.default_rng(seed))
     except Exception:  # a plugin's preparation or runtime; the others are measured all the same
-        return []
-    return steps
+        return None
 
 
-def _step(placed: Problem, candidate: Candidate, runtime: Any, rng: np.random.Generator) -> Step:
+def _bound(placed: Problem, candidate: Candidate, runtime: Any, rng: np.random.Generator) -> _Call:
     def array(type_: Any, index: int | None) -> Any:
         if type_ is None:
             return None
         host = placed.constants.get(index) if index is not None else None
-        if host is None:
-            host = random_array(type_, rng)
-        else:
-            host = to_layout(host, type_.layout)
+        host = random_array(type_, rng) if host is None else to_layout(host, type_.layout)
         if candidate.backend.device == CPU:
             return host
         target = runtime.empty(host.shape, host.dtype)
@@ -117,14 +121,17 @@ def _step(placed: Problem, candidate: Candidate, runtime: Any, rng: np.random.Ge
 
     inputs = [array(t, i) for i, t in enumerate(placed.inputs)]
     outputs = [array(t, None) for t in placed.outputs]
+    live = [a for i, a in enumerate(inputs) if i not in placed.constants] + outputs
+    warm = tuple(a for a in live if isinstance(a, np.ndarray) and a.dtype.kind in "biuf")
     if candidate.kernel.prepare is None:
         words = keywords(candidate, placed)
-        return bind_run(load(candidate), inputs, outputs, words, writes_out=candidate.kernel.writes_out)
+        step = bind_run(load(candidate), inputs, outputs, words, writes_out=candidate.kernel.writes_out)
+        return _Call(step, warm)
     prepared = prepare(candidate, placed)
     for index in getattr(prepared, "packed", ()):
         inputs[index] = None
     nbytes = getattr(prepared, "workspace", 0)
-    return prepared.bind(inputs, outputs, runtime.arena(nbytes) if nbytes else None)
+    return _Call(prepared.bind(inputs, outputs, runtime.arena(nbytes) if nbytes else None), warm)
 
 
 def random_array(type_: TensorType, rng: np.random.Generator) -> Array:

@@ -12,6 +12,7 @@ from orpheus_core.selection.cache import MeasurementCache
 
 Policy = Literal["order", "cost"]
 Fallback = Literal["warn", "error", "allow"]
+Memory = Literal["normal", "low"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,9 @@ class SelectionOptions:
     ``backends`` in order of preference. ``named`` of them were asked for; the rest are fallbacks.
     ``policy``: "order" gives a node to the first backend that accepts it, and leaves to cost only which of its
     kernels; "cost" lets every backend compete, conversions counted. ``fallback``: what to do when a node runs on a
-    backend that was not asked for. ``pins``: see :mod:`pins`. ``cache``: measured times, or None.
+    backend that was not asked for. ``pins``: see :mod:`pins`. ``cache``: measured times, or None. ``memory``: "low"
+    leaves out kernels whose packed constants outgrow the constants (Winograd's, Strassen's), unless one is pinned or
+    nothing else can run the node.
     """
 
     backends: tuple[Backend, ...]
@@ -31,12 +34,15 @@ class SelectionOptions:
     pins: Mapping[str, str] = field(default_factory=dict)
     cache: MeasurementCache | None = None
     threads: int = 1
+    memory: Memory = "normal"
 
     def __post_init__(self) -> None:
         if self.policy not in get_args(Policy):
             raise UsageError(f"policy {self.policy!r} is not one of {', '.join(get_args(Policy))}")
         if self.fallback not in get_args(Fallback):
             raise UsageError(f"fallback {self.fallback!r} is not one of {', '.join(get_args(Fallback))}")
+        if self.memory not in get_args(Memory):
+            raise UsageError(f"memory {self.memory!r} is not one of {', '.join(get_args(Memory))}")
         if not self.backends:
             raise UsageError("no backend to select from: install one, for example: pip install orpheus-numpy")
 

@@ -18,6 +18,7 @@ class RefusalCode(Enum):
     BROKEN = "broken"
     PIN = "pin"
     POLICY = "policy"
+    MEMORY = "memory"
 
 
 @dataclass(frozen=True)

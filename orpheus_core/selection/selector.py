@@ -11,7 +11,7 @@ from orpheus_core.graph import Graph, Node, Value
 from orpheus_core.ops.spec import find_spec
 from orpheus_core.plugin import Problem
 from orpheus_core.selection.assignment import assign
-from orpheus_core.selection.candidates import candidates, problem_of
+from orpheus_core.selection.candidates import Candidate, candidates, problem_of
 from orpheus_core.selection.cost import Scored, Source, score
 from orpheus_core.selection.decision import Decision, Selection
 from orpheus_core.selection.options import SelectionOptions
@@ -39,7 +39,7 @@ def select(graph: Graph, options: SelectionOptions) -> tuple[Graph, Selection]:
     """
     graph, choices = _expand_fused(graph, options)
     _refuse_missing(choices, options)
-    picks, seconds, optimal, hubs = assign(graph, [c.scored for c in choices], options.cache)
+    picks, seconds, optimal, hubs = assign(graph, [c.scored for c in choices], options)
     decisions = tuple(_decision(c, c.scored[pick]) for c, pick in zip(choices, picks))
     fallbacks = tuple(d for d in decisions if options.is_fallback(d.candidate.backend))
     selection = Selection(decisions, seconds, optimal, fallbacks, hubs)
@@ -62,7 +62,9 @@ def choices_for(node: Node, options: SelectionOptions) -> Choices:
             if not satisfies(candidate, wanted):
                 refused.append(Refusal(candidate.id, RefusalCode.PIN, f"{key!r} is pinned to {wanted}"))
         found = [c for c in found if satisfies(c, wanted)]
-    elif options.policy == "order" and found:
+    elif options.memory == "low":
+        found = _modest(found, refused)
+    if pin is None and options.policy == "order" and found:
         first = found[0].backend
         for candidate in found:
             if candidate.backend.name != first.name:
@@ -71,6 +73,15 @@ def choices_for(node: Node, options: SelectionOptions) -> Choices:
         found = [c for c in found if c.backend.name == first.name]
     scored = tuple(score(problem, c, options.cache) for c in found)
     return Choices(node, problem, scored, tuple(refused), None if pin is None else pin[0])
+
+
+def _modest(found: list[Candidate], refused: list[Refusal]) -> list[Candidate]:
+    """The candidates whose packed constants do not outgrow the constants; all where there is no such one."""
+    modest = [c for c in found if not c.kernel.expands]
+    if modest:
+        text = "its packed constants outgrow the constants, and memory='low' was asked for"
+        refused.extend(Refusal(c.id, RefusalCode.MEMORY, text) for c in found if c.kernel.expands)
+    return modest or found
 
 
 def _expand_fused(graph: Graph, options: SelectionOptions) -> tuple[Graph, list[Choices]]:

@@ -14,9 +14,9 @@ class SessionOptions:
 
     ``intra_op_num_threads``: 0 means the default, min(affinity, cgroup quota). ``enable_passes`` names the graph passes
     to run (None: all), ``disable_passes`` those to leave out. ``policy``: "order" or "cost"; ``fallback``: "warn",
-    "error" or "allow"; ``pin``: node, operator or ``*`` to kernel. ``shapes`` fixes input shapes at load.
-    ``measurements``: path of the measurement cache, None for the default one, "" for none.
-    ``profile_file_prefix`` names the trace that ``end_profiling`` writes.
+    "error" or "allow"; ``memory``: "normal", or "low" for no kernel whose packed weights outgrow the weights; ``pin``:
+    node, operator or ``*`` to kernel. ``shapes`` fixes input shapes at load. ``measurements``: path of the measurement
+    cache, None for the default one, "" for none. ``profile_file_prefix`` names the trace that ``end_profiling`` writes.
     """
 
     intra_op_num_threads: int = 0
@@ -24,6 +24,7 @@ class SessionOptions:
     disable_passes: Iterable[str] = ()
     policy: str = "order"
     fallback: str = "warn"
+    memory: str = "normal"
     pin: Mapping[str, str] = field(default_factory=dict)
     shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)
     measurements: str | None = None

@@ -80,13 +80,14 @@ class InferenceSession:
         pin: Mapping[str, str] | None = None,
         policy: str | None = None,
         fallback: str | None = None,
+        memory: str | None = None,
         shapes: Mapping[str, Sequence[int]] | None = None,
         enable_passes: Sequence[str] | None = None,
         disable_passes: Sequence[str] | None = None,
     ) -> None:
         start = time.perf_counter()
         settings = replace(sess_options) if sess_options is not None else SessionOptions()
-        given: dict[str, Any] = {"pin": pin, "policy": policy, "fallback": fallback, "shapes": shapes,
+        given: dict[str, Any] = {"pin": pin, "policy": policy, "fallback": fallback, "memory": memory, "shapes": shapes,
                  "enable_passes": enable_passes, "disable_passes": disable_passes}  # fmt: skip
         settings = replace(settings, **{k: v for k, v in given.items() if v is not None})
         self.settings = settings
@@ -102,6 +103,7 @@ class InferenceSession:
             pins=dict(settings.pin),
             cache=None if settings.measurements == "" else MeasurementCache(settings.measurements),
             threads=self.threads,
+            memory=settings.memory,  # type: ignore[arg-type]
         )
         apply_threads(backends, self.threads)
         self.model = (

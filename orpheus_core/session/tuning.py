@@ -71,9 +71,13 @@ def tune(
     cache = MeasurementCache() if session.options.cache is None else session.options.cache
     apply_threads(session.options.backends, session.threads)
     options = replace(session.options, policy="cost", cache=cache, pins={})
+    graph = session.graph if session.executable.is_static else plan.graph
+    others = sum(
+        v.const.nbytes for v in {v for n in graph.nodes for v in n.inputs} if v and v.const is not None
+    )
     groups: dict[str, tuple[Problem, Node, list[str]]] = {}
     unmeasured = []
-    for node in _with_parts(session.graph if session.executable.is_static else plan.graph):
+    for node in _with_parts(graph):
         problem = problem_of(node, threads=options.threads)
         name = node.name or next((v.name for v in node.results), "")
         if not can_measure(problem):
@@ -82,7 +86,7 @@ def tune(
         groups.setdefault(problem_signature(problem), (problem, node, []))[2].append(name)
     layers = []
     for done, (problem, node, names) in enumerate(groups.values()):
-        layers.append(_tune_layer(problem, node, names, options, cache, seconds, again))
+        layers.append(_tune_layer(problem, node, names, options, cache, seconds, again, others))
         if progress is not None:
             progress(done + 1, len(groups), names[0])
     cache.save()
@@ -110,6 +114,7 @@ def _tune_layer(
     cache: MeasurementCache,
     seconds: float,
     again: bool,
+    others: int,
 ) -> TunedLayer:
     candidates = [
         s.candidate for s in choices_for(node, options).scored if s.candidate.backend.name != "core"
@@ -121,7 +126,8 @@ def _tune_layer(
         rows = [TunedKernel(c.label, k) for c, k in zip(candidates, known)]
         return _layer(names, node, rows, kept=True)
     rows = []
-    for candidate, key, timing in zip(candidates, keys, measure(problem, candidates, seconds=seconds)):
+    timings = measure(problem, candidates, seconds=seconds, others=others)
+    for candidate, key, timing in zip(candidates, keys, timings):
         if timing is None:
             rows.append(TunedKernel(candidate.label, None))
             continue
@@ -154,6 +160,6 @@ def _measure_conversions(
                 for source, target in ((HOME, place), (place, HOME)):
                     key = conversion_key(type_, source, target)
                     if cache.get(key) is None:
-                        taken = measure_conversion(type_, source, target, options.backends)
+                        taken = measure_conversion(type_, source, target, options)
                         if taken is not None and taken > 0:
                             cache.put(key, taken, conversion=f"{type_} {source[0]} -> {target[0]}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from onnx import parser
 
 import orpheus_core as orpheus
 from orpheus_core import discovery
-from orpheus_core.plugin import Backend, Kernel, Rule
+from orpheus_core.plugin import Backend, Format, Kernel, Rule
 
 SHAPE = (1, 24, 8, 8)  # 24 channels: the last block of 16 is half padding
 CHAIN = [("Relu", ["x"], "a"), ("Relu", ["a"], "b"), ("Relu", ["b"], "c"), ("Relu", ["c"], "d")]
@@ -224,3 +225,42 @@ def test_fusion_does_not_hide_the_kernels_of_an_earlier_backend() -> None:
 def test_views_need_no_kernel_of_any_backend() -> None:
     s = session([("Relu", ["x"], "a"), ("Identity", ["a"], "b")], [toys.plain()], ["b"])
     assert kernels(s) == ["plain:Relu/p", "core:Identity/view"]
+
+
+def expanding() -> Backend:
+    """The cheaper of two kernels packs its constants into more memory."""
+    return Backend(
+        name="packs",
+        api=1,
+        kernels=(
+            Kernel(op="Relu", name="big", run="toys:relu", cost="toys:cost_1", expands=True),
+            Kernel(op="Relu", name="small", run="toys:relu", cost="toys:cost_20"),
+            Kernel(op="Neg", name="big", run="toys:neg", expands=True),
+        ),
+    )
+
+
+def test_low_memory_leaves_out_kernels_that_expand_their_constants() -> None:
+    assert kernels(session(CHAIN[:1], [expanding()], ["a"])) == ["packs:Relu/big"]
+    s = session(CHAIN[:1], [expanding()], ["a"], memory="low")
+    assert kernels(s) == ["packs:Relu/small"]
+    refusal = s.explain().decisions[0].rejected[0]
+    assert "packs:Relu/big" in str(refusal) and "memory='low'" in str(refusal)
+
+
+def test_low_memory_yields_to_a_pin_and_to_necessity() -> None:
+    pinned = session(CHAIN[:1], [expanding()], ["a"], memory="low", pin={"Relu": "packs:Relu/big"})
+    assert kernels(pinned) == ["packs:Relu/big"]
+    assert kernels(session([("Neg", ["x"], "n")], [expanding()], ["n"], memory="low")) == ["packs:Neg/big"]
+    with pytest.raises(orpheus.UsageError, match="normal, low"):
+        session(CHAIN[:1], [expanding()], ["a"], memory="tiny")
+
+
+@pytest.mark.parametrize(("cost", "expected"), [("toys:cost_1000", "plain"), ("toys:cost_1", "blocked")])
+def test_a_conversion_costs_what_the_kernel_that_does_it_says(cost: str, expected: str) -> None:
+    layouts = (Format(("plain",), ("NCHW16c",)), Format(("NCHW16c",), ("plain",)))
+    blocked = toys.blocked("toys:cost_1")
+    reorder = Kernel(op="Reorder", domain="ai.orpheus", name="r", run="toys:relu", formats=layouts, cost=cost)
+    backends = [toys.plain(relu="toys:cost_20"), replace(blocked, kernels=(*blocked.kernels, reorder))]
+    s = session(CHAIN[:1], backends, ["a"], policy="cost")
+    assert [d.chosen.split(":")[0] for d in s.explain().decisions] == [expected]

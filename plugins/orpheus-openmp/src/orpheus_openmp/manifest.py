@@ -44,6 +44,7 @@ def _convolutions(layout: str) -> Iterator[Kernel]:
                 op=op, domain=domain, name=name, dtypes=_FLOAT, formats=(layouts,), overlap=True,
                 prepare=f"orpheus_openmp.{code}", supports=f"orpheus_openmp.limits:{limit}",
                 cost=f"orpheus_openmp.cost:{costs.get(name, name)}", accuracy=accuracy,
+                expands=name.startswith("winograd"),
                 where=(Rule("X.rank", "==", 4), Rule("W.constant", "==", True), *_rules(name)),
                 inplace=((0, 3),) if domain else (),
             )  # fmt: skip
