@@ -216,7 +216,9 @@ class Backend:
 
     ``name`` is also the name of the entry point. ``rank`` orders backends when nothing is measured and the
     user names none: lower is preferred (a reference that only has to be right sets 1000). ``set_threads`` names a
-    function ``set_threads(n)`` for a library whose thread count is a setting of the whole process (a BLAS).
+    function ``set_threads(n)`` for a library whose thread count is a setting of the whole process (a BLAS). ``peak``
+    names a function ``peak(threads) -> FLOP/s`` that measures what the device computes at best in float32, a
+    multiply-add counted as two, for shares of peak in reports.
     """
 
     name: str
@@ -229,6 +231,7 @@ class Backend:
     version: str = ""
     rank: int = 100
     set_threads: str | None = None
+    peak: str | None = None
 
 
 @dataclass(frozen=True)

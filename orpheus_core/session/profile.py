@@ -9,12 +9,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Union
 
+from orpheus_core.graph import Node
+from orpheus_core.ops.macs import macs
 from orpheus_core.plan.context import StepTime
+from orpheus_core.types import TensorType
 
 
 @dataclass(frozen=True)
 class ProfileRow:
-    """One step: its node, operator and kernel, when it began and how long it took, in seconds."""
+    """One step: its node, operator and kernel, when it began and how long it took, in seconds.
+
+    ``macs``: multiply-accumulates by the operator's definition, 0 for those without any, None when they cannot be
+    counted. ``nbytes``: of all operands, read and written, weights included; None when one is of unknown size.
+    """
 
     node: str
     op: str
@@ -22,6 +29,8 @@ class ProfileRow:
     start: float
     seconds: float
     outputs: tuple[str, ...]
+    macs: int | None = None
+    nbytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -42,6 +51,8 @@ class Profile:
                     t.start,
                     t.seconds,
                     tuple(str(o.type) for o in t.operation.writes),
+                    macs(t.operation.node),
+                    _nbytes(t.operation.node),
                 )
                 for t in times
             )
@@ -59,6 +70,15 @@ class Profile:
     def save_chrome_trace(self, path: Union[str, os.PathLike[str]]) -> None:
         """Write the trace-event JSON that chrome://tracing and ui.perfetto.dev open; times in microseconds."""
         save_chrome_trace([self], path)
+
+
+def _nbytes(node: Node) -> int | None:
+    sizes = [
+        v.type.nbytes if isinstance(v.type, TensorType) else None
+        for v in dict.fromkeys((*node.inputs, *node.outputs))
+        if v is not None
+    ]
+    return None if None in sizes else sum(s or 0 for s in sizes)
 
 
 def save_chrome_trace(profiles: Sequence[Profile], path: Union[str, os.PathLike[str]]) -> None:

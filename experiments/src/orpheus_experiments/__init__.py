@@ -14,8 +14,14 @@ __all__ = ["orpheus_commands"]
 
 @hookimpl
 def orpheus_commands() -> Sequence[Command]:
-    """The verbs: ``zoo``."""
+    """The verbs: ``profile`` and ``zoo``."""
     return (
+        Command(
+            name="profile",
+            help="the time of every layer, its share of the machine's peak, and a trace",
+            configure="orpheus_experiments.profile.command:configure",
+            run="orpheus_experiments.profile.command:run",
+        ),
         Command(
             name="zoo",
             help="write a well-known network as ONNX, with seeded weights",

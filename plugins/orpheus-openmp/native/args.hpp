@@ -65,6 +65,9 @@ namespace orpheus {
 #define ORPHEUS_COPY(M) \
     M(Int, count) M(Int, width) M(Int, x_stride) M(Int, y_stride) M(Ptr, x) M(Out, y)
 
+// `rounds` multiply-adds of each accumulator of a register tile; one vector a thread is stored to y.
+#define ORPHEUS_PEAK(M) M(Int, rounds) M(Out, y)
+
 using Ptr = const float*;
 using Out = float*;
 #define ORPHEUS_MEMBER(type, name) type name;
@@ -76,6 +79,7 @@ struct ElementwiseArgs { ORPHEUS_ELEMENTWISE(ORPHEUS_MEMBER) };
 struct ReorderArgs { ORPHEUS_REORDER(ORPHEUS_MEMBER) };
 struct SoftmaxArgs { ORPHEUS_SOFTMAX(ORPHEUS_MEMBER) };
 struct CopyArgs { ORPHEUS_COPY(ORPHEUS_MEMBER) };
+struct PeakArgs { ORPHEUS_PEAK(ORPHEUS_MEMBER) };
 #undef ORPHEUS_MEMBER
 
 // One row a kernel: its name in Python and in the table, and its arguments.
@@ -91,7 +95,8 @@ struct CopyArgs { ORPHEUS_COPY(ORPHEUS_MEMBER) };
     K(elementwise, ElementwiseArgs, ORPHEUS_ELEMENTWISE) \
     K(reorder, ReorderArgs, ORPHEUS_REORDER) \
     K(softmax, SoftmaxArgs, ORPHEUS_SOFTMAX) \
-    K(copy, CopyArgs, ORPHEUS_COPY)
+    K(copy, CopyArgs, ORPHEUS_COPY) \
+    K(peak, PeakArgs, ORPHEUS_PEAK)
 
 #define ORPHEUS_ENTRY(name, args, fields) Kernel name;
 // The kernels of one instruction set, the block it computes in, and its register tile.

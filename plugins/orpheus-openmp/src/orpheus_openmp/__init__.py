@@ -19,4 +19,5 @@ def orpheus_backend() -> Backend:
         seal="orpheus_openmp.layer:seal",
         version="0.1.0",
         rank=50,
+        peak="orpheus_openmp.peak:peak",
     )

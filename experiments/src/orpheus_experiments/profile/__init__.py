@@ -1,0 +1,1 @@
+"""Profiles: what each layer takes and how near it comes to what the machine can do."""

@@ -1,0 +1,47 @@
+"""The peak that shares are shares of: measured, with its source named."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from orpheus_core.plugin import Backend, resolve
+
+_SIZE = 1024  # of numpy's product: 2 GFLOP, three 4 MB matrices
+_TRIES = 5
+
+
+@dataclass(frozen=True)
+class Peak:
+    """FLOP/s in float32 (a multiply-add counts as two) and who measured it."""
+
+    flops: float
+    source: str
+
+
+def measured_peak(backends: Iterable[Backend], threads: int) -> Peak:
+    """The highest figure of the backends that measure one, else that of numpy's matrix product.
+
+    A library's product reaches 80 to 95 % of a processor's peak, so shares of it may exceed one; the source says so.
+    """
+    found = [
+        Peak(float(resolve(backend.peak)(threads)), f"{backend.name}'s multiply-adds")
+        for backend in backends
+        if backend.peak is not None
+    ]
+    return max(found, key=lambda p: p.flops) if found else _numpy_peak()
+
+
+def _numpy_peak() -> Peak:
+    rng = np.random.default_rng(0)
+    a, b = (rng.standard_normal((_SIZE, _SIZE), np.float32) for _ in range(2))
+    out = np.empty_like(a)
+    times = []
+    for _ in range(_TRIES):
+        start = time.perf_counter()
+        np.matmul(a, b, out=out)
+        times.append(time.perf_counter() - start)
+    return Peak(2 * _SIZE**3 / min(times), f"numpy's product of {_SIZE} x {_SIZE} matrices")
