@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -17,6 +18,7 @@ nox.options.reuse_existing_virtualenvs = True
 
 PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
 PACKAGES = ("./plugins/orpheus-numpy", "./conformance", "./experiments")
+OPENMP = "./plugins/orpheus-openmp"
 
 
 def install(session: nox.Session, extra: str = "") -> None:
@@ -33,8 +35,10 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Every test."""
+    """Every test; those of orpheus-openmp where there is a C++ compiler."""
     install(session, "test")
+    if any(map(shutil.which, ("c++", "g++", "clang++"))):
+        session.install("-e", OPENMP)
     session.run("pytest", *session.posargs)
 
 
@@ -47,9 +51,46 @@ def onnx_suite(session: nox.Session) -> None:
 
 @nox.session
 def conform(session: nox.Session) -> None:
-    """The reference backend before the judge, with another implementation of ONNX as the oracle."""
+    """Backends before the judge: ``-- openmp:avx2 --examples 20``; NAME:ISA forces an instruction set of openmp.
+
+    Without arguments: the reference, with another implementation of ONNX as the oracle, and openmp on every
+    instruction set of this machine.
+    """
     install(session, "test")
-    session.run("orpheus", "conform", *(session.posargs or ("numpy",)))
+    given = list(session.posargs)
+    cut = next((i for i, word in enumerate(given) if word.startswith("-")), len(given))
+    backends, options = given[:cut], given[cut:]
+    if not backends or any(name.startswith("openmp") for name in backends):
+        session.install("-e", OPENMP)
+    if not backends:
+        listing = "from orpheus_openmp.isa import available; print(*available())"
+        isas = str(session.run("python", "-c", listing, silent=True)).split()
+        backends = ["numpy", *(f"openmp:{isa}" for isa in isas)]
+    for backend in backends:
+        name, _, isa = backend.partition(":")
+        session.run("orpheus", "conform", name, *options, env={"ORPHEUS_ISA": isa} if isa else {})
+
+
+@nox.session
+def wheels(session: nox.Session) -> None:
+    """Wheels of every distribution in dist/, and their trial on a machine without a compiler."""
+    install(session, "test,native")
+    session.run("python", "scripts/wheels.py", "dist")
+    session.run("pytest", "tests/wheels", *session.posargs, env={"ORPHEUS_WHEELS": "dist"})
+
+
+@nox.session
+def sanitize(session: nox.Session) -> None:
+    """orpheus-openmp's tests under ASan and UBSan, then under TSan; ``-- address`` or ``-- thread`` for one."""
+    install(session, "test,native")
+    session.run("python", "scripts/openmp.py", "sanitize", *session.posargs)
+
+
+@nox.session
+def neon(session: nox.Session) -> None:
+    """orpheus-openmp's AArch64 kernels under an emulator."""
+    install(session, "test,native")
+    session.run("python", "scripts/openmp.py", "neon", *session.posargs)
 
 
 @nox.session

@@ -1,15 +1,19 @@
 """The project's own virtual environment, made with nothing but Python: ``.venv`` with every package installed.
 
-    python3 scripts/environment.py [EXTRA ...]      # EXTRA: test, dev
+    python3 scripts/environment.py [EXTRA ...]      # EXTRA: test, dev, native
 
 Needs Python 3.10 or later with venv, and a package index for numpy, onnx and pluggy. A second call is quick: pip
-runs only when a ``pyproject.toml`` or the wanted extras have changed.
+runs only when a ``pyproject.toml``, the wanted extras or a compiled distribution's sources have changed.
+
+Backends that are compiled are built where there is a compiler; elsewhere they are named with the reason and what to
+install. ``ORPHEUS_REQUIRE=openmp`` (several by commas) makes the absence of one a failure.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +23,10 @@ VENV = ROOT / ".venv"
 STAMP = VENV / "orpheus-stamp.txt"
 #: Distributions of this repository beside the core, in the order of their dependencies.
 PACKAGES = ("plugins/orpheus-numpy", "conformance", "experiments")
+#: Distributions that need a C++ compiler: backend -> folder.
+COMPILED = {"openmp": "plugins/orpheus-openmp"}
+_COMPILERS = ("c++", "g++", "clang++")
+_FIX = "install GCC 11 or Clang 14 or newer (Debian, Ubuntu: apt install g++)"
 
 
 def python() -> Path:
@@ -32,19 +40,57 @@ def ensure(*extras: str) -> Path:
         sys.exit(f"Orpheus needs Python 3.10 or later; this is {sys.version.split()[0]}")
     wanted = sorted(set(extras) | _present_extras())
     stamp = _stamp(wanted)
-    if STAMP.exists() and STAMP.read_text() == stamp and _works():
-        return python()
-    if not _works():
-        _say(f"making {VENV.name} ...")
-        if _call(sys.executable, "-m", "venv", "--clear", str(VENV)) != 0:
-            sys.exit("python -m venv failed; on Debian and Ubuntu: apt install python3-venv")
-    core = f".[{','.join(wanted)}]" if wanted else "."
-    targets = [part for path in (core, *PACKAGES) for part in ("-e", path if path == core else f"./{path}")]
-    _say(f"installing orpheus-core and {', '.join(PACKAGES)} ...")
-    if _call(str(python()), "-m", "pip", "install", "--quiet", *targets) != 0:
-        sys.exit("pip could not install the packages; is a package index reachable?")
-    STAMP.write_text(stamp)
+    if not (STAMP.exists() and STAMP.read_text() == stamp and _works()):
+        if not _works():
+            _say(f"making {VENV.name} ...")
+            if _call(sys.executable, "-m", "venv", "--clear", str(VENV)) != 0:
+                sys.exit("python -m venv failed; on Debian and Ubuntu: apt install python3-venv")
+        core = f".[{','.join(wanted)}]" if wanted else "."
+        targets = [part for path in (core, *PACKAGES) for part in ("-e", path if path == core else f"./{path}")]
+        _say(f"installing orpheus-core and {', '.join(PACKAGES)} ...")
+        if _call(str(python()), "-m", "pip", "install", "--quiet", *targets) != 0:
+            sys.exit("pip could not install the packages; is a package index reachable?")
+        STAMP.write_text(stamp)
+    required = [name for name in os.environ.get("ORPHEUS_REQUIRE", "").split(",") if name]
+    for name in COMPILED:
+        reason = build(name)
+        if reason is not None:
+            _say(f"{name}: not built, {reason}")
+            if name in required:
+                sys.exit(f"ORPHEUS_REQUIRE={','.join(required)} asks for {name}")
     return python()
+
+
+def build(name: str) -> str | None:
+    """Build and install a compiled backend unless it is there as its sources are; why it is not, and the fix, or None."""
+    folder = ROOT / COMPILED[name]
+    stamp = VENV / f"orpheus-{name}-stamp.txt"
+    digest = _sources(folder)
+    if stamp.exists() and stamp.read_text() == digest:
+        return None
+    compiler = os.environ.get("CXX") or next((c for c in _COMPILERS if shutil.which(c)), None)
+    if compiler is None or shutil.which(compiler.split()[0]) is None:
+        return f"no C++ compiler ({compiler or ', '.join(_COMPILERS)}) on PATH; {_FIX}"
+    _say(f"building {name} with {compiler}, about a minute ...")
+    command = [str(python()), "-m", "pip", "install", "--quiet", "-e", f"./{COMPILED[name]}"]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if done.returncode:
+        log = VENV / f"orpheus-{name}-build.log"
+        log.write_text(done.stdout)
+        return f"its build by {compiler} failed, see {log.relative_to(ROOT)}; {_FIX}"
+    stamp.write_text(digest)
+    return None
+
+
+def _sources(folder: Path) -> str:
+    """A digest of what is compiled, and of the names of what is imported: an editable install lists its modules."""
+    recipe, modules = folder / "CMakeLists.txt", sorted((folder / "src").rglob("*.py"))
+    generators = [path for path in modules if path.name in recipe.read_text()]
+    digest = hashlib.sha256(f"{sys.version} {[path.name for path in modules]}".encode())
+    native = sorted(path for path in (folder / "native").rglob("*") if path.is_file())
+    for path in (folder / "pyproject.toml", recipe, *native, *generators):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def _works() -> bool:

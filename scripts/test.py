@@ -2,7 +2,7 @@
 
     python3 scripts/test.py [PYTEST ARGUMENTS]
 
-Sets up ``.venv`` when there is none. Tests that need what is not there (a peer engine, a compiler, a device) are
+Sets up ``.venv`` when there is none, and builds the C++ backend where there is a compiler. Tests that need what is not there (a peer engine, a compiler, a device) are
 skipped by name. The exit code is pytest's.
 """
 

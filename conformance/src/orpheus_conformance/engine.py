@@ -321,6 +321,10 @@ def _layout_rules(fmt: Format, spec: OpSpec) -> list[Rule]:
         if layout != "plain":
             rank = ranks.get(layout) or len(layout.rstrip("c").rstrip("0123456789"))
             found.append(Rule(f"{name}.rank", "==", rank))
+    # An operator that names layouts is drawn with those that its operands are to have.
+    for name, layouts in (("from_layout", fmt.inputs), ("to_layout", fmt.outputs)):
+        if name in spec.defaults:
+            found.append(Rule(name, "==", (*layouts, "plain")[0]))
     return found
 
 

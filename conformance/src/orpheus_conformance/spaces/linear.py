@@ -150,5 +150,6 @@ def einsum(d: Draw) -> Layer:
 
 @space("Reorder", MOVEMENT, domain="ai.orpheus")
 def reorder(d: Draw) -> Layer:
-    """Between plain layouts: the logical value does not change."""
-    return Layer((d.tensor("X", d.dtype("T"), d.shape("X", (4, 3, 5))),))
+    """From any layout to any other: the logical value does not change."""
+    layouts = {name: d.attribute(name, ("plain",)) for name in ("from_layout", "to_layout")}
+    return Layer((d.tensor("X", d.dtype("T"), d.shape("X", (4, 3, 5))),), layouts)

@@ -11,59 +11,16 @@
 #include <string_view>
 #include <vector>
 
-#ifdef _OPENMP
-#include <omp.h>
-#endif
-
-#include "args.hpp"
 #include "module/barrier.hpp"
+#include "module/fork.hpp"
+#include "module/registry.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
 
-#define ORPHEUS_DECLARE(isa) namespace isa { extern const orpheus::Table table; }
 namespace orpheus {
-ORPHEUS_DECLARE(generic)
-#ifdef ORPHEUS_HAS_neon
-ORPHEUS_DECLARE(neon)
-#endif
-#ifdef ORPHEUS_HAS_avx2
-ORPHEUS_DECLARE(avx2)
-#endif
-#ifdef ORPHEUS_HAS_avx512
-ORPHEUS_DECLARE(avx512)
-#endif
 
 namespace {
-
-struct Isa {
-    const char* name;
-    const Table* table;
-    bool usable;
-};
-
-// Best first. Detection asks the processor and whether the system saves its registers.
-std::vector<Isa> isas() {
-    std::vector<Isa> found;
-#if defined(__x86_64__)
-    __builtin_cpu_init();
-#endif
-#ifdef ORPHEUS_HAS_avx512
-    const bool has_avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-                            __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    found.push_back({"avx512", &avx512::table, has_avx512});
-#endif
-#ifdef ORPHEUS_HAS_avx2
-    const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    found.push_back({"avx2", &avx2::table, has_avx2});
-#endif
-#ifdef ORPHEUS_HAS_neon
-    found.push_back({"neon", &neon::table, true});  // every AArch64 processor has it
-#endif
-    found.push_back({"generic", &generic::table, true});
-    return found;
-}
 
 const Table& table_of(const std::string& name) {
     std::string usable;
@@ -75,62 +32,21 @@ const Table& table_of(const std::string& name) {
     throw nb::value_error(("instruction set '" + name + "' is not usable here; there are: " + usable).c_str());
 }
 
-enum class Kind { integer, real, input, output };
-template <class T> constexpr Kind kind_of = Kind::integer;
-template <> constexpr Kind kind_of<float> = Kind::real;
-template <> constexpr Kind kind_of<Ptr> = Kind::input;
-template <> constexpr Kind kind_of<Out> = Kind::output;
-
-struct Field {
-    const char* name;
-    Kind kind;
-    std::size_t offset;
-};
-
-struct Family {
-    const char* name;
-    Kernel Table::*entry;
-    std::size_t size;
-    std::vector<Field> fields;
-};
-
-const std::vector<Family>& families() {
-#define ORPHEUS_FIELD(type, field) {#field, kind_of<type>, offsetof(Args, field)},
-#define ORPHEUS_FAMILY(kernel, args, all) \
-    [] {                                  \
-        using Args = args;                \
-        return Family{#kernel, &Table::kernel, sizeof(Args), {all(ORPHEUS_FIELD)}}; \
-    }(),
-    static const std::vector<Family> known = {ORPHEUS_KERNELS(ORPHEUS_FAMILY)};
-    return known;
-}
-
 using Input = nb::ndarray<const float, nb::c_contig, nb::device::cpu>;
 using Output = nb::ndarray<float, nb::c_contig, nb::device::cpu>;
 
-void run_alone(const Kernel* kernels, const void* const* args, std::size_t count) {
-    Team team{0, 1, nullptr};
-    for (std::size_t i = 0; i < count; ++i) kernels[i](args[i], team);
-}
-
 // Every kernel in order; a barrier after each, so that the next sees its results. One thread enters no runtime.
 void run(const Kernel* kernels, const void* const* args, std::size_t count, int threads) {
-#ifdef _OPENMP
-    if (threads > 1) {
-        Barrier barrier;
-#pragma omp parallel num_threads(threads)
-        {
-            Team team{omp_get_thread_num(), omp_get_num_threads(), &barrier};
-            for (std::size_t i = 0; i < count; ++i) {
-                kernels[i](args[i], team);
-                wait(team);
-            }
+    const auto all = [&](int rank, int size, Barrier* barrier) {
+        Team team{rank, size, barrier};
+        for (std::size_t i = 0; i < count; ++i) {
+            kernels[i](args[i], team);
+            wait(team);
         }
-        return;
-    }
-#endif
-    (void)threads;
-    run_alone(kernels, args, count);
+    };
+    if (threads <= 1) return all(0, 1, nullptr);
+    Barrier barrier;
+    fork(threads, [&](int rank, int size) { all(rank, size, &barrier); });
 }
 
 // One bound kernel: its function, its arguments, and the arrays they point into.

@@ -13,8 +13,8 @@ NUMBERS = {
     "Exp": 16, "Abs": 17, "Neg": 18, "Sqrt": 19, "Reciprocal": 20, "Log": 21, "Erf": 22, "Floor": 23, "Ceil": 24,
 }  # fmt: skip
 _GELU_TANH = 11
-#: Those that do not leave zero at zero, whatever their parameters.
-_MOVES_ZERO = ("Sigmoid", "HardSigmoid", "Softplus", "Exp", "Reciprocal", "Log")
+#: Those that do not leave zero at zero, whatever their parameters. Neg makes it -0, whose bits are not those of zero.
+_MOVES_ZERO = ("Sigmoid", "HardSigmoid", "Softplus", "Exp", "Reciprocal", "Log", "Neg")
 
 
 def activation(name: str, parameters: Sequence[float] = ()) -> dict[str, Any]:

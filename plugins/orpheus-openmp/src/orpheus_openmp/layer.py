@@ -46,7 +46,8 @@ class Layer:
         ):
             for name, array, type_ in zip(names, arrays, types):
                 if name is not None and array is not None:
-                    bound[name] = checked(array, type_, f"{self.problem.op} {name}")
+                    what = f"{self.problem.op} {name}"
+                    bound[name] = checked(array, type_, what, written=names is self.results)
         if self.workspace:
             if workspace is None or workspace.nbytes < self.workspace:
                 has = 0 if workspace is None else workspace.nbytes
@@ -76,8 +77,11 @@ class Layer:
         return static(_tensor(self.problem.outputs[index], self.problem.op), self.problem.op)
 
 
-def checked(array: Any, type_: ValueType | None, what: str) -> Array:
-    """The array itself when it is float32, contiguous and of its type's physical shape, else KernelError."""
+def checked(array: Any, type_: ValueType | None, what: str, *, written: bool = False) -> Array:
+    """The array itself when a kernel may have it, else KernelError.
+
+    It has to be float32, contiguous, of its type's physical shape, and writable where it is to be ``written``.
+    """
     tensor = _tensor(type_, what)
     shape = tensor.layout.physical_shape(static(tensor, what))
     if not isinstance(array, np.ndarray) or array.shape != shape or array.dtype != np.float32:
@@ -85,6 +89,8 @@ def checked(array: Any, type_: ValueType | None, what: str) -> Array:
         raise KernelError(f"{what} was prepared for float32{list(shape)}, got {found}")
     if not array.flags.c_contiguous or not array.flags.aligned:
         raise KernelError(f"{what} must be a contiguous, aligned array; its strides are {array.strides}")
+    if written and not array.flags.writeable:
+        raise KernelError(f"{what} is written, and was given an array that is read-only")
     return array
 
 

@@ -34,7 +34,7 @@ class Concat(Layer):
 
     def bind(self, inputs: Sequence[Any], outputs: Sequence[Any], workspace: Any | None) -> Step:
         """One native call that fills the output from each input."""
-        target = checked(outputs[0], self.problem.outputs[0], "Concat y")
+        target = checked(outputs[0], self.problem.outputs[0], "Concat y", written=True)
         axis = int(self.problem.attributes["axis"])
         axis += len(self.output_shape()) if axis < 0 else 0
         outer = math.prod(target.shape[:axis])
