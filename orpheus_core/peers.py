@@ -193,4 +193,3 @@ def _fixed(path: Path, folder: Path, shapes: Mapping[str, Sequence[Dim]]) -> Pat
     target = folder / "fixed.onnx"
     onnx.save(model, target)
     return target
-

@@ -364,7 +364,7 @@ class RuntimeSpec:
 
 
 class Engine(Protocol):
-    """What ``RuntimeSpec.load`` returns. ``settings`` says what it got: threads, precision, device, as it tells them."""
+    """What ``RuntimeSpec.load`` returns. ``settings`` is what it says that it got: threads, precision, device."""
 
     settings: Mapping[str, Any]
 

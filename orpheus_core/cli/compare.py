@@ -116,7 +116,9 @@ def not_ready(variants: list[Variant]) -> dict[str, str]:
     """What is not usable, with the reason; BackendError for a backend or an engine that no plugin offers."""
     asked = list(dict.fromkeys(v.backend for v in variants))
     rows = [discovery.row(name) for name in asked if not name.startswith(PREFIX)]
-    found = {row.name: f"{row.status}: {row.reason}" for row in rows if not row.ready or row.kind != "backend"}
+    found = {
+        row.name: f"{row.status}: {row.reason}" for row in rows if not row.ready or row.kind != "backend"
+    }
     engines = {name: absence(peer(name[len(PREFIX) :])) for name in asked if name.startswith(PREFIX)}
     return found | {name: reason for name, reason in engines.items() if reason is not None}
 

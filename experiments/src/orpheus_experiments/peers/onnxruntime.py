@@ -27,7 +27,7 @@ def load(path: Path, threads: int) -> LoadedEngine:
     def bind(inputs: Sequence[Array]) -> Callable[[], Sequence[Array]]:
         feeds = dict(zip(names, inputs))
         run = session.run
-        return lambda: run(None, feeds)  # type: ignore[no-any-return]
+        return lambda: run(None, feeds)
 
     settings = {
         "threads": got.intra_op_num_threads,

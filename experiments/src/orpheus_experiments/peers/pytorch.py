@@ -34,7 +34,7 @@ def _convert(path: Path, folder: Path, *, channels_last: bool) -> Path:
     shapes = [module.network.shapes[name] for name in module.network.inputs]
     inputs = [_placed(np.zeros(shape, np.float32), channels_last) for shape in shapes]
     if channels_last:
-        module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        module = module.to(memory_format=torch.channels_last)
     with torch.no_grad():
         traced = torch.jit.freeze(torch.jit.trace(module, tuple(inputs), check_trace=False))
     target = folder / "model.pt"
@@ -57,7 +57,9 @@ def _load(path: Path, threads: int, *, channels_last: bool) -> LoadedEngine:
 
     torch.set_num_threads(threads)
     if torch.get_num_threads() != threads:
-        raise BackendError(f"PyTorch runs {torch.get_num_threads()} threads although {threads} were asked for")
+        raise BackendError(
+            f"PyTorch runs {torch.get_num_threads()} threads although {threads} were asked for"
+        )
     with torch.no_grad():
         module = torch.jit.load(str(path)).eval()
         module = torch.jit.optimize_for_inference(module)

@@ -101,9 +101,7 @@ class _Converter:
             raise UnsupportedModelError("only two-dimensional convolutions are converted")
         channels, group = self.network.shapes[layer.inputs[0]][1], a.get("group", 1)
         strides, dilations = a.get("strides", [1, 1]), a.get("dilations", [1, 1])
-        bias = (
-            self.array(layer.inputs[2]) if len(layer.inputs) > 2 else np.zeros(weight.shape[0], np.float32)
-        )
+        bias = self.array(layer.inputs[2]) if len(layer.inputs) > 2 else np.zeros(weight.shape[0], np.float32)
         source, padding = self.padded(layer, weight.shape[2:], strides, dilations)
         depthwise = group == channels and weight.shape[1] == 1 and group > 1
         # Depthwise filters are 1 x height x width x channels, others channels first.
@@ -160,7 +158,9 @@ class _Converter:
         else:
             source, padding = self.padded(layer, window, strides, (1, 1))
             if padding != self.schema.Padding.SAME:
-                raise UnsupportedModelError(f"AveragePool with the padding {pads}, not counted, is not converted")
+                raise UnsupportedModelError(
+                    f"AveragePool with the padding {pads}, not counted, is not converted"
+                )
         self.emit(
             "MAX_POOL_2D" if layer.op == "MaxPool" else "AVERAGE_POOL_2D", layer, [source], "Pool2DOptions",
             padding=padding, strideH=strides[0], strideW=strides[1],
@@ -190,7 +190,9 @@ class _Converter:
             raise UnsupportedModelError("Gemm with transA, alpha or beta is not converted")
         weight = self.array(layer.inputs[1])
         weight = weight if a.get("transB", 0) else np.ascontiguousarray(weight.T)
-        bias = self.array(layer.inputs[2]).reshape(-1) if len(layer.inputs) > 2 else np.zeros(len(weight), "f")
+        bias = (
+            self.array(layer.inputs[2]).reshape(-1) if len(layer.inputs) > 2 else np.zeros(len(weight), "f")
+        )
         constants = [self.out.constant(layer.inputs[1], weight), self.out.constant("bias", bias)]
         self.emit(
             "FULLY_CONNECTED", layer, [self.value(layer.inputs[0]), *constants], "FullyConnectedOptions"
@@ -251,7 +253,5 @@ _LAYERS: dict[str, Callable[[_Converter, Layer], None]] = {
     "Clip": _Converter.clip,
     "Relu": lambda c, layer: c.activation(layer, "RELU", "RELU"),
     "Sigmoid": lambda c, layer: c.emit("LOGISTIC", layer, [c.value(layer.inputs[0])]),
-    "HardSwish": lambda c, layer: c.emit(
-        "HARD_SWISH", layer, [c.value(layer.inputs[0])], "HardSwishOptions"
-    ),
+    "HardSwish": lambda c, layer: c.emit("HARD_SWISH", layer, [c.value(layer.inputs[0])], "HardSwishOptions"),
 }

@@ -15,7 +15,7 @@ from orpheus_experiments.peers.network import Layer, Network, floats, pads_of, r
 __all__ = ["Converted"]
 
 
-class Converted(nn.Module):
+class Converted(nn.Module):  # type: ignore[misc]
     """The network in ``path``; UnsupportedModelError names an operator that is not known here."""
 
     def __init__(self, path: Path) -> None:
@@ -50,7 +50,7 @@ def _operands(layer: Layer) -> tuple[str, ...]:
     return layer.inputs if layer.op in ("Add", "Mul", "Concat") else layer.inputs[:1]
 
 
-class _Apply(nn.Module):
+class _Apply(nn.Module):  # type: ignore[misc]
     def __init__(self, function: Callable[..., torch.Tensor]) -> None:
         super().__init__()
         self.function = function
@@ -80,8 +80,8 @@ def _conv(layer: Layer, network: Network) -> nn.Module:
     assert weight is not None
     group = layer.attributes.get("group", 1)
     module = nn.Conv2d(
-        weight.shape[1] * group, weight.shape[0], tuple(weight.shape[2:]),  # type: ignore[arg-type]
-        stride=tuple(layer.attributes.get("strides", (1, 1))), padding=_symmetric(layer),  # type: ignore[arg-type]
+        weight.shape[1] * group, weight.shape[0], tuple(weight.shape[2:]),
+        stride=tuple(layer.attributes.get("strides", (1, 1))), padding=_symmetric(layer),
         dilation=tuple(layer.attributes.get("dilations", (1, 1))), groups=group, bias=bias is not None,
     )  # fmt: skip
     module.weight = weight
@@ -91,8 +91,9 @@ def _conv(layer: Layer, network: Network) -> nn.Module:
 
 def _batch_norm(layer: Layer, network: Network) -> nn.Module:
     parts = [_parameter(network, layer, i) for i in range(1, 5)]
-    module = nn.BatchNorm2d(len(parts[0]), eps=layer.attributes.get("epsilon", 1e-5))  # type: ignore[arg-type]
-    module.weight, module.bias, module.running_mean, module.running_var = parts  # type: ignore[assignment]
+    channels = network.shapes[layer.inputs[0]][1]
+    module = nn.BatchNorm2d(channels, eps=layer.attributes.get("epsilon", 1e-5))
+    module.weight, module.bias, module.running_mean, module.running_var = parts
     return module
 
 
@@ -114,7 +115,7 @@ def _average_pool(layer: Layer, _: Network) -> nn.Module:
         tuple(layer.attributes["kernel_shape"]), tuple(layer.attributes.get("strides", (1, 1))),
         padding=_symmetric(layer), ceil_mode=bool(layer.attributes.get("ceil_mode", 0)),
         count_include_pad=bool(layer.attributes.get("count_include_pad", 0)),
-    )  # type: ignore[arg-type]  # fmt: skip
+    )  # fmt: skip
 
 
 def _gemm(layer: Layer, network: Network) -> nn.Module:

@@ -7,6 +7,7 @@ import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import onnx
 
@@ -36,28 +37,43 @@ def main(argv: Sequence[str] | None = None, goals: Path | None = None) -> int:
         parser.exit(code_for(error), f"error: {error}\n")
 
 
+_OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("--networks", {"default": ",".join(_NETWORKS), "metavar": "LIST", "help": "of the zoo"}),
+    ("--model", {"action": "append", "default": [], "metavar": "FILE", "help": "an ONNX file instead of the zoo"}),
+    ("--engines", {"metavar": "LIST", "help": "peers (default: all; those that are not installed are rows)"}),
+    ("--orpheus", {"default": ",".join(ORPHEUS), "metavar": "LIST", "help": "Orpheus's own entrants"}),
+    ("--backends", {"default": "openmp,numpy", "metavar": "LIST", "help": "Orpheus's backends"}),
+    ("--threads", {"default": "1,2", "metavar": "LIST", "help": "thread counts"}),
+    ("--runs", {"type": positive, "default": 30, "metavar": "N", "help": "at least so many of each"}),
+    ("--rounds", {"type": positive, "default": 10, "metavar": "N", "help": "turns that each has"}),
+    ("--turn", {"type": seconds, "default": 0.1, "metavar": "S", "help": "a turn lasts at least so long"}),
+    ("--warm", {"type": seconds, "default": 5.0, "metavar": "S", "help": "longest warm-up of each"}),
+    ("--loads", {"type": positive, "default": 3, "metavar": "N", "help": "fresh processes for load and memory"}),
+    ("--tune", {"type": seconds, "default": 0.05, "metavar": "S", "help": "time for each kernel in tuning"}),
+    ("--again", {"action": "store_true", "help": "tune anew what has been tuned before"}),
+    ("--isa", {"choices": ("avx2",), "help": "confine everybody to it; who cannot be is left out"}),
+    ("--seed", {"type": whole, "default": 0, "metavar": "N", "help": "of inputs and of the order"}),
+    ("--timeout", {"type": seconds, "default": 900.0, "metavar": "S", "help": "give up on an answer"}),
+    ("--json", {"metavar": "FILE", "help": "write the whole record there, every sample included"}),
+    ("--strict", {"action": "store_true", "help": "with --check: exit with 1 unless every goal is met"}),
+)  # fmt: skip
+
+
 def _parser(goals: Path | None) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Orpheus against other engines: batch 1, float32.")
-    add = parser.add_argument
-    add("--networks", default=",".join(_NETWORKS), metavar="LIST", help="of the zoo (default: %(default)s)")
-    add("--model", action="append", default=[], metavar="FILE", help="an ONNX file to race on instead")
-    add("--engines", metavar="LIST", help="peers (default: all, those that are not installed as rows)")
-    add("--orpheus", default=",".join(ORPHEUS), metavar="LIST", help="Orpheus's own entrants (default: %(default)s)")
-    add("--backends", default="openmp,numpy", metavar="LIST", help="Orpheus's backends (default: %(default)s)")
-    add("--threads", default="1,2", metavar="LIST", help="thread counts (default: %(default)s)")
-    add("--runs", type=positive, default=30, metavar="N", help="at least so many of each (default: %(default)s)")
-    add("--rounds", type=positive, default=10, metavar="N", help="turns that each has (default: %(default)s)")
-    add("--turn", type=seconds, default=0.1, metavar="S", help="a turn lasts at least so long (default: %(default)s)")
-    add("--warm", type=seconds, default=5.0, metavar="S", help="longest warm-up of each (default: %(default)s)")
-    add("--loads", type=positive, default=3, metavar="N", help="fresh processes for load and memory (%(default)s)")
-    add("--tune", type=seconds, default=0.05, metavar="S", help="time for each kernel in tuning (%(default)s)")
-    add("--again", action="store_true", help="tune anew what has been tuned before")
-    add("--isa", choices=("avx2",), help="confine everybody to it; who cannot be is left out")
-    add("--seed", type=whole, default=0, metavar="N", help="of inputs and of the order (default: %(default)s)")
-    add("--timeout", type=seconds, default=900.0, metavar="S", help="give up on an answer (default: %(default)s s)")
-    add("--json", metavar="FILE", help="write the whole record there, every sample included")
-    add("--check", nargs="?", const=goals, type=Path, metavar="FILE", help="hold the result against these goals")
-    add("--strict", action="store_true", help="with --check, exit with 1 when a goal is missed or not measured")
+    parser = argparse.ArgumentParser(
+        description="Orpheus against other engines: batch 1, float32.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    for flag, facts in _OPTIONS:
+        parser.add_argument(flag, **facts)
+    parser.add_argument(
+        "--check",
+        nargs="?",
+        const=goals,
+        type=Path,
+        metavar="FILE",
+        help="hold the result against these goals",
+    )
     return parser
 
 

@@ -14,7 +14,16 @@ from orpheus_core.errors import UsageError
 from orpheus_core.peers import Peer, Source, absence, peer, peers, source, version
 from orpheus_core.types import Array
 
-__all__ = ["ORPHEUS", "Loaded", "confinement", "hindrance", "known", "make_source", "open_entrant", "version_of"]
+__all__ = [
+    "ORPHEUS",
+    "Loaded",
+    "confinement",
+    "hindrance",
+    "known",
+    "make_source",
+    "open_entrant",
+    "version_of",
+]
 
 #: Orpheus by its static cost model, and by the times that ``orpheus tune`` has kept.
 ORPHEUS = ("orpheus", "orpheus-tuned")
@@ -60,7 +69,9 @@ def make_source(name: str, path: Path, folder: Path) -> Source:
 class Loaded(Protocol):
     """A model in an entrant."""
 
-    seconds: float
+    @property
+    def seconds(self) -> float:
+        """Time of the load."""
 
     @property
     def summary(self) -> str:
@@ -90,7 +101,7 @@ class OrpheusLoaded:
     def bind(self, feeds: Mapping[str, Array]) -> Callable[[], list[Any]]:
         """``run`` with its checks of the feeds."""
         run, given = self.session.run, dict(feeds)
-        return lambda: run(None, given)  # type: ignore[no-any-return]
+        return lambda: run(None, given)
 
 
 def open_entrant(name: str, made: Source, threads: int, backends: Sequence[str]) -> Loaded:

@@ -69,23 +69,19 @@ def _of_heat(goals: Mapping[str, Any], heat: Mapping[str, Any]) -> list[Verdict]
     lanes = {lane["name"]: lane for lane in heat["engines"]}
     if "error" in goals:
         for name in ORPHEUS:
-            if name in lanes:
-                found.append(Verdict(f"error of {name}, {where}", goals["error"], lanes[name]["error"], False))
+            got = lanes.get(name, {}).get("error")
+            found.append(Verdict(f"error of {name}, {where}", goals["error"], got, False))
     untuned, tuned = (lanes.get(name, {}) for name in ORPHEUS)
-    for key, what, over, under in (
-        ("untuned_over_tuned", "untuned / tuned time", untuned.get("median"), tuned.get("median")),
-        ("load_over", "load / {}'s", untuned.get("load"), "load"),
-        ("memory_over", "weights and arena / {}'s growth", untuned.get("planned_bytes"), "growth_bytes"),
+    if "untuned_over_tuned" in goals:
+        got = _over(untuned.get("median"), tuned.get("median"))
+        found.append(Verdict(f"untuned / tuned time, {where}", goals["untuned_over_tuned"], got, False))
+    for key, what, mine, theirs in (
+        ("load_over", "load time", "load", "load"),
+        ("memory_over", "weights and arena / growth", "planned_bytes", "growth_bytes"),
     ):
-        goal = goals.get(key)
-        if goal is None:
-            continue
-        if isinstance(goal, dict):  # of another engine: {"onnxruntime": 1.5}
-            for engine, factor in goal.items():
-                base = lanes.get(engine, {}).get(under)
-                found.append(Verdict(f"{what.format(engine)}, {where}", factor, _over(over, base), False))
-        else:
-            found.append(Verdict(f"{what}, {where}", goal, _over(over, under), False))
+        for engine, factor in goals.get(key, {}).items():
+            got = _over(untuned.get(mine), lanes.get(engine, {}).get(theirs))
+            found.append(Verdict(f"{what} of {engine}'s, {where}", factor, got, False))
     return found
 
 

@@ -111,7 +111,12 @@ def _convert(
             continue
         try:
             sources[name] = once(
-                "convert", name, path, folder / name, timeout=plan.timeout, environment=confinement(name, plan.isa)
+                "convert",
+                name,
+                path,
+                folder / name,
+                timeout=plan.timeout,
+                environment=confinement(name, plan.isa),
             )
         except RacerError as error_:
             reasons[name] = str(error_)
@@ -202,7 +207,9 @@ def _feeds(path: Path, seed: int) -> dict[str, Array]:
     graph = onnx.load(path, load_external_data=False).graph
     weights = {t.name for t in graph.initializer}
     shapes = {
-        v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in graph.input if v.name not in weights
+        v.name: [d.dim_value for d in v.type.tensor_type.shape.dim]
+        for v in graph.input
+        if v.name not in weights
     }
     return {name: generator.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
 

@@ -131,7 +131,9 @@ def _summary(data: Mapping[str, Any]) -> str:
     ]
     for threads, entry in data["geometric_means"].items():
         if entry:
-            rows.append(("geometric mean of the paper's", threads, *(_against(entry.get(n)) for n in present)))
+            rows.append(
+                ("geometric mean of the paper's", threads, *(_against(entry.get(n)) for n in present))
+            )
     return "best peer's median / Orpheus's, 95 % interval\n" + table(("network", "threads", *present), rows)
 
 

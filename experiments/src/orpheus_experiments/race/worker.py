@@ -7,6 +7,7 @@ import ctypes
 import os
 import signal
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -28,7 +29,7 @@ _BATCH = 0.1
 
 @dataclass(frozen=True)
 class Task:
-    """What a worker loads. ``prime`` is a tiny model that is loaded first, so that a library's own start is not timed."""
+    """What a worker loads. ``prime``, a tiny model, is loaded first, so that a library's own start is not timed."""
 
     name: str
     source: Source
@@ -61,6 +62,7 @@ def serve(conn: Connection, work: str, *given: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     _die_with_parent()
     os.dup2(2, 1)
+    warnings.simplefilter("ignore")  # of libraries about their own future
     state: dict[str, Any] = {}
     while True:
         try:
@@ -69,7 +71,8 @@ def serve(conn: Connection, work: str, *given: Any) -> None:
             answer = ("failed", f"{type(error).__name__}: {' '.join(str(error).split())}")
         try:
             conn.send(answer)
-            work, *given = conn.recv()  # type: ignore[assignment]
+            work, *rest = conn.recv()
+            given = tuple(rest)
         except (EOFError, OSError):
             return
 
@@ -91,7 +94,9 @@ def _exact(_: dict[str, Any], path: Path, feeds: Mapping[str, Array]) -> list[Ar
     return evaluate(path, feeds)
 
 
-def _tune(_: dict[str, Any], path: Path, threads: int, backends: Sequence[str], seconds: float, again: bool) -> None:
+def _tune(
+    _: dict[str, Any], path: Path, threads: int, backends: Sequence[str], seconds: float, again: bool
+) -> None:
     from orpheus_core.session import InferenceSession, tune
 
     tune(InferenceSession(path, providers=list(backends), threads=threads), seconds=seconds, again=again)
