@@ -117,7 +117,16 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """The benchmarks of the core's own cost; figures mean something on an idle machine only."""
+    """The benchmarks of the core's own cost; ``-- peers [options]`` races the networks against other engines.
+
+    Figures mean something on an idle machine only.
+    """
+    if session.posargs[:1] == ["peers"]:
+        install(session)
+        session.install("-e", "./plugins/orpheus-openmp", "-e", "./experiments[peers]")
+        session.run("python", "benchmarks/peers.py", *session.posargs[1:])
+        return
     install(session, "test")
     for script in sorted(Path("benchmarks").glob("[!_]*.py")):
-        session.run("python", str(script), *session.posargs)
+        if script.stem != "peers":
+            session.run("python", str(script), *session.posargs)

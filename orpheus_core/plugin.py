@@ -51,6 +51,7 @@ __all__ = [
     "Accuracy",
     "Backend",
     "Command",
+    "Engine",
     "Format",
     "Hooks",
     "Kernel",
@@ -343,10 +344,35 @@ class PassSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class RuntimeSpec:
-    """A whole engine to compare with (``peer:onnxruntime``); ``load`` is ``load(model_bytes, threads) -> engine``."""
+    """A whole engine to compare with (``peer:onnxruntime``).
+
+    ``load`` is ``load(path, threads) -> Engine``, in float32 on exactly so many threads. ``path`` is the ONNX file, or
+    what ``convert(path, folder) -> path`` wrote into ``folder`` for an engine with a format of its own. ``modules`` are
+    what both import: whether they can be found says whether the engine is installed, and they are imported before a
+    load is timed. ``distribution`` names the package whose version is the engine's, ``install`` tells how to get it.
+    ``isa`` gives, by instruction set, the environment variables that confine the engine to it; what is not listed
+    cannot be forced.
+    """
 
     name: str
     load: str
+    convert: str | None = None
+    modules: tuple[str, ...] = ()
+    distribution: str = ""
+    install: str = ""
+    isa: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+class Engine(Protocol):
+    """What ``RuntimeSpec.load`` returns. ``settings`` is what it says that it got: threads, precision, device."""
+
+    settings: Mapping[str, Any]
+
+    def bind(self, inputs: Sequence[Array]) -> Callable[[], Sequence[Array]]:
+        """One inference as a call, on inputs in the model's order; it gives the outputs in the model's order.
+
+        The inputs are brought into the engine's own layout here, once.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)

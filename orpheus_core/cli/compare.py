@@ -26,6 +26,7 @@ from orpheus_core.cli.options import (
 from orpheus_core.cli.progress import progress
 from orpheus_core.cli.table import quantity, size, table
 from orpheus_core.errors import BackendError
+from orpheus_core.peers import PREFIX, absence, peer
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -35,8 +36,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "-b",
         "--backends",
         metavar="LIST",
-        help="what to compare, the reference first: backends, or backend:Op/kernel to pin that kernel for all nodes "
-        "of the operator (default: all backends that are ready)",
+        help="what to compare, the reference first: backends, backend:Op/kernel to pin that kernel for all nodes "
+        "of the operator, or peer:engine for a whole engine (default: all backends that are ready)",
     )
     parser.add_argument(
         "--shape", action="append", default=[], metavar='"NAME:[1,3,224,224]"', help="input shape"
@@ -112,9 +113,14 @@ def default_variants() -> list[Variant]:
 
 
 def not_ready(variants: list[Variant]) -> dict[str, str]:
-    """Backends that are installed but not usable, with the reason; BackendError for one that is not installed."""
-    rows = [discovery.row(name) for name in dict.fromkeys(v.backend for v in variants)]
-    return {row.name: f"{row.status}: {row.reason}" for row in rows if not row.ready or row.kind != "backend"}
+    """What is not usable, with the reason; BackendError for a backend or an engine that no plugin offers."""
+    asked = list(dict.fromkeys(v.backend for v in variants))
+    rows = [discovery.row(name) for name in asked if not name.startswith(PREFIX)]
+    found = {
+        row.name: f"{row.status}: {row.reason}" for row in rows if not row.ready or row.kind != "backend"
+    }
+    engines = {name: absence(peer(name[len(PREFIX) :])) for name in asked if name.startswith(PREFIX)}
+    return found | {name: reason for name, reason in engines.items() if reason is not None}
 
 
 def exit_code(rows: list[Row], named: bool, strict: bool) -> Exit:

@@ -15,6 +15,7 @@ from orpheus_core.cli.progress import Progress
 from orpheus_core.cli.trial import LoadFact, RunFact, Setting, Trial, TrialError
 from orpheus_core.cli.verdict import Difference, difference
 from orpheus_core.errors import InputError, ModelError, UsageError
+from orpheus_core.peers import PREFIX
 from orpheus_core.types import Array
 
 #: Turns that the timing is split into, so that a disturbance meets every variant alike.
@@ -25,7 +26,10 @@ UNSTABLE = 0.10
 
 @dataclass(frozen=True)
 class Variant:
-    """A backend, and the kernels of it that are pinned: ``numpy:Conv/direct`` pins Conv."""
+    """A backend, and the kernels of it that are pinned: ``numpy:Conv/direct`` pins Conv.
+
+    Or a whole engine, ``peer:onnxruntime``, which is then what ``backend`` says.
+    """
 
     spec: str
     backend: str
@@ -33,7 +37,9 @@ class Variant:
 
 
 def parse_variant(spec: str) -> Variant:
-    """``backend`` or ``backend:Op/kernel+Op/kernel``; UsageError for any other form."""
+    """``backend``, ``backend:Op/kernel+Op/kernel`` or ``peer:engine``; UsageError for any other form."""
+    if spec.startswith(PREFIX):
+        return Variant(spec, spec)
     backend, colon, rest = spec.partition(":")
     pins: dict[str, str] = {}
     for part in rest.split("+") if colon else ():

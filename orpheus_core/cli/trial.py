@@ -7,10 +7,13 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from orpheus_core.errors import InputError, KernelError, ModelError, OrpheusError, UnsupportedModelError
@@ -53,11 +56,14 @@ class LoadFact:
 
 @dataclass(frozen=True)
 class RunFact:
-    """What is known once it has run: results, memory of the plan for these inputs, and what ran where."""
+    """What is known once it has run: results, memory of the plan for these inputs, and what ran where.
+
+    A peer engine does not tell the memory of its plan: None.
+    """
 
     outputs: list[Any]
-    weight_bytes: int
-    arena_bytes: int
+    weight_bytes: int | None
+    arena_bytes: int | None
     plan: str
 
 
@@ -162,8 +168,16 @@ def _kind(error: OrpheusError) -> str:
 
 
 def _load(state: dict[str, Any], setting: Setting) -> LoadFact:
+    from orpheus_core.peers import PREFIX, Peer, peer, source
     from orpheus_core.session import InferenceSession
+    from orpheus_core.session.threads import check_threads
 
+    if setting.backend.startswith(PREFIX):
+        spec = peer(setting.backend[len(PREFIX) :])
+        with tempfile.TemporaryDirectory(prefix="orpheus-peer-") as folder:
+            made = source(spec, setting.model, Path(folder), setting.shapes)
+            loaded = state["peer"] = Peer(spec, made, check_threads(setting.threads))
+        return LoadFact(loaded.seconds, tuple(InputFact(i.name, i.type, i.shape) for i in loaded.inputs))
     start = time.perf_counter()
     session = InferenceSession(
         setting.model,
@@ -179,22 +193,25 @@ def _load(state: dict[str, Any], setting: Setting) -> LoadFact:
 
 
 def _first_run(state: dict[str, Any], feeds: dict[str, Array]) -> RunFact:
-    state["feeds"] = feeds
+    if "peer" in state:
+        state["run"] = state["peer"].bind(feeds)
+        return RunFact(state["run"](), None, None, state["peer"].summary)
     session = state["session"]
-    outputs = session.run(None, feeds)
+    state["run"] = partial(session.run, None, feeds)
+    outputs = state["run"]()
     stats = session.stats
     return RunFact(outputs, stats.weight_bytes, stats.arena_bytes, session.explain().summary)
 
 
 def _times(state: dict[str, Any], runs: int, at_least: float) -> list[float]:
-    run, feeds, clock = state["session"].run, state["feeds"], time.perf_counter
+    run, clock = state["run"], time.perf_counter
     if state.get("typical", 0.0) < _SHORT:
-        run(None, feeds)
+        run()
     samples: list[float] = []
     begun = clock()
     while len(samples) < BATCH_RUNS and (len(samples) < runs or clock() - begun < at_least):
         start = clock()
-        run(None, feeds)
+        run()
         samples.append(clock() - start)
     state["typical"] = min(samples)
     return samples

@@ -1,4 +1,4 @@
-"""The workbench of Orpheus, a plugin that adds verbs to the ``orpheus`` command.
+"""The workbench of Orpheus, a plugin that adds verbs to the ``orpheus`` command and engines to compare with.
 
 Importing this module loads neither numpy code of its own nor a model; the verbs are named by reference.
 """
@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from orpheus_core.plugin import Command, hookimpl
+from orpheus_core.plugin import Command, RuntimeSpec, hookimpl
 
-__all__ = ["orpheus_commands"]
+__all__ = ["orpheus_commands", "orpheus_runtimes"]
 
 
 @hookimpl
@@ -29,3 +29,11 @@ def orpheus_commands() -> Sequence[Command]:
             run="orpheus_experiments.zoo.command:run",
         ),
     )
+
+
+@hookimpl
+def orpheus_runtimes() -> Sequence[RuntimeSpec]:
+    """The peer engines, installed or not."""
+    from orpheus_experiments.peers import ENGINES
+
+    return ENGINES

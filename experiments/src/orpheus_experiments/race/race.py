@@ -1,0 +1,226 @@
+"""The race itself: for each network and thread count, everybody loads, warms up, and takes turns."""
+
+from __future__ import annotations
+
+import math
+import random
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from orpheus_core.peers import Source
+from orpheus_core.types import Array
+from orpheus_experiments.race.entrant import ORPHEUS, confinement, hindrance
+from orpheus_experiments.race.exact import error
+from orpheus_experiments.race.racer import Racer, RacerError, once
+from orpheus_experiments.race.worker import LoadFact, Task, TurnFact
+
+__all__ = ["Heat", "Lane", "Plan", "run"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to race. ``models`` maps a network's name to its ONNX file; times are in seconds.
+
+    ``loads`` counts the fresh processes whose load time and memory are taken; ``tune`` is the time for each candidate
+    of each layer, for ``orpheus-tuned``.
+    """
+
+    models: Mapping[str, Path]
+    entrants: Sequence[str]
+    threads: Sequence[int] = (1, 2)
+    backends: tuple[str, ...] = ("openmp", "numpy")
+    runs: int = 30
+    rounds: int = 10
+    turn: float = 0.1
+    warm: float = 5.0
+    loads: int = 3
+    tune: float = 0.05
+    again: bool = False
+    isa: str | None = None
+    seed: int = 0
+    timeout: float = 900.0
+
+
+@dataclass
+class Lane:
+    """One entrant in one heat. ``reason`` is empty unless it gave no result; ``rounds`` are seconds, turn by turn."""
+
+    name: str
+    reason: str = ""
+    summary: str = ""
+    loads: list[float] = field(default_factory=list)
+    growths: list[int] = field(default_factory=list)
+    planned: int | None = None
+    error: float | None = None
+    steady: bool = True
+    cores: list[float] = field(default_factory=list)
+    rounds: list[list[float]] = field(default_factory=list)
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has a time."""
+        return not self.reason and bool(self.rounds)
+
+
+@dataclass(frozen=True)
+class Heat:
+    """One network at one thread count."""
+
+    network: str
+    threads: int
+    lanes: list[Lane]
+
+
+def run(plan: Plan, say: Callable[[str], None]) -> list[Heat]:
+    """All heats, thread by thread, network by network. An entrant that fails is a lane with its reason."""
+    with tempfile.TemporaryDirectory(prefix="orpheus-race-") as name:
+        folder = Path(name)
+        prime = folder / "prime.onnx"
+        onnx.save(_prime(), prime)
+        hindered = {n: hindrance(n, plan.backends, plan.isa) or "" for n in plan.entrants}
+        primes, faults = _convert(plan, prime, folder / "prime", hindered)
+        heats: list[Heat] = []
+        for network, path in plan.models.items():
+            say(f"{network}: converting, and evaluating in float64 ...")
+            feeds = _feeds(path, plan.seed)
+            exact = once("exact", path, feeds, timeout=plan.timeout)
+            sources, unconverted = _convert(plan, path, folder / network, {**hindered, **faults})
+            for threads in plan.threads:
+                lanes = [Lane(n, unconverted.get(n, "")) for n in plan.entrants]
+                heat = _Heat(plan, network, path, threads, lanes, feeds, exact, say)
+                heat.run(sources, primes)
+                heats.append(Heat(network, threads, lanes))
+        return heats
+
+
+def _convert(
+    plan: Plan, path: Path, folder: Path, hindered: Mapping[str, str]
+) -> tuple[dict[str, Source], dict[str, str]]:
+    """The model in everybody's own format, and why some have none."""
+    sources: dict[str, Source] = {}
+    reasons = {name: reason for name, reason in hindered.items() if reason}
+    for name in plan.entrants:
+        if name in reasons:
+            continue
+        try:
+            sources[name] = once(
+                "convert",
+                name,
+                path,
+                folder / name,
+                timeout=plan.timeout,
+                environment=confinement(name, plan.isa),
+            )
+        except RacerError as error_:
+            reasons[name] = str(error_)
+    return sources, reasons
+
+
+class _Heat:
+    def __init__(
+        self,
+        plan: Plan,
+        network: str,
+        path: Path,
+        threads: int,
+        lanes: list[Lane],
+        feeds: Mapping[str, Array],
+        exact: list[Array],
+        say: Callable[[str], None],
+    ) -> None:
+        self.plan, self.network, self.path, self.threads = plan, network, path, threads
+        self.lanes, self.feeds, self.exact, self.say = lanes, feeds, exact, say
+        self.racers: dict[str, Racer] = {}
+
+    def run(self, sources: Mapping[str, Source], primes: Mapping[str, Source]) -> None:
+        what = f"{self.network}, {self.threads} thread{'s' * (self.threads > 1)}"
+        with ExitStack() as stack:
+            for lane in self.lanes:
+                if not lane.reason:
+                    self.say(f"{what}: loading {lane.name} ...")
+                    self.guard(lane, lambda lane=lane: self.load(lane, sources, primes, stack))  # type: ignore[misc]
+            for lane in self.lanes:
+                if not lane.reason:
+                    self.say(f"{what}: warming up {lane.name} ...")
+                    self.guard(lane, lambda lane=lane: self.warm(lane))  # type: ignore[misc]
+            shuffled = random.Random(f"{self.plan.seed} {what}")
+            for turn in range(self.plan.rounds):
+                self.say(f"{what}: round {turn + 1} of {self.plan.rounds} ...")
+                order = [lane for lane in self.lanes if not lane.reason]
+                shuffled.shuffle(order)
+                for lane in order:
+                    self.guard(lane, lambda lane=lane: self.turn(lane))  # type: ignore[misc]
+
+    def guard(self, lane: Lane, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except RacerError as error_:
+            lane.reason = str(error_)
+            if lane.name in self.racers:
+                self.racers.pop(lane.name).close()
+
+    def load(
+        self, lane: Lane, sources: Mapping[str, Source], primes: Mapping[str, Source], stack: ExitStack
+    ) -> None:
+        """Load in ``loads`` fresh processes, of which the last stays."""
+        plan = self.plan
+        environment = confinement(lane.name, plan.isa)
+        if lane.name == ORPHEUS[1]:
+            once(
+                "tune", self.path, self.threads, plan.backends, plan.tune, plan.again,
+                timeout=plan.timeout, environment=environment,
+            )  # fmt: skip
+        task = Task(lane.name, sources[lane.name], primes[lane.name], self.threads, plan.backends)
+        for attempt in range(plan.loads):
+            racer = Racer("load", task, self.feeds, timeout=plan.timeout, environment=environment)
+            self.racers[lane.name] = racer
+            stack.callback(racer.close)
+            fact: LoadFact = racer.first()
+            lane.loads.append(fact.seconds)
+            if fact.growth is not None:
+                lane.growths.append(fact.growth)
+            if attempt < plan.loads - 1:
+                racer.close()
+        lane.planned, lane.summary = fact.planned, fact.summary
+        lane.error = error(fact.outputs, self.exact)
+
+    def warm(self, lane: Lane) -> None:
+        lane.steady = self.racers[lane.name].ask("warm", self.plan.warm)
+
+    def turn(self, lane: Lane) -> None:
+        runs = math.ceil(self.plan.runs / self.plan.rounds)
+        fact: TurnFact = self.racers[lane.name].ask("turn", runs, self.plan.turn)
+        lane.rounds.append(fact.samples)
+        lane.cores.append(fact.cores)
+
+
+def _feeds(path: Path, seed: int) -> dict[str, Array]:
+    """Standard normal inputs; the networks' shapes are fixed."""
+    generator = np.random.default_rng(seed)
+    graph = onnx.load(path, load_external_data=False).graph
+    weights = {t.name for t in graph.initializer}
+    shapes = {
+        v.name: [d.dim_value for d in v.type.tensor_type.shape.dim]
+        for v in graph.input
+        if v.name not in weights
+    }
+    return {name: generator.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+def _prime() -> onnx.ModelProto:
+    """A convolution and a Relu on one small image: the first model that each library sees."""
+    infos = [helper.make_tensor_value_info(n, TensorProto.FLOAT, (1, 8, 8, 8)) for n in "xy"]
+    weight = numpy_helper.from_array(np.full((8, 8, 3, 3), 0.01, np.float32), "W")
+    nodes = [
+        helper.make_node("Conv", ["x", "W"], ["c"], "conv", pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["c"], ["y"], "relu"),
+    ]
+    graph = helper.make_graph(nodes, "prime", infos[:1], infos[1:], [weight])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
