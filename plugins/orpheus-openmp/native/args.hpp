@@ -18,12 +18,12 @@ namespace orpheus {
 
 // Convolution of x [n, groups * in_blocks, in_h, in_w, in_depth] into y [n, groups * out_blocks, out_h, out_w, block].
 // in_depth is the block of a blocked input, 1 for a plain one; the last block of a group has last_depth channels.
-// Weights: see conv.cpp. `band` is Winograd's.
+// Weights: see conv.cpp. `form` and `band` are Winograd's.
 #define ORPHEUS_CONV(M) \
     M(Int, n) M(Int, groups) M(Int, in_blocks) M(Int, in_depth) M(Int, last_depth) M(Int, in_h) M(Int, in_w) \
     M(Int, out_blocks) M(Int, out_h) M(Int, out_w) M(Int, kh) M(Int, kw) M(Int, sh) M(Int, sw) M(Int, dh) \
-    M(Int, dw) M(Int, pt) M(Int, pl) M(Int, band) M(Ptr, x) M(Ptr, w) M(Out, y) M(Out, workspace) \
-    ORPHEUS_EPILOGUE(M)
+    M(Int, dw) M(Int, pt) M(Int, pl) M(Int, form) M(Int, band) M(Ptr, x) M(Ptr, w) M(Out, y) \
+    M(Out, workspace) ORPHEUS_EPILOGUE(M)
 
 // y [m, n] = a [m, k] * packed + ..., rows of y ldy apart. `batch` products share nothing but their sizes.
 #define ORPHEUS_GEMM(M) \
@@ -87,8 +87,7 @@ struct PeakArgs { ORPHEUS_PEAK(ORPHEUS_MEMBER) };
     K(conv, ConvArgs, ORPHEUS_CONV) \
     K(pointwise, ConvArgs, ORPHEUS_CONV) \
     K(depthwise, ConvArgs, ORPHEUS_CONV) \
-    K(winograd_2x3, ConvArgs, ORPHEUS_CONV) \
-    K(winograd_4x3, ConvArgs, ORPHEUS_CONV) \
+    K(winograd, ConvArgs, ORPHEUS_CONV) \
     K(im2col, Im2colArgs, ORPHEUS_IM2COL) \
     K(gemm, GemmArgs, ORPHEUS_GEMM) \
     K(pool, PoolArgs, ORPHEUS_POOL) \

@@ -11,6 +11,7 @@ from orpheus_numpy.nn.conv import conv as reference
 
 convolutions = pytest.importorskip("orpheus_openmp.conv", reason="orpheus-openmp is not installed")
 winograd = pytest.importorskip("orpheus_openmp.winograd", reason="orpheus-openmp is not installed")
+FORMS = pytest.importorskip("orpheus_openmp.cook_toom", reason="orpheus-openmp is not installed").FORMS
 Im2col = pytest.importorskip("orpheus_openmp.im2col", reason="orpheus-openmp is not installed").Im2col
 
 
@@ -19,12 +20,15 @@ DRAWN = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCh
 
 @st.composite
 def cases(draw, *, kernels=((1, 7), (1, 7)), stride=3, dilation=2, groups="none", pads=3):
-    """X, W and attributes; ``groups`` is none, some or depthwise, and sizes are not those of any block."""
+    """X, W and attributes; ``groups`` is none, some or depthwise, and sizes are not those of any block.
+
+    Pads reach up to ``pads``, up to half the kernel when None.
+    """
     kernel = tuple(draw(st.integers(*k)) for k in kernels)
     strides = tuple(draw(st.integers(1, stride)) for _ in kernel)
     dilations = tuple(draw(st.integers(1, dilation)) for _ in kernel)
-    before = tuple(draw(st.integers(0, pads)) for _ in kernel)
-    after = tuple(draw(st.integers(0, pads)) for _ in kernel)
+    before = tuple(draw(st.integers(0, k // 2 if pads is None else pads)) for k in kernel)
+    after = tuple(draw(st.integers(0, k // 2 if pads is None else pads)) for k in kernel)
     reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilations)]
     size = tuple(max(1, r - b - a) + draw(st.integers(0, 33)) for r, b, a in zip(reach, before, after))
     batch = draw(st.integers(1, 2))
@@ -42,7 +46,7 @@ def cases(draw, *, kernels=((1, 7), (1, 7)), stride=3, dilation=2, groups="none"
     return x, w, attributes
 
 
-def judge(layers, cls, case, bound, *, plain_in=False, plain_out=False, factor=1.0, reach=0, threads=1):
+def judge(layers, cls, case, bound, *, plain_in=False, plain_out=False, factor=1.0, reach=(0, 0), threads=1):
     """One Conv with a bias. An output's rounding is that of sums up to ``reach`` pixels away (Winograd's tile)."""
     x, w, attributes = case
     rng = np.random.default_rng(1)
@@ -51,9 +55,9 @@ def judge(layers, cls, case, bound, *, plain_in=False, plain_out=False, factor=1
     size = reference(
         abs(x).astype(np.float64), abs(w).astype(np.float64), abs(b).astype(np.float64), **attributes
     )
-    if reach:
-        around = np.pad(size, ((0, 0), (0, 0), (reach, reach), (reach, reach)))
-        size = sliding_window_view(around, (2 * reach + 1, 2 * reach + 1), axis=(2, 3)).max((-1, -2))
+    if any(reach):
+        around = np.pad(size, ((0, 0), (0, 0), *((r, r) for r in reach)))
+        size = sliding_window_view(around, [2 * r + 1 for r in reach], axis=(2, 3)).max((-1, -2))
     problem = layers.problem(
         "Conv",
         [x, w, b],
@@ -117,11 +121,49 @@ def test_depthwise_of_the_tuned_sizes(layers, bound, kernel, stride):
     )
 
 
-@pytest.mark.parametrize(("cls", "factor"), [(winograd.Winograd2, 2.0), (winograd.Winograd4, 4.0)])
+@pytest.mark.parametrize("form", FORMS)
 @DRAWN
-@given(case=cases(kernels=((3, 3), (3, 3)), stride=1, dilation=1), threads=st.integers(1, 3))
-def test_winograd(layers, bound, cls, factor, case, threads):
-    judge(layers, cls, case, bound, factor=factor, reach=5, threads=threads)
+@given(data=st.data(), threads=st.integers(1, 3))
+def test_winograd(layers, bound, form, data, threads):
+    found = FORMS[form]
+    kernels = tuple((taps, taps) for taps in found.kernel)
+    case = data.draw(cases(kernels=kernels, stride=1, dilation=1, pads=None))
+    # Every output's error is that of the input tiles that it is computed from.
+    reach = (found.rows.size - 1, found.cols.size - 1)
+    judge(
+        layers, getattr(winograd.layers, form), case, bound, factor=found.factor, reach=reach, threads=threads
+    )
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("auto_pad", ["SAME_UPPER", "SAME_LOWER", "VALID"])
+def test_winograd_in_cuts_and_bands(layers, bound, form, auto_pad):
+    """More channels than one cut, more rows than one band, threads that share out bands, chunks and tiles."""
+    found = FORMS[form]
+    rng = np.random.default_rng(0)
+    for channels, filters, size in ((301, 21, (9, 8)), (130, 35, (60, 41))):
+        x = np.maximum(rng.standard_normal((1, channels, *size)), 0).astype(np.float32)
+        w = rng.standard_normal((filters, channels, *found.kernel)).astype(np.float32)
+        for threads in (1, 2, 5):
+            judge(
+                layers, getattr(winograd.layers, form), (x, w, {"auto_pad": auto_pad}), bound,
+                factor=found.factor, reach=(found.rows.size - 1, found.cols.size - 1), threads=threads,
+            )  # fmt: skip
+
+
+def test_winograd_is_within_a_hundred_thousandth_of_the_range(layers):
+    """What the backend promises of any layer, at the depth of the deepest networks."""
+    rng = np.random.default_rng(0)
+    for form, found in FORMS.items():
+        x = np.maximum(rng.standard_normal((1, 512, 12, 12)), 0).astype(np.float32)
+        w = rng.standard_normal((32, 512, *found.kernel)).astype(np.float32)
+        exact = reference(x.astype(np.float64), w.astype(np.float64))
+        problem = layers.problem(
+            "Conv", [x, w], [exact.shape], layouts=(layers.blocked,), out=(layers.blocked,), constants=(1,)
+        )
+        (got,) = layers.run(getattr(winograd.layers, form), problem, [x, w])
+        error = np.abs(got - exact).max() / (exact.max() - exact.min())
+        assert error < 1e-5, f"{form}: {error:.2g}"
 
 
 @DRAWN
@@ -130,13 +172,13 @@ def test_im2col(layers, bound, case, threads):
     judge(layers, Im2col, case, bound, plain_in=True, plain_out=True, threads=threads)
 
 
-@pytest.mark.parametrize("name", ["Direct", "Pointwise", "Winograd2", "Winograd4"])
+@pytest.mark.parametrize("name", ["Direct", "Pointwise", *FORMS])
 def test_pads_stay_zero_beside_infinity(layers, name):
-    cls = getattr(convolutions, name, None) or getattr(winograd, name)
-    size = 1 if name == "Pointwise" else 3
-    x, w = np.full((1, 3, 6, 6), np.inf, np.float32), np.ones((5, 3, size, size), np.float32)
+    cls = getattr(convolutions, name, None) or getattr(winograd.layers, name)
+    size = FORMS[name].kernel if name in FORMS else (1, 1) if name == "Pointwise" else (3, 3)
+    x, w = np.full((1, 3, 6, 6), np.inf, np.float32), np.ones((5, 3, *size), np.float32)
     problem = layers.problem(
-        "Conv", [x, w], [(1, 5, 6, 6)], {"pads": (size // 2,) * 4},
+        "Conv", [x, w], [(1, 5, 6, 6)], {"pads": tuple(taps // 2 for taps in size) * 2},
         layouts=(layers.blocked,), out=(layers.blocked,), constants=(1,),
     )  # fmt: skip
     (got,) = layers.run(cls, problem, [x, w])

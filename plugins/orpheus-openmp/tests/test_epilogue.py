@@ -12,16 +12,16 @@ from orpheus_core.plugin import resolve
 convolutions = pytest.importorskip("orpheus_openmp.conv", reason="orpheus-openmp is not installed")
 gemm = pytest.importorskip("orpheus_openmp.gemm", reason="orpheus-openmp is not installed")
 winograd = pytest.importorskip("orpheus_openmp.winograd", reason="orpheus-openmp is not installed")
+FORMS = pytest.importorskip("orpheus_openmp.cook_toom", reason="orpheus-openmp is not installed").FORMS
 Im2col = pytest.importorskip("orpheus_openmp.im2col", reason="orpheus-openmp is not installed").Im2col
 
 KERNELS = {
-    "direct": (convolutions.Direct, True, True, 1, 3),
-    "stem": (convolutions.Direct, False, True, 1, 3),
-    "pointwise": (convolutions.Pointwise, True, True, 1, 1),
-    "depthwise": (convolutions.Depthwise, True, True, 21, 3),
-    "winograd2": (winograd.Winograd2, True, True, 1, 3),
-    "winograd4": (winograd.Winograd4, True, True, 1, 3),
-    "im2col": (Im2col, False, False, 1, 3),
+    "direct": (convolutions.Direct, True, True, 1, (3, 3)),
+    "stem": (convolutions.Direct, False, True, 1, (3, 3)),
+    "pointwise": (convolutions.Pointwise, True, True, 1, (1, 1)),
+    "depthwise": (convolutions.Depthwise, True, True, 21, (3, 3)),
+    **{name: (getattr(winograd.layers, name), True, True, 1, form.kernel) for name, form in FORMS.items()},
+    "im2col": (Im2col, False, False, 1, (3, 3)),
 }
 PARAMETERS = {
     "Clip": (0.1, 0.7), "LeakyRelu": (0.1,), "HardSigmoid": (0.3, 0.6), "Swish": (1.0,), "Elu": (1.0,), "Celu": (0.5,),
@@ -52,10 +52,10 @@ def test_fused_conv(layers, kernel, activation, parts):
     cls, blocked_in, blocked_out, group, size = KERNELS[kernel]
     rng = np.random.default_rng(len(activation) + len(parts))
     x = rng.standard_normal((2, 21, 9, 10)).astype(np.float32)
-    w = (rng.standard_normal((21, 21 // group, size, size)) / 8).astype(np.float32)
+    w = (rng.standard_normal((21, 21 // group, *size)) / 8).astype(np.float32)
     vectors = [rng.standard_normal(21).astype(np.float32) for _ in range(3)]
     bias, scale, shift = vectors[0], *(vectors[1:] if "s" in parts else (None, None))
-    pads = (size // 2,) * 4
+    pads = tuple(taps // 2 for taps in size) * 2
     words = {"group": group, "pads": pads, "strides": (1, 1), "dilations": (1, 1)}
     total = reference(x.astype(np.float64), w.astype(np.float64), bias.astype(np.float64), **words)
     residual = rng.standard_normal(total.shape).astype(np.float32) if "R" in parts else None

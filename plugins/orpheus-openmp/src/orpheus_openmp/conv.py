@@ -32,7 +32,7 @@ class Conv(Layer):
         self.last_depth = shape.channels // groups - (self.in_blocks - 1) * depth
         self.values = {
             "n": shape.batch, "groups": groups, "in_blocks": self.in_blocks, "out_blocks": self.out_blocks,
-            "in_depth": depth, "last_depth": self.last_depth, "band": 1, **shape.window.values,
+            "in_depth": depth, "last_depth": self.last_depth, "form": 0, "band": 1, **shape.window.values,
             **epilogue.of_attributes(problem.attributes),
             "tail": shape.filters % self.block,
         }  # fmt: skip

@@ -7,12 +7,14 @@ the time its weights take from memory, whichever is longer; everything else take
 from __future__ import annotations
 
 import math
+from functools import partial
+from types import SimpleNamespace
 
 from orpheus_core.plugin import Problem
 from orpheus_core.types import TensorType
 from orpheus_openmp import isa
 from orpheus_openmp.conv_shape import ConvShape, conv_shape
-from orpheus_openmp.cook_toom import TRANSFORMS
+from orpheus_openmp.cook_toom import FORMS, Form
 
 #: Multiply-adds a second of one core.
 _PEAK = {"avx512": 1e11, "avx2": 5e10, "neon": 2.5e10, "generic": 8e9}
@@ -49,16 +51,6 @@ def depthwise(problem: Problem) -> float:
     shape = conv_shape(problem)
     macs = shape.batch * _padded(shape.channels) * math.prod(shape.window.output) * shape.window.taps
     return _CALL + max(4 * macs / _peak(), _bytes(problem) / _CACHE) / problem.threads
-
-
-def winograd_2x3(problem: Problem) -> float:
-    """F(2, 3)."""
-    return _winograd(problem, "winograd_2x3")
-
-
-def winograd_4x3(problem: Problem) -> float:
-    """F(4, 3)."""
-    return _winograd(problem, "winograd_4x3")
 
 
 def im2col(problem: Problem) -> float:
@@ -110,17 +102,21 @@ def _direct(problem: Problem, shape: ConvShape, row: int, channels: int) -> floa
     return _CALL + max(work / problem.threads, 4 * groups * filters * channels * shape.window.taps / _STREAM)
 
 
-def _winograd(problem: Problem, name: str) -> float:
-    shape, found = conv_shape(problem), TRANSFORMS[name]
-    block = isa.tile()[0]
-    rows, across = (-(-size // found.out) for size in shape.window.output)
+def _winograd(form: Form, problem: Problem) -> float:
+    """Products in register tiles, transforms by the vectors that they pass, or the weights' way from memory."""
+    shape, block = conv_shape(problem), isa.tile()[0]
+    rows, across = (-(-size // out) for size, out in zip(shape.window.output, form.out))
     tiles = shape.batch * rows * across
-    channels, filters, elements = _padded(shape.channels), _padded(shape.filters), found.size**2
-    band = min(rows, max(1, -(-14 // across))) * across
-    products = tiles * elements * shape.channels * filters / (_peak() * 0.85 * _share(band))
-    vectors = tiles * (channels + filters) / block * 2 * elements
+    channels, filters, elements = _padded(shape.channels), _padded(shape.filters), form.elements
+    products = tiles * elements * shape.channels * filters / (_peak() * 0.85 * _share(rows * across))
+    axes = sum(axis.size > 1 for axis in (form.rows, form.cols))
+    vectors = tiles * (channels + filters) / block * axes * elements
     weights = 4 * elements * shape.channels * filters / _STREAM
     return _CALL + max((products + vectors / _TRANSFORM / 2) / problem.threads, weights)
+
+
+#: By the name of the form's kernel.
+winograd = SimpleNamespace(**{name: partial(_winograd, form) for name, form in FORMS.items()})
 
 
 def _share(row: int) -> float:

@@ -46,17 +46,17 @@ def depthwise(problem: Problem) -> str | None:
 
 
 def winograd(problem: Problem) -> str | None:
-    """3x3, stride 1, no dilation, pads of at most 1, one group."""
+    """Stride 1, no dilation, pads of at most half the kernel, one group; its size is a rule of the form."""
     refusal = _blocked_conv(problem)
     if refusal:
         return refusal
     shape = conv_shape(problem)
     window = shape.window
-    if (window.kernel, window.strides, window.dilations) != ((3, 3), (1, 1), (1, 1)):
-        return "needs a 3x3 kernel of stride and dilation 1"
-    if max(*window.before, *window.after) > 1:
+    if (window.strides, window.dilations) != ((1, 1), (1, 1)):
+        return "needs stride and dilation 1"
+    if any(pad > taps // 2 for pads in (window.before, window.after) for pad, taps in zip(pads, window.kernel)):
         # A window that sees little but pads would be given its whole tile's rounding.
-        return f"needs pads of at most 1, has {window.before} and {window.after}"
+        return f"needs pads of at most half the kernel, has {window.before} and {window.after}"
     return None if shape.group == 1 else f"needs group == 1, has {shape.group}"
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from orpheus_core.plugin import Accuracy, Format, Kernel, Rule
+from orpheus_openmp.cook_toom import FORMS
 
 _ORPHEUS = "ai.orpheus"
 _FLOAT = {"T": ("float32",)}
@@ -30,14 +31,16 @@ def _convolutions(layout: str) -> Iterator[Kernel]:
     blocked = Format((layout, "plain", "plain", layout), (layout, layout))
     first = Format(("plain", "plain", "plain", layout), (layout, layout))
     rows: tuple[tuple[str, str, str, Format, Accuracy], ...] = (
-        ("winograd4", "winograd:Winograd4", "winograd", blocked, _ROUNDED),
-        ("winograd2", "winograd:Winograd2", "winograd", blocked, Accuracy(factor=2)),
+        *(
+            (name, f"winograd:layers.{name}", "winograd", blocked, Accuracy(factor=f.factor, exact_integers=f.exact))
+            for name, f in FORMS.items()
+        ),
         ("pointwise", "conv:Pointwise", "pointwise", blocked, Accuracy()),
         ("depthwise", "conv:Depthwise", "depthwise", blocked, Accuracy()),
         ("direct", "conv:Direct", "direct", blocked, Accuracy()),
         ("stem", "conv:Direct", "stem", first, Accuracy()),
     )
-    costs = {"winograd4": "winograd_4x3", "winograd2": "winograd_2x3"}
+    costs = {name: f"winograd.{name}" for name in FORMS}
     for op, domain in (("Conv", ""), ("FusedConv", _ORPHEUS)):
         for name, code, limit, layouts, accuracy in rows:
             yield Kernel(
@@ -57,11 +60,9 @@ def _convolutions(layout: str) -> Iterator[Kernel]:
 
 def _rules(name: str) -> tuple[Rule, ...]:
     """Limits of a convolution that are plain facts; the others are in limits.py."""
-    size = {"winograd4": 3, "winograd2": 3, "pointwise": 1}.get(name)
-    if size is None:
-        return ()
-    rules = (Rule("W.shape[2]", "==", size), Rule("W.shape[3]", "==", size))
-    return rules if name == "pointwise" else (*rules, Rule("group", "==", 1))
+    size = (1, 1) if name == "pointwise" else FORMS[name].kernel if name in FORMS else ()
+    rules = tuple(Rule(f"W.shape[{axis}]", "==", taps) for axis, taps in enumerate(size, 2))
+    return (*rules, Rule("group", "==", 1)) if name in FORMS else rules
 
 
 def _products() -> Iterator[Kernel]:

@@ -1,55 +1,62 @@
-"""Winograd convolution on NCHWc: weights transformed once; the native side is native/kernels/winograd.cpp."""
+"""Winograd and Cook-Toom convolution on NCHWc: weights transformed once; see native/kernels/winograd.cpp."""
 
 from __future__ import annotations
+
+from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 
 from orpheus_core.plugin import Problem
 from orpheus_core.types import Array
 from orpheus_openmp.conv import Conv
-from orpheus_openmp.cook_toom import TRANSFORMS
+from orpheus_openmp.cook_toom import FORMS
 
-#: Tiles that make a band worth its weights' way from L2; a band of more tiles would leave L2.
-_ENOUGH_TILES = 14
+#: Bytes of a band's transformed inputs and one chunk's products: what L2 holds beside weights and tensors.
+_BAND = 640 * 1024
 
 
 class Winograd(Conv):
-    """F(m x m, 3 x 3), stride 1, one group."""
+    """Stride 1, one group, by the form of this name in :data:`orpheus_openmp.cook_toom.FORMS`."""
 
-    def __init__(self, problem: Problem, isa: str | None = None) -> None:
+    kernel = "winograd"
+
+    def __init__(self, name: str, problem: Problem, isa: str | None = None) -> None:
+        self.form = FORMS[name]
         super().__init__(problem, isa)
-        found = TRANSFORMS[self.kernel]
-        rows, across = (-(-size // found.out) for size in self.shape.window.output)
-        band = min(rows, max(1, -(-_ENOUGH_TILES // across)))
-        self.values["band"] = band
-        elements = found.size**2
-        floats = elements * (self.in_blocks + self.out_blocks) * band * across * self.block
-        self.workspace = 4 * self.threads * floats
+        rows, across = (-(-size // out) for size, out in zip(self.shape.window.output, self.form.out))
+        blocks = self.in_blocks + self.tile_vectors
+        row = 4 * self.form.elements * blocks * across * self.block
+        band = band_of(rows, row, self.threads)
+        self.values |= {"form": list(FORMS).index(name), "band": band}
+        self.workspace = self.threads * row * band
 
     def pack(self, weights: Array) -> Array:
-        """G w G' as [element][chunk][channel][vectors * B]."""
-        found = TRANSFORMS[self.kernel]
-        g = np.array(found.weights)
-        channels = weights.shape[1]
-        both = np.kron(g, g)  # [elements, 9]: both axes at once
+        """G_h w G_w' as [chunk][element][channel][vectors * B]."""
+        both = np.kron(np.array(self.form.rows.weights), np.array(self.form.cols.weights))  # [elements, taps]
+        channels, taps = weights.shape[1], both.shape[1]
         out, step = self.out_blocks * self.block, self.tile_vectors * self.block
-        packed = np.zeros((len(both), out * channels), np.float32)
+        packed = np.zeros(out * len(both) * channels, np.float32)
         for first in range(0, out, step):
             width = min(step, out - first)
             chunk = weights[first : first + width]
-            u = both @ chunk.reshape(-1, 9).T.astype(np.float64)
-            target = packed[:, first * channels : (first + width) * channels].reshape(-1, channels, width)
-            target[..., : len(chunk)] = u.reshape(-1, len(chunk), channels).swapaxes(1, 2)
+            u = both @ chunk.reshape(-1, taps).T.astype(np.float64)
+            target = packed[first * len(both) * channels :][: width * len(both) * channels]
+            target = target.reshape(len(both), channels, width)
+            target[..., : len(chunk)] = u.reshape(len(both), len(chunk), channels).swapaxes(1, 2)
         return packed
 
 
-class Winograd2(Winograd):
-    """F(2 x 2, 3 x 3): 2.25 times fewer multiplications, exact on small integers."""
+def band_of(rows: int, size: int, threads: int) -> int:
+    """Tile rows of a band, one of ``rows`` being ``size`` bytes: equal bands, as large as L2 allows.
 
-    kernel = "winograd_2x3"
+    Bands that threads do apart are as many for each.
+    """
+    bands = -(-rows // max(1, _BAND // size))
+    if bands >= 2 * threads:
+        bands = -(-bands // threads) * threads
+    return -(-rows // min(bands, rows))
 
 
-class Winograd4(Winograd):
-    """F(4 x 4, 3 x 3) with the accurate points: 4 times fewer multiplications."""
-
-    kernel = "winograd_4x3"
+#: ``prepare`` of each form's kernel, by its name.
+layers = SimpleNamespace(**{name: partial(Winograd, name) for name in FORMS})
