@@ -85,6 +85,8 @@ struct CopyArgs { ORPHEUS_COPY(ORPHEUS_MEMBER) };
     K(depthwise, ConvArgs, ORPHEUS_CONV) \
     K(winograd_2x3, ConvArgs, ORPHEUS_CONV) \
     K(winograd_4x3, ConvArgs, ORPHEUS_CONV) \
+    K(strassen, ConvArgs, ORPHEUS_CONV) \
+    K(strassen2, ConvArgs, ORPHEUS_CONV) \
     K(im2col, Im2colArgs, ORPHEUS_IM2COL) \
     K(gemm, GemmArgs, ORPHEUS_GEMM) \
     K(pool, PoolArgs, ORPHEUS_POOL) \

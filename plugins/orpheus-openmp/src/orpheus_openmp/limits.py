@@ -7,6 +7,7 @@ import math
 from orpheus_core.plugin import Problem
 from orpheus_core.types import TensorType
 from orpheus_openmp import isa
+from orpheus_openmp.bilinear import ALGORITHMS
 from orpheus_openmp.conv_shape import conv_shape
 from orpheus_openmp.elementwise import unary_parameters
 from orpheus_openmp.epilogue import NUMBERS
@@ -30,6 +31,16 @@ def pointwise(problem: Problem) -> str | None:
     if refusal or conv_shape(problem).window.is_pointwise:
         return refusal
     return "needs a 1x1 kernel of stride 1 without pads"
+
+
+def strassen(problem: Problem) -> str | None:
+    """1x1 with enough channels and filters for one level."""
+    return pointwise(problem) or _enough_blocks(problem, "strassen")
+
+
+def strassen2(problem: Problem) -> str | None:
+    """1x1 with enough channels and filters for two levels."""
+    return pointwise(problem) or _enough_blocks(problem, "strassen2")
 
 
 def depthwise(problem: Problem) -> str | None:
@@ -203,6 +214,16 @@ def _whole_blocks(problem: Problem, *, inputs: bool) -> str | None:
     if filters % block == 0 and (channels % block == 0 or not inputs):
         return None
     return f"needs one group, or groups of multiples of {block}; has {shape.group} of {channels} to {filters} channels"
+
+
+def _enough_blocks(problem: Problem, name: str) -> str | None:
+    shape, (block, _, vectors) = conv_shape(problem), isa.tile()
+    channels, filters = shape.channels // shape.group, shape.filters // shape.group
+    side = ALGORITHMS[name].side
+    least = (side - 1) * block + 1, (side * vectors - 1) * block + 1
+    if channels >= least[0] and filters >= least[1]:
+        return None
+    return f"needs {least[0]} channels and {least[1]} filters a group, has {channels} and {filters}"
 
 
 def _activation(problem: Problem) -> str | None:

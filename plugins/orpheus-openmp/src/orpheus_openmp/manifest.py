@@ -32,6 +32,8 @@ def _convolutions(layout: str) -> Iterator[Kernel]:
     rows: tuple[tuple[str, str, str, Format, Accuracy], ...] = (
         ("winograd4", "winograd:Winograd4", "winograd", blocked, _ROUNDED),
         ("winograd2", "winograd:Winograd2", "winograd", blocked, Accuracy(factor=2)),
+        ("strassen", "strassen:Strassen", "strassen", blocked, Accuracy(factor=4)),
+        ("strassen2", "strassen:Strassen2", "strassen2", blocked, Accuracy(factor=8)),
         ("pointwise", "conv:Pointwise", "pointwise", blocked, Accuracy()),
         ("depthwise", "conv:Depthwise", "depthwise", blocked, Accuracy()),
         ("direct", "conv:Direct", "direct", blocked, Accuracy()),
@@ -56,11 +58,11 @@ def _convolutions(layout: str) -> Iterator[Kernel]:
 
 def _rules(name: str) -> tuple[Rule, ...]:
     """Limits of a convolution that are plain facts; the others are in limits.py."""
-    size = {"winograd4": 3, "winograd2": 3, "pointwise": 1}.get(name)
+    size = {"winograd4": 3, "winograd2": 3, "pointwise": 1, "strassen": 1, "strassen2": 1}.get(name)
     if size is None:
         return ()
     rules = (Rule("W.shape[2]", "==", size), Rule("W.shape[3]", "==", size))
-    return rules if name == "pointwise" else (*rules, Rule("group", "==", 1))
+    return rules if size == 1 else (*rules, Rule("group", "==", 1))
 
 
 def _products() -> Iterator[Kernel]:
