@@ -7,7 +7,7 @@ N. Higham, Accuracy and Stability of Numerical Algorithms, 2002, section 23.2). 
 products of side 4.
 
 Its common sums make a program for one register tile that holds the accumulators: the next product is added on top of
-them, so that a block of C costs one store and not one for every product in which it takes part. ``program`` is a list of
+them, so that a block of C costs one store and not one for every product in which it takes part. ``program`` lists
 (operation, argument): ``fresh`` clears the accumulators, ``product`` r adds a product to them, ``add`` and ``store``
 move them from and to a slot, ``out`` q finishes block q of C. Run as a script, this writes the algorithms as C++ (at
 build time; only the standard library is used here).
@@ -178,40 +178,31 @@ def source(name: str, found: Algorithm) -> str:
 
 
 def _sums(found: Algorithm) -> str:
-    """Statements that form every left sum, each from an earlier sum where that takes fewer additions."""
+    """Statements that form every left sum, each from earlier ones where that takes fewer additions."""
+    cells = range(found.side**2)
+    known: list[tuple[_Row, str]] = [(tuple(int(i == k) for i in cells), f"d[{k}]") for k in cells]
     lines: list[str] = []
-    known: list[tuple[_Row, str]] = [
-        (tuple(int(i == k) for i in range(found.side**2)), f"d[{k}]") for k in range(found.side**2)
-    ]
-    wanted = [(sum(map(abs, row)), row, at) for row, at in zip(found.left, found.formed) if at >= 0]
-    for _, row, at in sorted(wanted):
-        for index, names in enumerate(_shortest(row, known)):
-            del index
-            lines.append(f"        o[{at}] = {names};")
-        known.append((row, f"o[{at}]"))
+    for row, at in sorted(zip(found.left, found.formed), key=lambda entry: sum(map(abs, entry[0]))):
+        if at >= 0:
+            terms = min((_terms(row, first, known) for first in known), key=len)
+            lines.append(f"        o[{at}] = {' '.join(terms)};")
+            known.append((row, f"o[{at}]"))
     return "\n".join(lines)
 
 
-def _shortest(row: _Row, known: Sequence[tuple[_Row, str]]) -> list[str]:
-    """An expression of the row: one or two known sums and single blocks."""
-    best: list[str] | None = None
-    for first, name in known:
-        text, rest = [name], [a - b for a, b in zip(row, first)]
-        while any(rest):
-            step = min(
-                (
-                    (sum(abs(r - s * k) for r, k in zip(rest, other)), s, other, n)
-                    for other, n in known
-                    for s in (1, -1)
-                ),
-                key=lambda entry: (entry[0], -entry[1]),
-            )
-            text.append(("+ " if step[1] > 0 else "- ") + step[3])
-            rest = [r - step[1] * k for r, k in zip(rest, step[2])]
-        if best is None or len(text) < len(best):
-            best = text
-    assert best is not None
-    return [" ".join(best)]
+def _terms(row: _Row, first: tuple[_Row, str], known: Sequence[tuple[_Row, str]]) -> list[str]:
+    """``row`` as ``first`` and what is nearest to the rest among the known rows and their negatives, one by one."""
+    terms = [first[1]]
+    rest = tuple(a - b for a, b in zip(row, first[0]))
+    while any(rest):
+        choices = [
+            (tuple(r - sign * k for r, k in zip(rest, other)), f"{'+' if sign > 0 else '-'} {name}")
+            for other, name in known
+            for sign in (1, -1)
+        ]
+        rest, term = min(choices, key=lambda choice: sum(map(abs, choice[0])))
+        terms.append(term)
+    return terms
 
 
 def main(path: str) -> None:

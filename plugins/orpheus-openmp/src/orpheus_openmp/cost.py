@@ -136,7 +136,7 @@ def _winograd(problem: Problem, name: str) -> float:
 def _bilinear(problem: Problem, name: str) -> float:
     """Pointwise with fewer products, and the vectors that its sums move: those of inputs, and accumulators."""
     shape, found = conv_shape(problem), ALGORITHMS[name]
-    block, limit, vectors = isa.tile()
+    block, _, vectors = isa.tile()
     pixels = math.prod(shape.window.output)
     channels, filters = (-(-n // shape.group // block) for n in (shape.channels, shape.filters))
     cells, count = found.side**2, shape.batch * shape.group
@@ -145,9 +145,11 @@ def _bilinear(problem: Problem, name: str) -> float:
     fewer = 1 - done * (1 - found.products / found.side**3)
     tiles = -(-pixels // found.side)  # pixels of a tile, all of them together
     sums = max(found.formed) + 1
-    moved = sum(step in ("add", "store") for step, _ in found.program) * chunks * vectors + (cells + sums) * part
+    moved = sum(step in ("add", "store") for step, _ in found.program) * chunks * vectors
+    moved += (cells + sums) * part
     macs = count * filters * channels * block**2 * pixels
-    work = 0.95 * fewer * macs / (_peak() * 0.9 * _share(tiles)) + count * tiles * moved * block * _MOVE / _peak()
+    work = 0.95 * fewer * macs / (_peak() * 0.9 * _share(tiles))
+    work += count * tiles * moved * block * _MOVE / _peak()
     x = problem.inputs[0]
     assert isinstance(x, TensorType)
     work += (x.nbytes or 0) / _CACHE

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from orpheus_core.plugin import Problem
@@ -22,8 +24,8 @@ class Strassen(Conv):
         super().__init__(problem, isa)
         found = ALGORITHMS[self.kernel]
         tile = self.tile_pixels * self.block
-        plane = self.shape.window.output[0] * self.shape.window.output[1]
-        groups = -(-(-(-plane // found.side)) // self.tile_pixels)
+        pixels = math.prod(self.shape.window.output)
+        groups = -(-pixels // (found.side * self.tile_pixels))
         group = sum(at >= 0 for at in found.formed) * (self.in_blocks // found.side) * tile
         band = min(groups, max(1, _BAND_BYTES // max(1, 4 * group)))
         band = -(-groups // -(-groups // band))  # bands as equal as can be
@@ -38,7 +40,7 @@ class Strassen(Conv):
         part = self.in_blocks // side * block  # channels of a run
         chunk = side * step
         sums = np.array(found.right, np.float64)
-        parts = []
+        parts: list[Array] = []
         for group in weights.reshape(self.shape.group, filters, -1):
             full = np.zeros((self.out_blocks * block, self.in_blocks * block), np.float32)
             full[:filters, : group.shape[1]] = group
@@ -52,7 +54,7 @@ class Strassen(Conv):
             left = full[len(ends) * chunk :]
             if len(left):
                 parts.append(pack_chunks(left, 1, block, block, self.tile_vectors))
-        return np.concatenate([part.astype(np.float32).reshape(-1) for part in parts])
+        return np.concatenate([np.asarray(p, np.float32).reshape(-1) for p in parts])
 
 
 class Strassen2(Strassen):
