@@ -51,6 +51,22 @@ template <int side> struct Group {
     }
 };
 
+// Inputs that the next band will read first, `rows` runs of `lines` vectors, fetched into L2 while products run.
+struct Ahead {
+    const float* row = nullptr;
+    Int stride = 0, rows = 0, lines = 0, line = 0, at_once = 0;
+
+    ORPHEUS_INLINE void fetch() {
+        for (Int i = 0; i < at_once && rows; ++i) {
+            __builtin_prefetch(row + line * B, 0, 2);
+            if (++line < lines) continue;
+            line = 0;
+            row += stride;
+            --rows;
+        }
+    }
+};
+
 // What the results of a chunk are for: the tensors, image and group of channels together, and its first block.
 struct Target {
     const ConvArgs& a;
@@ -66,40 +82,69 @@ ORPHEUS_INLINE void clear(Vec (&acc)[V][T]) {
     }
 }
 
+// Stores a tile of vectors `stride` floats apart, but for its first pixel where that is to be skipped.
+template <int T, int V>
+ORPHEUS_INLINE void put(const Vec (&acc)[V][T], float* to, Int stride, Int skip) {
+    ORPHEUS_UNROLL
+    for (int v = 0; v < V; ++v) {
+        if (!skip) store(to + v * stride, acc[v][0]);
+        ORPHEUS_UNROLL
+        for (int t = 1; t < T; ++t) store(to + v * stride + t * B, acc[v][t]);
+    }
+}
+
 // The epilogue of a tile of output blocks [block, block + V) from `pixel` on; `skip` pixels are not stored.
 template <int T, int V>
-ORPHEUS_INLINE void finish(const Vec (&acc)[V][T], const Target& to, Int block, Int pixel, Int skip) {
+ORPHEUS_INLINE void finish(Vec (&acc)[V][T], const Target& to, Int block, Int pixel, Int skip) {
     const ConvArgs& a = to.a;
-    const Int of_group = to.whole % a.groups * a.out_blocks + block;
+    const Int stride = to.plane * B, offset = (to.whole * a.out_blocks + block) * stride + pixel * B;
+    const Int of_group = to.whole % a.groups * a.out_blocks + block, channel = of_group * B;
+    if (a.bias) {
+        ORPHEUS_UNROLL
+        for (int v = 0; v < V; ++v) {
+            const Vec bias = load(a.bias + channel + v * B);
+            ORPHEUS_UNROLL
+            for (int t = 0; t < T; ++t) acc[v][t] = acc[v][t] + bias;
+        }
+    }
+    if (const float* residual = a.residual) {
+        ORPHEUS_UNROLL
+        for (int v = 0; v < V; ++v) {
+            ORPHEUS_UNROLL
+            for (int t = 0; t < T; ++t) acc[v][t] = acc[v][t] + load(residual + offset + v * stride + t * B);
+        }
+    }
+    if (a.sum) put<T, V>(acc, a.sum + offset, stride, skip);
+    if (a.scale) {
+        ORPHEUS_UNROLL
+        for (int v = 0; v < V; ++v) {
+            const Vec scale = load(a.scale + channel + v * B), shift = load(a.shift + channel + v * B);
+            ORPHEUS_UNROLL
+            for (int t = 0; t < T; ++t) acc[v][t] = fma(acc[v][t], scale, shift);
+        }
+    }
     const Vec lo = broadcast(a.lo), hi = broadcast(a.hi);
     ORPHEUS_UNROLL
     for (int v = 0; v < V; ++v) {
-        const Int channel = (of_group + v) * B;
-        const Int offset = ((to.whole * a.out_blocks + block + v) * to.plane + pixel) * B;
-        const Vec bias = a.bias ? load(a.bias + channel) : zero();
         ORPHEUS_UNROLL
-        for (int t = 0; t < T; ++t) {
-            if (t == 0 && skip) continue;
-            const Int at = offset + t * B;
-            Vec value = acc[v][t] + bias;
-            if (a.residual) value = value + load(a.residual + at);
-            if (a.sum) store(a.sum + at, value);
-            if (a.scale) value = fma(value, load(a.scale + channel), load(a.shift + channel));
-            store(a.y + at, clamp(value, lo, hi));
-        }
-        const Int from = offset + skip * B;
-        if (a.act) activate(a.act, a.act_a, a.act_b, a.y + from, (T - skip) * B);
-        if (a.tail && of_group + v == a.groups * a.out_blocks - 1) {
-            zero_tail(a.y + from, T - skip, a.tail);
-            if (a.sum) zero_tail(a.sum + from, T - skip, a.tail);
-        }
+        for (int t = 0; t < T; ++t) acc[v][t] = clamp(acc[v][t], lo, hi);
+    }
+    float* y = a.y + offset;
+    put<T, V>(acc, y, stride, skip);
+    const Int rest = T - skip;
+    if (a.act)
+        for (Int v = 0; v < V; ++v) activate(a.act, a.act_a, a.act_b, y + v * stride + skip * B, rest * B);
+    if (a.tail && of_group + V == a.groups * a.out_blocks) {
+        const Int last = (V - 1) * stride + skip * B;
+        zero_tail(y + last, rest, a.tail);
+        if (a.sum) zero_tail(a.sum + offset + last, rest, a.tail);
     }
 }
 
 // The whole program of one group and chunk: the accumulators stay in registers from one instruction to the next.
 template <class A, int T, int V>
 __attribute__((noinline)) void execute(const Operand* operands, const Group<A::side>& group, const Target& to,
-                                       float* slots) {
+                                       float* slots, Ahead& ahead) {
     Vec acc[V][T];
     clear<T, V>(acc);  // every program does, but compilers do not see that
     for (const Instruction& i : A::program) {
@@ -108,7 +153,11 @@ __attribute__((noinline)) void execute(const Operand* operands, const Group<A::s
             case Op::fresh: clear<T, V>(acc); break;
             case Op::product: {
                 const Operand& o = operands[i.at];
-                accumulate<T, V, B>(acc, Sum{o.x, o.w, o.blocks, o.block_stride, 1, 0, 1, 0, B, B, B, B * V * B, 0});
+                for (Int b = 0; b < o.blocks; ++b) {
+                    ahead.fetch();
+                    const Sum one{o.x + b * o.block_stride, o.w + b * B * V * B, 1, 0, 1, 0, 1, 0, B, B, B, 0, 0};
+                    accumulate<T, V, B>(acc, one);
+                }
                 break;
             }
             case Op::add:
@@ -134,7 +183,7 @@ __attribute__((noinline)) void execute(const Operand* operands, const Group<A::s
     }
 }
 
-template <class A> using Execute = void (*)(const Operand*, const Group<A::side>&, const Target&, float*);
+template <class A> using Execute = void (*)(const Operand*, const Group<A::side>&, const Target&, float*, Ahead&);
 
 template <class A, int V, int... T>
 ORPHEUS_INLINE Execute<A> pick(Int pixels, Numbers<T...>) {
@@ -187,14 +236,25 @@ private:
             form(x, Group<side>(plane, first + i / part, groups), i % part, sums + i / part * sums_floats);
         wait(team);
         const Range items = share(chunks * count, team);
+        Ahead ahead = inputs_of(whole, first + count);
+        ahead.at_once = ceil_div(ahead.rows * ahead.lines, most(items.end - items.begin, Int{1}) * A::products * most(part, Int{1}));
         for (Int i = items.begin; i < items.end; ++i) {
             const Int chunk = i / count, at = i % count;
             const Group<side> group(plane, first + at, groups);
             Operand table[operands];
             fill(table, x, weights_of(whole) + chunk * chunk_floats(), group, sums + at * sums_floats);
             const Target to{a, whole, chunk * side * max_vectors, plane};
-            pick<A, max_vectors>(group.pixels, UpTo<max_pixels>{})(table, group, to, slots);
+            pick<A, max_vectors>(group.pixels, UpTo<max_pixels>{})(table, group, to, slots, ahead);
         }
+    }
+
+    Ahead inputs_of(Int whole, Int first) const {
+        if (first >= groups) return {};
+        const Int next = least(first + a.band, groups);
+        const Group<side> begin(plane, first, groups), end(plane, next - 1, groups);
+        const Int pixel = begin.begin[0];
+        return {a.x + (whole * a.in_blocks * plane + pixel) * B, plane * B, a.in_blocks,
+                end.begin[side - 1] + end.pixels - pixel, 0, 0};
     }
 
     // The sums of input block `block` of every run, for one group of tiles.
@@ -240,7 +300,8 @@ private:
             const Target to{a, whole, first + block, plane};
             const auto run = left - block >= max_vectors ? pick<Plain, max_vectors>(group.pixels, UpTo<max_pixels>{})
                                                          : pick<Plain, 1>(group.pixels, UpTo<max_pixels>{});
-            run(table, group, to, nullptr);
+            Ahead ahead;
+            run(table, group, to, nullptr, ahead);
         }
     }
 

@@ -27,8 +27,8 @@ class Strassen(Conv):
         pixels = math.prod(self.shape.window.output)
         groups = -(-pixels // (found.side * self.tile_pixels))
         group = sum(at >= 0 for at in found.formed) * (self.in_blocks // found.side) * tile
-        band = min(groups, max(1, _BAND_BYTES // max(1, 4 * group)))
-        band = -(-groups // -(-groups // band))  # bands as equal as can be
+        bands = max(1, -(-4 * group * groups // _BAND_BYTES))
+        band = max(1, -(-groups // bands))
         self.values["band"] = band
         self.workspace = 4 * self.threads * (band * group + found.slots * self.tile_vectors * tile)
 
