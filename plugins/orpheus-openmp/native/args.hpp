@@ -88,6 +88,8 @@ struct PeakArgs { ORPHEUS_PEAK(ORPHEUS_MEMBER) };
     K(pointwise, ConvArgs, ORPHEUS_CONV) \
     K(depthwise, ConvArgs, ORPHEUS_CONV) \
     K(winograd, ConvArgs, ORPHEUS_CONV) \
+    K(strassen, ConvArgs, ORPHEUS_CONV) \
+    K(strassen2, ConvArgs, ORPHEUS_CONV) \
     K(im2col, Im2colArgs, ORPHEUS_IM2COL) \
     K(gemm, GemmArgs, ORPHEUS_GEMM) \
     K(pool, PoolArgs, ORPHEUS_POOL) \

@@ -20,7 +20,9 @@ from orpheus_core.types import DType, Layout, TensorType
 
 def _neighbour(name):
     """A module beside this file, which is no package."""
-    spec = importlib.util.spec_from_file_location(f"openmp_tests_{name}", Path(__file__).with_name(f"{name}.py"))
+    spec = importlib.util.spec_from_file_location(
+        f"openmp_tests_{name}", Path(__file__).with_name(f"{name}.py")
+    )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -12,6 +12,7 @@ from orpheus_core.plugin import resolve
 convolutions = pytest.importorskip("orpheus_openmp.conv", reason="orpheus-openmp is not installed")
 gemm = pytest.importorskip("orpheus_openmp.gemm", reason="orpheus-openmp is not installed")
 winograd = pytest.importorskip("orpheus_openmp.winograd", reason="orpheus-openmp is not installed")
+strassen = pytest.importorskip("orpheus_openmp.strassen", reason="orpheus-openmp is not installed")
 FORMS = pytest.importorskip("orpheus_openmp.cook_toom", reason="orpheus-openmp is not installed").FORMS
 Im2col = pytest.importorskip("orpheus_openmp.im2col", reason="orpheus-openmp is not installed").Im2col
 
@@ -22,7 +23,11 @@ KERNELS = {
     "depthwise": (convolutions.Depthwise, True, True, 21, (3, 3)),
     **{name: (getattr(winograd.layers, name), True, True, 1, form.kernel) for name, form in FORMS.items()},
     "im2col": (Im2col, False, False, 1, (3, 3)),
+    "strassen": (strassen.Strassen, True, True, 1, (1, 1)),
+    "strassen2": (strassen.Strassen2, True, True, 1, (1, 1)),
 }
+#: Channels and filters: enough that blocks are combined, and some left over.
+WIDTHS = {"strassen": 69, "strassen2": 133}
 PARAMETERS = {
     "Clip": (0.1, 0.7), "LeakyRelu": (0.1,), "HardSigmoid": (0.3, 0.6), "Swish": (1.0,), "Elu": (1.0,), "Celu": (0.5,),
     "Selu": (1.67, 1.05), "Gelu": (0.0,), "ThresholdedRelu": (0.3,),
@@ -51,9 +56,10 @@ def activated(name, parameters, value):
 def test_fused_conv(layers, kernel, activation, parts):
     cls, blocked_in, blocked_out, group, size = KERNELS[kernel]
     rng = np.random.default_rng(len(activation) + len(parts))
-    x = rng.standard_normal((2, 21, 9, 10)).astype(np.float32)
-    w = (rng.standard_normal((21, 21 // group, *size)) / 8).astype(np.float32)
-    vectors = [rng.standard_normal(21).astype(np.float32) for _ in range(3)]
+    width = WIDTHS.get(kernel, 21)
+    x = rng.standard_normal((2, width, 9, 10)).astype(np.float32)
+    w = (rng.standard_normal((width, width // group, *size)) / 8).astype(np.float32)
+    vectors = [rng.standard_normal(width).astype(np.float32) for _ in range(3)]
     bias, scale, shift = vectors[0], *(vectors[1:] if "s" in parts else (None, None))
     pads = tuple(taps // 2 for taps in size) * 2
     words = {"group": group, "pads": pads, "strides": (1, 1), "dilations": (1, 1)}

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from orpheus_core.plugin import Problem
 from orpheus_core.types import TensorType
 from orpheus_openmp import isa
+from orpheus_openmp.bilinear import ALGORITHMS
 from orpheus_openmp.conv_shape import ConvShape, conv_shape
 from orpheus_openmp.cook_toom import FORMS, Form
 
@@ -22,6 +23,7 @@ _STREAM = 3e10  # bytes a second of weights that come from memory
 _CACHE = 3e10  # bytes a second of tensors that lie in L2
 _CALL = 2e-7  # seconds of a step inside a segment
 _TRANSFORM = 1.5e9  # vectors a second loaded, transformed along one axis, stored
+_MOVE = 1.75  # multiply-adds of a vector that take as long as its way between registers and L1
 _GATHER = 2e9  # elements a second into im2col's panels
 
 
@@ -44,6 +46,16 @@ def pointwise(problem: Problem) -> float:
     shape = conv_shape(problem)
     pixels = math.prod(shape.window.output)
     return 0.95 * _direct(problem, shape, pixels, shape.channels // shape.group)
+
+
+def strassen(problem: Problem) -> float:
+    """One level of Strassen's algorithm."""
+    return _bilinear(problem, "strassen")
+
+
+def strassen2(problem: Problem) -> float:
+    """Two levels."""
+    return _bilinear(problem, "strassen2")
 
 
 def depthwise(problem: Problem) -> float:
@@ -117,6 +129,30 @@ def _winograd(form: Form, problem: Problem) -> float:
 
 #: By the name of the form's kernel.
 winograd = SimpleNamespace(**{name: partial(_winograd, form) for name, form in FORMS.items()})
+
+
+def _bilinear(problem: Problem, name: str) -> float:
+    """Pointwise with fewer products, and the vectors that its sums move: those of inputs, and accumulators."""
+    shape, found = conv_shape(problem), ALGORITHMS[name]
+    block, _, vectors = isa.tile()
+    pixels = math.prod(shape.window.output)
+    channels, filters = (-(-n // shape.group // block) for n in (shape.channels, shape.filters))
+    cells, count = found.side**2, shape.batch * shape.group
+    chunks, part = filters // (found.side * vectors), channels // found.side
+    done = chunks * found.side * vectors * part * found.side / (filters * channels)  # by fewer products
+    fewer = 1 - done * (1 - found.products / found.side**3)
+    tiles = -(-pixels // found.side)  # pixels of a tile, all of them together
+    sums = max(found.formed) + 1
+    moved = sum(step in ("add", "store") for step, _ in found.program) * chunks * vectors
+    moved += (cells + sums) * part
+    macs = count * filters * channels * block**2 * pixels
+    work = 0.95 * fewer * macs / (_peak() * 0.9 * _share(tiles))
+    work += count * tiles * moved * block * _MOVE / _peak()
+    x = problem.inputs[0]
+    assert isinstance(x, TensorType)
+    work += (x.nbytes or 0) / _CACHE
+    weights = 4 * shape.group * filters * channels * block**2 * fewer * found.side
+    return _CALL + max(work / problem.threads, weights / _STREAM)
 
 
 def _share(row: int) -> float:

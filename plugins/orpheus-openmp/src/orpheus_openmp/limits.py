@@ -7,6 +7,7 @@ import math
 from orpheus_core.plugin import Problem
 from orpheus_core.types import TensorType
 from orpheus_openmp import isa
+from orpheus_openmp.bilinear import ALGORITHMS
 from orpheus_openmp.conv_shape import conv_shape
 from orpheus_openmp.elementwise import unary_parameters
 from orpheus_openmp.epilogue import NUMBERS
@@ -32,6 +33,16 @@ def pointwise(problem: Problem) -> str | None:
     return "needs a 1x1 kernel of stride 1 without pads"
 
 
+def strassen(problem: Problem) -> str | None:
+    """1x1 with enough channels and filters for one level."""
+    return pointwise(problem) or _enough_blocks(problem, "strassen")
+
+
+def strassen2(problem: Problem) -> str | None:
+    """1x1 with enough channels and filters for two levels."""
+    return pointwise(problem) or _enough_blocks(problem, "strassen2")
+
+
 def depthwise(problem: Problem) -> str | None:
     """One channel and one filter a group."""
     refusal = _blocked_conv(problem)
@@ -54,7 +65,9 @@ def winograd(problem: Problem) -> str | None:
     window = shape.window
     if (window.strides, window.dilations) != ((1, 1), (1, 1)):
         return "needs stride and dilation 1"
-    if any(pad > taps // 2 for pads in (window.before, window.after) for pad, taps in zip(pads, window.kernel)):
+    if any(
+        pad > taps // 2 for pads in (window.before, window.after) for pad, taps in zip(pads, window.kernel)
+    ):
         # A window that sees little but pads would be given its whole tile's rounding.
         return f"needs pads of at most half the kernel, has {window.before} and {window.after}"
     return None if shape.group == 1 else f"needs group == 1, has {shape.group}"
@@ -203,6 +216,16 @@ def _whole_blocks(problem: Problem, *, inputs: bool) -> str | None:
     if filters % block == 0 and (channels % block == 0 or not inputs):
         return None
     return f"needs one group, or groups of multiples of {block}; has {shape.group} of {channels} to {filters} channels"
+
+
+def _enough_blocks(problem: Problem, name: str) -> str | None:
+    shape, (block, _, vectors) = conv_shape(problem), isa.tile()
+    channels, filters = shape.channels // shape.group, shape.filters // shape.group
+    side = ALGORITHMS[name].side
+    least = (side - 1) * block + 1, (side * vectors - 1) * block + 1
+    if channels >= least[0] and filters >= least[1]:
+        return None
+    return f"needs {least[0]} channels and {least[1]} filters a group, has {channels} and {filters}"
 
 
 def _activation(problem: Problem) -> str | None:

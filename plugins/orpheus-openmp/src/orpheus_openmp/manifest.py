@@ -11,7 +11,6 @@ from orpheus_openmp.cook_toom import FORMS
 _ORPHEUS = "ai.orpheus"
 _FLOAT = {"T": ("float32",)}
 _MAX_INPUTS = 64  # of a blocked Concat
-_ROUNDED = Accuracy(factor=4, exact_integers=False)
 #: Activations and elementary functions of one tensor, and the newest version of each that is implemented.
 UNARY = (
     "Relu", "Clip", "LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "Swish", "Elu", "Celu", "Selu", "Gelu",
@@ -19,6 +18,8 @@ UNARY = (
     "Ceil",
 )  # fmt: skip
 _EXACT_UNARY = ("Relu", "Clip", "Abs", "Neg", "Floor", "Ceil")
+#: 1x1, stride 1.
+_POINTWISE = ("pointwise", "strassen", "strassen2")
 
 
 def kernels(block: int) -> tuple[Kernel, ...]:
@@ -32,9 +33,17 @@ def _convolutions(layout: str) -> Iterator[Kernel]:
     first = Format(("plain", "plain", "plain", layout), (layout, layout))
     rows: tuple[tuple[str, str, str, Format, Accuracy], ...] = (
         *(
-            (name, f"winograd:layers.{name}", "winograd", blocked, Accuracy(factor=f.factor, exact_integers=f.exact))
+            (
+                name,
+                f"winograd:layers.{name}",
+                "winograd",
+                blocked,
+                Accuracy(factor=f.factor, exact_integers=f.exact),
+            )
             for name, f in FORMS.items()
         ),
+        ("strassen", "strassen:Strassen", "strassen", blocked, Accuracy(factor=4)),
+        ("strassen2", "strassen:Strassen2", "strassen2", blocked, Accuracy(factor=8)),
         ("pointwise", "conv:Pointwise", "pointwise", blocked, Accuracy()),
         ("depthwise", "conv:Depthwise", "depthwise", blocked, Accuracy()),
         ("direct", "conv:Direct", "direct", blocked, Accuracy()),
@@ -47,7 +56,7 @@ def _convolutions(layout: str) -> Iterator[Kernel]:
                 op=op, domain=domain, name=name, dtypes=_FLOAT, formats=(layouts,), overlap=True,
                 prepare=f"orpheus_openmp.{code}", supports=f"orpheus_openmp.limits:{limit}",
                 cost=f"orpheus_openmp.cost:{costs.get(name, name)}", accuracy=accuracy,
-                expands=name.startswith("winograd"),
+                expands=code.startswith(("winograd", "strassen")),
                 where=(Rule("X.rank", "==", 4), Rule("W.constant", "==", True), *_rules(name)),
                 inplace=((0, 3),) if domain else (),
             )  # fmt: skip
@@ -60,7 +69,7 @@ def _convolutions(layout: str) -> Iterator[Kernel]:
 
 def _rules(name: str) -> tuple[Rule, ...]:
     """Limits of a convolution that are plain facts; the others are in limits.py."""
-    size = (1, 1) if name == "pointwise" else FORMS[name].kernel if name in FORMS else ()
+    size = (1, 1) if name in _POINTWISE else FORMS[name].kernel if name in FORMS else ()
     rules = tuple(Rule(f"W.shape[{axis}]", "==", taps) for axis, taps in enumerate(size, 2))
     return (*rules, Rule("group", "==", 1)) if name in FORMS else rules
 
