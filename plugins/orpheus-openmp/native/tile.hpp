@@ -23,6 +23,8 @@ struct Sum {
     Int pixel_stride;
     Int w_block;    // distance of two blocks' weights
     Int first_tap;  // taps of a block that come before the first row used
+    const float* next = nullptr;  // weights that are used after these ones: brought to L2 on the way,
+    Int ahead = 0;                // so many cache lines with every column
 };
 
 // The epilogue of a tile and where its result goes. Vectors are vector_stride apart in y, residual and sum.
@@ -45,6 +47,7 @@ struct Finish {
 template <int T, int V, int P>
 ORPHEUS_INLINE void accumulate(Vec (&acc)[V][T], const Sum& s) {
     const Int stride = P ? P : s.pixel_stride;
+    const float* next = s.next;
     for (Int b = 0; b < s.blocks; ++b) {
         const float* block = s.x + b * s.block_stride;
         const Int depth = b + 1 < s.blocks ? s.depth : s.last_depth;
@@ -52,6 +55,7 @@ ORPHEUS_INLINE void accumulate(Vec (&acc)[V][T], const Sum& s) {
         for (Int r = 0; r < s.rows; ++r) {
             for (Int c = 0; c < s.cols; ++c) {
                 const float* x = block + r * s.row_stride + c * s.col_stride;
+                for (Int i = 0; i < s.ahead; ++i, next += line) prefetch_far(next);
                 for (Int d = 0; d < depth; ++d, ++x, w += V * B) {
                     Vec weights[V];
                     ORPHEUS_UNROLL

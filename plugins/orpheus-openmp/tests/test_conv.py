@@ -82,7 +82,7 @@ def test_direct_from_plain(layers, bound, case):
 
 @DRAWN
 @given(
-    case=cases(kernels=((1, 1), (1, 1)), stride=1, dilation=1, pads=0, groups="some"),
+    case=cases(kernels=((1, 1), (1, 1)), pads=0, groups="some"),
     threads=st.integers(1, 3),
 )
 def test_pointwise(layers, bound, case, threads):
@@ -94,6 +94,14 @@ def test_pointwise_cuts_its_channels(layers, bound):
     x = rng.standard_normal((1, 515, 15, 16)).astype(np.float32)
     w = rng.standard_normal((35, 515, 1, 1)).astype(np.float32)
     judge(layers, convolutions.Pointwise, (x, w, {}), bound)
+
+
+@pytest.mark.parametrize("size", [(7, 7), (1, 3), (8, 29)])
+def test_direct_cuts_its_channels(layers, bound, size):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((1, 800, *size)).astype(np.float32)
+    w = rng.standard_normal((35, 800, 3, 7)).astype(np.float32)
+    judge(layers, convolutions.Direct, (x, w, {"pads": (1, 3, 1, 3)}), bound, threads=2)
 
 
 @DRAWN
