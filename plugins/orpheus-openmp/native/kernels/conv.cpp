@@ -103,13 +103,12 @@ Int cut_of(const ConvArgs& a) {
     return ceil_div(a.in_blocks, cuts);
 }
 
-// Lets tile i of those that share one cut's weights fetch its part of the `floats` weights that follow them.
+// Lets the tiles from tile i on, of `tiles` that share one cut's weights, fetch their part of the weights that follow.
 void fetch_next(Sum& sum, Int i, Int tiles, const float* next, Int floats) {
-    const Int steps = most(sum.blocks * sum.rows * sum.cols, Int{1}), lines = ceil_div(floats, Int{line});
-    const Int ahead = ceil_div(lines, tiles * steps), first = i * steps * ahead;
-    if (first >= lines) return;
-    sum.next = next + first * line;
-    sum.ahead = ahead;
+    const Int steps = most(sum.blocks * sum.rows * sum.cols, Int{1});
+    sum.ahead = ceil_div(floats, tiles * steps * line);
+    sum.next = next + least(i * steps * sum.ahead * line, floats);
+    sum.last = next + floats;
 }
 
 // One output row of one chunk, over one cut of the input channels; row `index` of `count` that follow.
@@ -208,18 +207,20 @@ void pointwise(const void* args, Team& team) {
         const Int w_block = a.in_depth * vectors * B;
         for (Int c = 0; c < a.in_blocks; c += cut) {
             const Int blocks = least(cut, a.in_blocks - c);
-            for (Int i = tile0; i < tile0 + run; ++i) {
+            for (Int i = tile0, to; i < tile0 + run; i = to) {
+                to = least(tiling.equal(i), tile0 + run);
                 const Int pixel = tiling.begin(i), pixels = tiling.begin(i + 1) - pixel;
                 const Int last = c + blocks < a.in_blocks ? a.in_depth : a.last_depth;
                 Sum sum{x + c * x_block + pixel * a.in_depth, w + c * w_block, blocks, x_block, 1, 0, 1, 0,
                             a.in_depth, last, a.in_depth, w_block, 0};
                 const Int floats = blocks * w_block;
                 fetch_next(sum, i - tile0, run, w + c * w_block + floats, floats);
+                sum.tiles = to - i;
                 Finish finish = finish_at(a, image, block, pixel);
                 finish.resume = c > 0;
                 finish.partial = c + blocks < a.in_blocks;
                 find_tile(a.in_depth, vectors, pixels)(sum, finish);
-                if (!finish.partial) clear_tail(a, block, vectors, finish, pixels);
+                if (!finish.partial) clear_tail(a, block, vectors, finish, tiling.begin(to) - pixel);
             }
         }
         begin += run;
