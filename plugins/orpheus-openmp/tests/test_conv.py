@@ -110,19 +110,20 @@ def test_depthwise(layers, bound, case, threads):
     judge(layers, convolutions.Depthwise, case, bound, threads=threads)
 
 
+@pytest.mark.parametrize("size", [(31, 33), (1, 1), (6, 5), (7, 7), (9, 18), (12, 13)])
 @pytest.mark.parametrize("kernel", [3, 5])
 @pytest.mark.parametrize("stride", [1, 2])
-def test_depthwise_of_the_tuned_sizes(layers, bound, kernel, stride):
+@pytest.mark.parametrize("pads", ["same", "uneven", "beyond"])
+def test_depthwise_of_the_tuned_sizes(layers, bound, kernel, stride, pads, size):
+    half = kernel // 2
+    pads = {"same": (half,) * 4, "uneven": (kernel, 0, 1, kernel), "beyond": (kernel + 1,) * 4}[pads]
+    if any(d + pads[i] + pads[i + 2] < kernel for i, d in enumerate(size)):
+        size = (kernel, kernel + 1)
     rng = np.random.default_rng(0)
-    x = rng.standard_normal((1, 37, 31, 33)).astype(np.float32)
+    x = rng.standard_normal((2, 37, *size)).astype(np.float32)
     w = rng.standard_normal((37, 1, kernel, kernel)).astype(np.float32)
-    pads = (kernel // 2,) * 4
-    judge(
-        layers,
-        convolutions.Depthwise,
-        (x, w, {"group": 37, "strides": (stride, stride), "pads": pads}),
-        bound,
-    )
+    attributes = {"group": 37, "strides": (stride, stride), "pads": pads}
+    judge(layers, convolutions.Depthwise, (x, w, attributes), bound, threads=2)
 
 
 @pytest.mark.parametrize(("cls", "factor"), [(winograd.Winograd2, 2.0), (winograd.Winograd4, 4.0)])
