@@ -23,6 +23,10 @@ struct Sum {
     Int pixel_stride;
     Int w_block;    // distance of two blocks' weights
     Int first_tap;  // taps of a block that come before the first row used
+    const float* next = nullptr;  // weights [next, last) that are used after these ones come to L2 on the way,
+    const float* last = nullptr;
+    Int ahead = 0;  // so many cache lines with every column
+    Int tiles = 1;  // tiles of one size, side by side in x and y, that one call computes
 };
 
 // The epilogue of a tile and where its result goes. Vectors are vector_stride apart in y, residual and sum.
@@ -43,7 +47,7 @@ struct Finish {
 
 // acc[v][t] += sum over the operands. P is the distance of two pixels in floats, 0 for one known only at run time.
 template <int T, int V, int P>
-ORPHEUS_INLINE void accumulate(Vec (&acc)[V][T], const Sum& s) {
+ORPHEUS_INLINE void accumulate(Vec (&acc)[V][T], Sum& s) {
     const Int stride = P ? P : s.pixel_stride;
     for (Int b = 0; b < s.blocks; ++b) {
         const float* block = s.x + b * s.block_stride;
@@ -52,6 +56,10 @@ ORPHEUS_INLINE void accumulate(Vec (&acc)[V][T], const Sum& s) {
         for (Int r = 0; r < s.rows; ++r) {
             for (Int c = 0; c < s.cols; ++c) {
                 const float* x = block + r * s.row_stride + c * s.col_stride;
+                if (s.next < s.last) {
+                    for (Int i = 0; i < s.ahead; ++i) prefetch_far(s.next + i * line);
+                    s.next += s.ahead * line;
+                }
                 for (Int d = 0; d < depth; ++d, ++x, w += V * B) {
                     Vec weights[V];
                     ORPHEUS_UNROLL
@@ -106,29 +114,51 @@ ORPHEUS_INLINE void end(Vec (&acc)[V][T], const Finish& f) {
                 for (int t = 0; t < T; ++t) acc[v][t] = fma(acc[v][t], scale, shift);
             }
         }
-        const Vec lo = broadcast(f.lo), hi = broadcast(f.hi);
-        ORPHEUS_UNROLL
-        for (int v = 0; v < V; ++v) {
+        // Minimum and maximum take the units that multiply, so a bound that is none is left out.
+        if (f.hi < __builtin_inff()) {
+            const Vec hi = broadcast(f.hi);
             ORPHEUS_UNROLL
-            for (int t = 0; t < T; ++t) acc[v][t] = clamp(acc[v][t], lo, hi);
+            for (int v = 0; v < V; ++v) {
+                ORPHEUS_UNROLL
+                for (int t = 0; t < T; ++t) acc[v][t] = min(hi, acc[v][t]);
+            }
+        }
+        if (f.lo > -__builtin_inff()) {
+            const Vec lo = broadcast(f.lo);
+            ORPHEUS_UNROLL
+            for (int v = 0; v < V; ++v) {
+                ORPHEUS_UNROLL
+                for (int t = 0; t < T; ++t) acc[v][t] = max(lo, acc[v][t]);
+            }
         }
     }
+    float* y = f.y;
+    const Int stride = f.vector_stride;
     ORPHEUS_UNROLL
     for (int v = 0; v < V; ++v) {
         ORPHEUS_UNROLL
-        for (int t = 0; t < T; ++t) store(f.y + v * f.vector_stride + t * B, acc[v][t]);
+        for (int t = 0; t < T; ++t) store(y + v * stride + t * B, acc[v][t]);
     }
     if (f.act && !f.partial)
-        for (int v = 0; v < V; ++v) activate(f.act, f.act_a, f.act_b, f.y + v * f.vector_stride, T * B);
+        for (int v = 0; v < V; ++v) activate(f.act, f.act_a, f.act_b, y + v * stride, T * B);
 }
 
-// One tile of a blocked result.
+// Tiles of a blocked result. With few channels what lies between two tiles counts, so they follow each other here.
 template <int T, int V, int P>
-__attribute__((noinline)) void tile(const Sum& s, const Finish& f) {
-    Vec acc[V][T];
-    start<T, V>(acc, f);
-    accumulate<T, V, P>(acc, s);
-    end<T, V>(acc, f);
+__attribute__((noinline)) void tile(const Sum& given, const Finish& finish) {
+    Sum s = given;
+    Finish f = finish;
+    for (Int i = 0;;) {
+        Vec acc[V][T];
+        start<T, V>(acc, f);
+        accumulate<T, V, P>(acc, s);
+        end<T, V>(acc, f);
+        if (++i >= s.tiles) return;
+        s.x += T * (P ? P : s.pixel_stride);
+        f.y += T * B;
+        if (f.residual) f.residual += T * B;
+        if (f.sum) f.sum += T * B;
+    }
 }
 
 using TileFunction = void (*)(const Sum&, const Finish&);
@@ -136,11 +166,15 @@ using TileFunction = void (*)(const Sum&, const Finish&);
 // The tile of `pixels` (1 to max_pixels) by `vectors` (1 or 2) for pixels `pixel_stride` floats apart. conv.cpp has it.
 TileFunction find_tile(Int pixel_stride, Int vectors, Int pixels);
 
-// A row of `size` pixels as the fewest tiles, as equal as can be: tile i begins at begin(i).
+// A row of `pixels` pixels as the fewest tiles, as equal as can be: tile i begins at begin(i), the first `wide` tiles
+// have a pixel more than the others.
 struct Tiling {
-    Int size, count;
-    ORPHEUS_INLINE explicit Tiling(Int pixels) : size(pixels), count(ceil_div(pixels, max_pixels)) {}
-    ORPHEUS_INLINE Int begin(Int i) const { return size * i / count; }
+    Int count, least_pixels, wide;
+    ORPHEUS_INLINE explicit Tiling(Int pixels)
+        : count(ceil_div(pixels, max_pixels)), least_pixels(pixels / count), wide(pixels - least_pixels * count) {}
+    ORPHEUS_INLINE Int begin(Int i) const { return i * least_pixels + least(i, wide); }
+    // The end of the tiles of equal size that begin with tile i.
+    ORPHEUS_INLINE Int equal(Int i) const { return i < wide ? wide : count; }
 };
 
 }  // namespace orpheus::ORPHEUS_NAMESPACE

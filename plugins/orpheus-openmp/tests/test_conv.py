@@ -86,7 +86,7 @@ def test_direct_from_plain(layers, bound, case):
 
 @DRAWN
 @given(
-    case=cases(kernels=((1, 1), (1, 1)), stride=1, dilation=1, pads=0, groups="some"),
+    case=cases(kernels=((1, 1), (1, 1)), pads=0, groups="some"),
     threads=st.integers(1, 3),
 )
 def test_pointwise(layers, bound, case, threads):
@@ -100,25 +100,34 @@ def test_pointwise_cuts_its_channels(layers, bound):
     judge(layers, convolutions.Pointwise, (x, w, {}), bound)
 
 
+@pytest.mark.parametrize("size", [(7, 7), (1, 3), (8, 29)])
+def test_direct_cuts_its_channels(layers, bound, size):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((1, 800, *size)).astype(np.float32)
+    w = rng.standard_normal((35, 800, 3, 7)).astype(np.float32)
+    judge(layers, convolutions.Direct, (x, w, {"pads": (1, 3, 1, 3)}), bound, threads=2)
+
+
 @DRAWN
 @given(case=cases(groups="depthwise", kernels=((1, 6), (1, 6))), threads=st.integers(1, 3))
 def test_depthwise(layers, bound, case, threads):
     judge(layers, convolutions.Depthwise, case, bound, threads=threads)
 
 
+@pytest.mark.parametrize("size", [(31, 33), (1, 1), (6, 5), (7, 7), (9, 18), (12, 13)])
 @pytest.mark.parametrize("kernel", [3, 5])
 @pytest.mark.parametrize("stride", [1, 2])
-def test_depthwise_of_the_tuned_sizes(layers, bound, kernel, stride):
+@pytest.mark.parametrize("pads", ["same", "uneven", "beyond"])
+def test_depthwise_of_the_tuned_sizes(layers, bound, kernel, stride, pads, size):
+    half = kernel // 2
+    pads = {"same": (half,) * 4, "uneven": (kernel, 0, 1, kernel), "beyond": (kernel + 1,) * 4}[pads]
+    if any(d + pads[i] + pads[i + 2] < kernel for i, d in enumerate(size)):
+        size = (kernel, kernel + 1)
     rng = np.random.default_rng(0)
-    x = rng.standard_normal((1, 37, 31, 33)).astype(np.float32)
+    x = rng.standard_normal((2, 37, *size)).astype(np.float32)
     w = rng.standard_normal((37, 1, kernel, kernel)).astype(np.float32)
-    pads = (kernel // 2,) * 4
-    judge(
-        layers,
-        convolutions.Depthwise,
-        (x, w, {"group": 37, "strides": (stride, stride), "pads": pads}),
-        bound,
-    )
+    attributes = {"group": 37, "strides": (stride, stride), "pads": pads}
+    judge(layers, convolutions.Depthwise, (x, w, attributes), bound, threads=2)
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -67,6 +67,23 @@ def test_average_pool(layers, bound, case, blocked, counted):
     bound(layers.run(pool.AveragePool, problem, [x])[0], exact, size, np.prod(attributes["kernel_shape"]))
 
 
+@pytest.mark.parametrize("kernel", [(3, 3), (2, 60), (2, 70)])
+@pytest.mark.parametrize("stride", [1, 3])
+def test_pools_of_wide_rows(layers, bound, kernel, stride):
+    x = normal(1, 19, 5, 203)
+    words = {"kernel_shape": kernel, "strides": (1, stride), "pads": (1, 1, 1, 1)}
+    places = {"layouts": (layers.blocked,), "out": (layers.blocked,)}
+    full = layers.problem("MaxPool", [x], [(1,)], words)
+    exact = max_pool(x, problem=full, **full.attributes)
+    exact = exact[0] if isinstance(exact, tuple) else exact
+    problem = layers.problem("MaxPool", [x], [exact.shape], words, **places)
+    np.testing.assert_array_equal(layers.run(pool.MaxPool, problem, [x])[0], exact)
+    full = layers.problem("AveragePool", [x], [(1,)], words).attributes
+    exact, size = (average_pool(v.astype(np.float64), **full) for v in (x, abs(x)))
+    problem = layers.problem("AveragePool", [x], [exact.shape], words, **places)
+    bound(layers.run(pool.AveragePool, problem, [x])[0], exact, size, np.prod(kernel))
+
+
 @pytest.mark.parametrize("blocked", [False, True])
 def test_global_pools(layers, bound, blocked):
     x = normal(2, 37, 23, 19)

@@ -7,7 +7,8 @@
 // Order of the loops: image, group, chunk, output row, tile of pixels; inside a tile as in tile.hpp. The weights of a
 // chunk stay in L2 while the rows pass. Pads cost nothing inside: rows outside the input are left out of the sum, and
 // a tile at the left or right edge reads a copy of its window with zeros around it.
-// 1x1: pixels of an image are one row; input channels are cut so that the weights of a cut stay in L1.
+// 1x1: pixels of an image are one row, gathered first where a stride leaves some out; input channels are cut so that the
+// weights of a cut stay in L1.
 // Threads: equal runs of (image, group, chunk, row or tile).
 
 #include "tile.hpp"
@@ -45,6 +46,7 @@ namespace {
 
 // Floats of weights that may stay in L1 beside the input and the result: half of 32 KB.
 constexpr Int l1_weights = 4096;
+constexpr Int l2_weights = 65536;
 
 // Where in y, and with which parameters, output block `block` of image `image` is stored, from pixel `pixel` on.
 Finish finish_at(const ConvArgs& a, Int image, Int block, Int pixel) {
@@ -76,11 +78,11 @@ void clear_tail(const ConvArgs& a, Int block, Int vectors, const Finish& f, Int 
 }
 
 // A window of columns [first, first + width) of rows [row, row + rows * dh) copied with zeros outside the input.
-void copy_window(const ConvArgs& a, const float* x, Int first, Int width, Int rows, Int row_stride, float* to) {
+void copy_window(const ConvArgs& a, const float* x, Int blocks, Int first, Int width, Int rows, Int row_stride, float* to) {
     const Int depth = a.in_depth, block = a.in_h * a.in_w * depth;
     const Int left = least(most(-first, Int{0}), width), right = most(most(first + width - a.in_w, Int{0}), Int{0});
     const Int inside = most(width - left - right, Int{0});
-    for (Int b = 0; b < a.in_blocks; ++b) {
+    for (Int b = 0; b < blocks; ++b) {
         for (Int r = 0; r < rows; ++r, to += width * depth) {
             const float* from = x + b * block + r * row_stride + (first + left) * depth;
             for (Int i = 0; i < left * depth; ++i) to[i] = 0.0f;
@@ -90,13 +92,33 @@ void copy_window(const ConvArgs& a, const float* x, Int first, Int width, Int ro
     }
 }
 
-// One output row of one chunk.
-void conv_row(const ConvArgs& a, Int image, Int group, Int chunk, Int row, float* scratch) {
+// Blocks [begin, end) of the input channels, whose weights stay in L1 while tiles pass.
+struct Cut {
+    Int begin, end;
+};
+
+// The fewest cuts, as equal as can be, of about l1_weights floats.
+Int cut_of(const ConvArgs& a) {
+    const Int cuts = most(a.in_blocks * a.in_depth * a.kh * a.kw * max_vectors * B / l2_weights, Int{1});
+    return ceil_div(a.in_blocks, cuts);
+}
+
+// Lets the tiles from tile i on, of `tiles` that share one cut's weights, fetch their part of the weights that follow.
+void fetch_next(Sum& sum, Int i, Int tiles, const float* next, Int floats) {
+    const Int steps = most(sum.blocks * sum.rows * sum.cols, Int{1});
+    sum.ahead = ceil_div(floats, tiles * steps * line);
+    sum.next = next + least(i * steps * sum.ahead * line, floats);
+    sum.last = next + floats;
+}
+
+// One output row of one chunk, over one cut of the input channels; row `index` of `count` that follow.
+void conv_row(const ConvArgs& a, Int image, Int group, Int chunk, Cut cut, Int row, Int index, Int count, float* scratch) {
     const Int depth = a.in_depth, x_block = a.in_h * a.in_w * depth, taps = a.kh * a.kw;
     const Int first = chunk * max_vectors, vectors = least(Int{max_vectors}, a.out_blocks - first);
-    const Int block = group * a.out_blocks + first;
-    const float* x = a.x + (image * a.groups + group) * a.in_blocks * x_block;
-    const float* w = a.w + block * B * taps * ((a.in_blocks - 1) * depth + a.last_depth);
+    const Int block = group * a.out_blocks + first, w_block = taps * depth * vectors * B;
+    const float* x = a.x + ((image * a.groups + group) * a.in_blocks + cut.begin) * x_block;
+    const float* w = a.w + block * B * taps * ((a.in_blocks - 1) * depth + a.last_depth) + cut.begin * w_block;
+    const bool first_cut = cut.begin == 0, last_cut = cut.end == a.in_blocks;
     const Int ih = row * a.sh - a.pt;
     // Kernel rows [r0, r1) meet the input.
     const Int r0 = ih < 0 ? least(ceil_div(-ih, a.dh), a.kh) : 0;
@@ -108,19 +130,23 @@ void conv_row(const ConvArgs& a, Int image, Int group, Int chunk, Int row, float
     for (Int i = 0; i < tiling.count; ++i) {
         const Int ow = tiling.begin(i), pixels = tiling.begin(i + 1) - ow;
         const Int iw = ow * a.sw - a.pl, width = (pixels - 1) * a.sw + (a.kw - 1) * a.dw + 1;
-        Sum sum{x_row + iw * depth, w, a.in_blocks, x_block, rows, row_stride, a.kw, a.dw * depth, depth, a.last_depth,
-                pixel_stride, taps * depth * vectors * B, r0 * a.kw};
+        Sum sum{x_row + iw * depth, w, cut.end - cut.begin, x_block, rows, row_stride, a.kw, a.dw * depth, depth,
+                last_cut ? a.last_depth : depth, pixel_stride, w_block, r0 * a.kw};
         if (rows == 0) {
             sum.blocks = 0;
         } else if (iw < 0 || iw + width > a.in_w) {
-            copy_window(a, x_row, iw, width, rows, row_stride, scratch);
+            copy_window(a, x_row, sum.blocks, iw, width, rows, row_stride, scratch);
             sum.x = scratch;
             sum.row_stride = width * depth;
             sum.block_stride = rows * width * depth;
         }
-        const Finish finish = finish_at(a, image, block, row * a.out_w + ow);
+        const Int floats = sum.blocks * w_block;
+        fetch_next(sum, index * tiling.count + i, count * tiling.count, w + floats, floats);
+        Finish finish = finish_at(a, image, block, row * a.out_w + ow);
+        finish.resume = !first_cut;
+        finish.partial = !last_cut;
         find_tile(pixel_stride, vectors, pixels)(sum, finish);
-        clear_tail(a, block, vectors, finish, pixels);
+        if (last_cut) clear_tail(a, block, vectors, finish, pixels);
     }
 }
 
@@ -131,15 +157,40 @@ void conv(const void* args, Team& team) {
     const Int chunks = ceil_div(a.out_blocks, max_vectors);
     const Int width = (least(a.out_w, Int{max_pixels}) - 1) * a.sw + (a.kw - 1) * a.dw + 1;
     float* scratch = a.workspace ? a.workspace + team.rank * a.in_blocks * a.kh * width * a.in_depth : nullptr;
+    const Int cut = cut_of(a);
     const Range range = share(a.n * a.groups * chunks * a.out_h, team);
-    for (Int i = range.begin; i < range.end; ++i) {
-        const Int row = i % a.out_h, chunk = i / a.out_h % chunks, image = i / a.out_h / chunks;
-        conv_row(a, image / a.groups, image % a.groups, chunk, row, scratch);
+    for (Int begin = range.begin; begin < range.end;) {
+        const Int row = begin % a.out_h, run = least(a.out_h - row, range.end - begin);
+        const Int chunk = begin / a.out_h % chunks, image = begin / a.out_h / chunks;
+        for (Int c = 0; c < a.in_blocks; c += cut)
+            for (Int i = 0; i < run; ++i)
+                conv_row(a, image / a.groups, image % a.groups, chunk, {c, least(c + cut, a.in_blocks)}, row + i, i, run,
+                         scratch);
+        begin += run;
     }
 }
 
+namespace {
+
+// The pixels that a strided 1x1 uses, side by side: rows [begin, end) of all blocks' output rows.
+void gather(const ConvArgs& a, Range rows, float* to) {
+    for (Int i = rows.begin; i < rows.end; ++i) {
+        const float* x = a.x + (i / a.out_h * a.in_h + i % a.out_h * a.sh) * a.in_w * B;
+        float* y = to + i * a.out_w * B;
+        for (Int ow = 0; ow < a.out_w; ++ow) store(y + ow * B, load(x + ow * a.sw * B));
+    }
+}
+
+}  // namespace
+
 void pointwise(const void* args, Team& team) {
     const ConvArgs& a = *static_cast<const ConvArgs*>(args);
+    const float* input = a.x;
+    if (a.workspace) {
+        gather(a, share(a.n * a.groups * a.in_blocks * a.out_h, team), a.workspace);
+        wait(team);
+        input = a.workspace;
+    }
     const Int chunks = ceil_div(a.out_blocks, max_vectors), plane = a.out_h * a.out_w, x_block = plane * a.in_depth;
     const Tiling tiling(plane);
     // With a few tiles the weights are used too seldom for a cut to pay for storing the sums.
@@ -151,21 +202,25 @@ void pointwise(const void* args, Team& team) {
         const Int image = whole / a.groups, group = whole % a.groups;
         const Int first = chunk * max_vectors, vectors = least(Int{max_vectors}, a.out_blocks - first);
         const Int block = group * a.out_blocks + first;
-        const float* x = a.x + whole * a.in_blocks * x_block;
+        const float* x = input + whole * a.in_blocks * x_block;
         const float* w = a.w + block * B * ((a.in_blocks - 1) * a.in_depth + a.last_depth);
         const Int w_block = a.in_depth * vectors * B;
         for (Int c = 0; c < a.in_blocks; c += cut) {
             const Int blocks = least(cut, a.in_blocks - c);
-            for (Int i = tile0; i < tile0 + run; ++i) {
+            for (Int i = tile0, to; i < tile0 + run; i = to) {
+                to = least(tiling.equal(i), tile0 + run);
                 const Int pixel = tiling.begin(i), pixels = tiling.begin(i + 1) - pixel;
                 const Int last = c + blocks < a.in_blocks ? a.in_depth : a.last_depth;
-                const Sum sum{x + c * x_block + pixel * a.in_depth, w + c * w_block, blocks, x_block, 1, 0, 1, 0,
-                              a.in_depth, last, a.in_depth, w_block, 0};
+                Sum sum{x + c * x_block + pixel * a.in_depth, w + c * w_block, blocks, x_block, 1, 0, 1, 0,
+                            a.in_depth, last, a.in_depth, w_block, 0};
+                const Int floats = blocks * w_block;
+                fetch_next(sum, i - tile0, run, w + c * w_block + floats, floats);
+                sum.tiles = to - i;
                 Finish finish = finish_at(a, image, block, pixel);
                 finish.resume = c > 0;
                 finish.partial = c + blocks < a.in_blocks;
                 find_tile(a.in_depth, vectors, pixels)(sum, finish);
-                if (!finish.partial) clear_tail(a, block, vectors, finish, pixels);
+                if (!finish.partial) clear_tail(a, block, vectors, finish, tiling.begin(to) - pixel);
             }
         }
         begin += run;

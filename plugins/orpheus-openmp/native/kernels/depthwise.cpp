@@ -1,10 +1,11 @@
 // Depthwise convolution on NCHWc: every channel alone, a vector of channels at a time.
 //
 // Layout: x, y [n, blocks, h, w, B]; weights [block][kernel row][kernel column][B]; blocks are ConvArgs.groups.
-// Order of the loops: image and block, output row, tile of pixels, kernel row, kernel column. Register tile: `pixels`
-// accumulators; kernel sizes 3 and 5 at strides 1 and 2 are compiled as such, so that an input vector that several
-// taps of a row use is loaded once. Pixels whose window crosses the left or right edge are done one by one with the
-// taps that lie inside. Threads: equal runs of (image, block, row).
+// Kernels of 3x3 and 5x5 at strides 1 and 2: order of the loops: image and block, two output rows, tile of columns, input
+// row, input column. Register tile: 2 x columns_at_once accumulators; an input vector is loaded once for all taps of both
+// rows, columns beyond the input are left out by a mask of bits.
+// All others: output row, tile of pixels, kernel row, kernel column; pixels whose window crosses the left or right edge
+// are done one by one with the taps that lie inside. Threads: equal runs of (image, block, one or two rows).
 
 #include "tile.hpp"
 
@@ -13,20 +14,19 @@ namespace orpheus::ORPHEUS_NAMESPACE {
 namespace {
 
 constexpr int pixels_at_once = max_pixels > 8 ? 8 : max_pixels - 2;
+constexpr int columns_at_once = max_pixels > 8 ? 8 : 3;
 
-// T neighbouring pixels; KW taps a row and S input columns between pixels, 0 for numbers known only at run time.
-template <int T, int KW, int S>
+// T neighbouring pixels of one row, for any kernel.
+template <int T>
 ORPHEUS_INLINE void pixels(const ConvArgs& a, const float* x, const float* w, Int rows, Int cols, const Finish& f) {
-    const Int taps = KW ? KW : cols, stride = (S ? S : a.sw) * B, step = (KW && S ? 1 : a.dw) * B;
     Vec acc[1][T];
     start<T, 1>(acc, f);
     for (Int r = 0; r < rows; ++r) {
         const float* row = x + r * a.dh * a.in_w * B;
-        ORPHEUS_UNROLL
-        for (Int c = 0; c < taps; ++c) {
+        for (Int c = 0; c < cols; ++c) {
             const Vec weight = load(w + (r * a.kw + c) * B);
             ORPHEUS_UNROLL
-            for (int t = 0; t < T; ++t) acc[0][t] = fma(load(row + t * stride + c * step), weight, acc[0][t]);
+            for (int t = 0; t < T; ++t) acc[0][t] = fma(load(row + (t * a.sw + c * a.dw) * B), weight, acc[0][t]);
         }
     }
     end<T, 1>(acc, f);
@@ -61,7 +61,6 @@ Inside inside(const ConvArgs& a) {
     return {begin, end};
 }
 
-template <int KW, int S>
 void row(const ConvArgs& a, Int item, Int oh, Inside in) {
     const Int block = item % a.groups, ih = oh * a.sh - a.pt;
     const Int r0 = ih < 0 ? least(ceil_div(-ih, a.dh), a.kh) : 0;
@@ -73,19 +72,82 @@ void row(const ConvArgs& a, Int item, Int oh, Inside in) {
         const Int iw = ow * a.sw - a.pl;
         const Int c0 = iw < 0 ? least(ceil_div(-iw, a.dw), a.kw) : 0;
         const Int cols = most(Int{0}, least(a.kw, iw < a.in_w ? ceil_div(a.in_w - iw, a.dw) : 0) - c0);
-        pixels<1, 0, 0>(a, x + (iw + c0 * a.dw) * B, w + c0 * B, rows, cols, finish_at(a, block, offset + ow * B));
+        pixels<1>(a, x + (iw + c0 * a.dw) * B, w + c0 * B, rows, cols, finish_at(a, block, offset + ow * B));
     };
     for (Int ow = 0; ow < in.begin; ++ow) edge(ow);
     Int ow = in.begin;
     for (; ow + pixels_at_once <= in.end; ow += pixels_at_once)
-        pixels<pixels_at_once, KW, S>(a, x + (ow * a.sw - a.pl) * B, w, rows, a.kw,
-                                      finish_at(a, block, offset + ow * B));
-    for (; ow + 2 <= in.end; ow += 2)
-        pixels<2, KW, S>(a, x + (ow * a.sw - a.pl) * B, w, rows, a.kw, finish_at(a, block, offset + ow * B));
+        pixels<pixels_at_once>(a, x + (ow * a.sw - a.pl) * B, w, rows, a.kw, finish_at(a, block, offset + ow * B));
+    for (; ow < in.end; ++ow)
+        pixels<1>(a, x + (ow * a.sw - a.pl) * B, w, rows, a.kw, finish_at(a, block, offset + ow * B));
     for (; ow < a.out_w; ++ow) edge(ow);
-    if (a.tail && block == a.groups - 1) {
-        zero_tail(a.y + offset, a.out_w, a.tail);
-        if (a.sum) zero_tail(a.sum + offset, a.out_w, a.tail);
+}
+
+// The epilogue of what lies `distance` floats further.
+ORPHEUS_INLINE Finish below(Finish f, Int distance) {
+    f.y += distance;
+    if (f.residual) f.residual += distance;
+    if (f.sum) f.sum += distance;
+    return f;
+}
+
+// R output rows by T columns of a K x K kernel with stride S. Row ih of the input is the first that they see; bit j of
+// `columns` says whether the tile's input column j, at x + j * B, lies inside.
+template <int K, int S, int R, int T>
+__attribute__((noinline)) void patch(const ConvArgs& a, const float* x, const float* w, Int ih, unsigned columns,
+                                     const Finish& f) {
+    constexpr int width = (T - 1) * S + K;
+    Vec acc[R][1][T];
+    ORPHEUS_UNROLL
+    for (int r = 0; r < R; ++r) start<T, 1>(acc[r], below(f, r * a.out_w * B));
+    ORPHEUS_UNROLL
+    for (int i = 0; i < (R - 1) * S + K; ++i) {
+        if (ih + i < 0 || ih + i >= a.in_h) continue;
+        const float* row = x + i * a.in_w * B;
+        Vec weights[R][K];
+        ORPHEUS_UNROLL
+        for (int r = 0; r < R; ++r) {
+            ORPHEUS_UNROLL
+            for (int c = 0; c < K; ++c)
+                if (i >= r * S && i < r * S + K) weights[r][c] = load(w + ((i - r * S) * K + c) * B);
+        }
+        ORPHEUS_UNROLL
+        for (int j = 0; j < width; ++j) {
+            if (!(columns >> j & 1)) continue;
+            const Vec value = load(row + j * B);
+            ORPHEUS_UNROLL
+            for (int r = 0; r < R; ++r) {
+                ORPHEUS_UNROLL
+                for (int c = 0; c < K; ++c)
+                    if (i >= r * S && i < r * S + K && j >= c && (j - c) % S == 0 && (j - c) / S < T)
+                        acc[r][0][(j - c) / S] = fma(value, weights[r][c], acc[r][0][(j - c) / S]);
+            }
+        }
+    }
+    ORPHEUS_UNROLL
+    for (int r = 0; r < R; ++r) end<T, 1>(acc[r], below(f, r * a.out_w * B));
+}
+
+using Patch = void (*)(const ConvArgs&, const float*, const float*, Int, unsigned, const Finish&);
+
+template <int K, int S, int... T>
+ORPHEUS_INLINE Patch pick(Int rows, Int columns, Numbers<T...>) {
+    static constexpr Patch all[2][columns_at_once] = {{&patch<K, S, 1, T>...}, {&patch<K, S, 2, T>...}};
+    return all[rows - 1][columns - 1];
+}
+
+// One or two output rows from row oh on.
+template <int K, int S>
+void patches(const ConvArgs& a, Int item, Int oh, Int rows) {
+    const Int block = item % a.groups, ih = oh * S - a.pt, count = ceil_div(a.out_w, columns_at_once);
+    const float* w = a.w + block * K * K * B;
+    for (Int i = 0; i < count; ++i) {
+        const Int ow = a.out_w * i / count, columns = a.out_w * (i + 1) / count - ow, iw = ow * S - a.pl;
+        const float* x = a.x + ((item * a.in_h + ih) * a.in_w + iw) * B;
+        const Int before = least(most(-iw, Int{0}), Int{31}), inside = most(least(a.in_w - iw, Int{31}), Int{0});
+        const unsigned bits = ((1u << inside) - 1u) & ~((1u << before) - 1u);
+        const Finish f = finish_at(a, block, ((item * a.out_h + oh) * a.out_w + ow) * B);
+        pick<K, S>(rows, columns, UpTo<columns_at_once>{})(a, x, w, ih, bits, f);
     }
 }
 
@@ -94,13 +156,25 @@ void row(const ConvArgs& a, Int item, Int oh, Inside in) {
 void depthwise(const void* args, Team& team) {
     const ConvArgs& a = *static_cast<const ConvArgs*>(args);
     const Inside in = inside(a);
-    auto* one = &row<0, 0>;
-    if (a.dw == 1 && a.kw == 3 && a.sw == 1) one = &row<3, 1>;
-    if (a.dw == 1 && a.kw == 3 && a.sw == 2) one = &row<3, 2>;
-    if (a.dw == 1 && a.kw == 5 && a.sw == 1) one = &row<5, 1>;
-    if (a.dw == 1 && a.kw == 5 && a.sw == 2) one = &row<5, 2>;
-    const Range range = share(a.n * a.groups * a.out_h, team);
-    for (Int i = range.begin; i < range.end; ++i) one(a, i / a.out_h, i % a.out_h, in);
+    void (*two)(const ConvArgs&, Int, Int, Int) = nullptr;
+    if (a.dh == 1 && a.dw == 1 && a.kh == a.kw && a.sh == a.sw) {
+        if (a.kw == 3 && a.sw == 1) two = &patches<3, 1>;
+        if (a.kw == 3 && a.sw == 2) two = &patches<3, 2>;
+        if (a.kw == 5 && a.sw == 1) two = &patches<5, 1>;
+        if (a.kw == 5 && a.sw == 2) two = &patches<5, 2>;
+    }
+    const Int step = two ? 2 : 1, steps = ceil_div(a.out_h, step);
+    const Range range = share(a.n * a.groups * steps, team);
+    for (Int i = range.begin; i < range.end; ++i) {
+        const Int item = i / steps, oh = i % steps * step, rows = least(step, a.out_h - oh);
+        if (two) two(a, item, oh, rows);
+        else row(a, item, oh, in);
+        if (a.tail && item % a.groups == a.groups - 1) {
+            const Int offset = (item * a.out_h + oh) * a.out_w * B;
+            zero_tail(a.y + offset, rows * a.out_w, a.tail);
+            if (a.sum) zero_tail(a.sum + offset, rows * a.out_w, a.tail);
+        }
+    }
 }
 
 }  // namespace orpheus::ORPHEUS_NAMESPACE

@@ -12,7 +12,8 @@ namespace orpheus::ORPHEUS_NAMESPACE {
 namespace {
 
 template <int T, int P>
-__attribute__((noinline)) void rows_of(const Sum& s, const RowFinish& f) {
+__attribute__((noinline)) void rows_of(const Sum& given, const RowFinish& f) {
+    Sum s = given;
     Vec acc[max_vectors][T];
     ORPHEUS_UNROLL
     for (int v = 0; v < max_vectors; ++v) {

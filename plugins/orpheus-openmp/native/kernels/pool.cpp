@@ -2,7 +2,9 @@
 //
 // Layout: x [images, h, w, depth], images being batch times channels or blocks. Order of the loops: image, output row,
 // output column, kernel row, kernel column; a vector holds B channels, or, in plain tensors, B neighbours of a row.
-// Sums are formed by kernel row first, so that the error of a large window stays that of two short sums.
+// Blocked windows of several columns: each input column of a run is reduced over the kernel's rows once, into a buffer on
+// the stack, and the windows then reduce the buffer, so that neighbours share that work.
+// Sums are formed by kernel row or column first, so that the error of a large window stays that of two short sums.
 // Threads: equal runs of (image, row). Bound by memory.
 
 #include "vec.hpp"
@@ -44,6 +46,65 @@ ORPHEUS_INLINE void blocked(const PoolArgs& a, const float* x, Taps r, Taps c, f
     store(y, a.kind ? result / broadcast(divisor) : result);
 }
 
+template <bool Sum> ORPHEUS_INLINE Vec reduce(Vec a, Vec b) { return Sum ? a + b : max(a, b); }
+
+constexpr int at_once = 4, buffered = 64;
+
+// T vectors, `step` floats apart: out[t] = the reduction over `count` vectors that are `stride` floats apart.
+template <bool Sum, int T>
+ORPHEUS_INLINE void several(const float* x, Int step, Int count, Int stride, Vec (&out)[T]) {
+    ORPHEUS_UNROLL
+    for (int t = 0; t < T; ++t) out[t] = Sum ? zero() : broadcast(-__builtin_inff());
+    for (Int i = 0; i < count; ++i) {
+        ORPHEUS_UNROLL
+        for (int t = 0; t < T; ++t) out[t] = reduce<Sum>(out[t], load(x + t * step + i * stride));
+    }
+}
+
+// One output row; row 0 of the window lies at x, column 0 of the input there. r are the rows inside.
+template <bool Sum>
+void blocked_row(const PoolArgs& a, const float* x, Taps r, float* y) {
+    float columns[buffered * B];
+    const Int down = a.dh * a.in_w * B, reach = (a.kw - 1) * a.dw + 1, most_at_once = (buffered - reach) / a.sw + 1;
+    for (Int from = 0, to; from < a.out_w; from = to) {
+        to = least(from + most_at_once, a.out_w);
+        // Input columns [begin, end) are those of this run that lie inside; column c is at columns + (c - begin) * B.
+        const Int begin = most(from * a.sw - a.pl, Int{0}), end = least((to - 1) * a.sw - a.pl + reach, a.in_w);
+        const float* top = x + r.begin * down;
+        Int column = begin;
+        for (; column + at_once <= end; column += at_once) {
+            Vec out[at_once];
+            several<Sum>(top + column * B, B, r.end - r.begin, down, out);
+            ORPHEUS_UNROLL
+            for (int t = 0; t < at_once; ++t) store(columns + (column - begin + t) * B, out[t]);
+        }
+        for (; column < end; ++column) {
+            Vec out[1];
+            several<Sum>(top + column * B, B, r.end - r.begin, down, out);
+            store(columns + (column - begin) * B, out[0]);
+        }
+        const auto windows = [&](Int ow, Taps c, auto& out, int count) {
+            const float* first = columns + (ow * a.sw - a.pl + c.begin * a.dw - begin) * B;
+            several<Sum>(first, a.sw * B, c.end - c.begin, a.dw * B, out);
+            const Int inside = (r.end - r.begin) * (c.end - c.begin);
+            const Vec divisor = broadcast(static_cast<float>(a.kind == 2 ? r.padded * c.padded : inside));
+            for (int t = 0; t < count; ++t) store(y + (ow + t) * B, Sum ? out[t] / divisor : out[t]);
+        };
+        for (Int ow = from; ow < to;) {
+            const Int iw = ow * a.sw - a.pl;
+            const Taps c = taps(iw, a.in_w, a.kw, a.dw, a.pr);
+            if (c.begin == 0 && ow + at_once <= to && iw + (at_once - 1) * a.sw + reach <= a.in_w) {
+                Vec out[at_once];
+                windows(ow, c, out, at_once);
+                ow += at_once;
+            } else {
+                Vec out[1];
+                windows(ow++, c, out, 1);
+            }
+        }
+    }
+}
+
 ORPHEUS_INLINE void plain(const PoolArgs& a, const float* x, Taps r, Taps c, float divisor, float* y) {
     float result = a.kind ? 0.0f : -__builtin_inff();
     for (Int i = r.begin; i < r.end; ++i) {
@@ -70,9 +131,15 @@ ORPHEUS_INLINE void plain(const PoolArgs& a, const float* x, Taps r, Taps c, flo
 void pool(const void* args, Team& team) {
     const PoolArgs& a = *static_cast<const PoolArgs*>(args);
     const Range range = share(a.images * a.out_h, team);
+    const bool shared = a.depth == B && a.kw > 1 && a.out_w > 1 && (a.kw - 1) * a.dw < buffered;
     for (Int i = range.begin; i < range.end; ++i) {
         const Int image = i / a.out_h, oh = i % a.out_h, ih = oh * a.sh - a.pt;
         const Taps r = taps(ih, a.in_h, a.kh, a.dh, a.pb);
+        if (shared) {
+            const float* x = a.x + (image * a.in_h + ih) * a.in_w * B;
+            (a.kind ? blocked_row<true> : blocked_row<false>)(a, x, r, a.y + i * a.out_w * B);
+            continue;
+        }
         for (Int ow = 0; ow < a.out_w; ++ow) {
             const Int iw = ow * a.sw - a.pl;
             const Taps c = taps(iw, a.in_w, a.kw, a.dw, a.pr);

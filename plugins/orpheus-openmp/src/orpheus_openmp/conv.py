@@ -6,6 +6,8 @@ depthwise.cpp.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from orpheus_core.plugin import Problem
@@ -66,9 +68,16 @@ class Direct(Conv):
 
 
 class Pointwise(Conv):
-    """1x1 of stride 1: a matrix product of weights and pixels."""
+    """1x1 without pads: a matrix product of weights and pixels, which are gathered where a stride leaves some out."""
 
     kernel = "pointwise"
+
+    def __init__(self, problem: Problem, isa: str | None = None) -> None:
+        super().__init__(problem, isa)
+        shape = self.shape
+        if shape.window.strides != (1, 1):
+            blocks = shape.batch * shape.group * self.in_blocks
+            self.workspace = 4 * blocks * math.prod(shape.window.output) * self.depth
 
 
 class Depthwise(Conv):

@@ -27,9 +27,9 @@ class Window:
 
     @property
     def is_pointwise(self) -> bool:
-        """One tap, every pixel."""
-        one, none = (1, 1), (0, 0)
-        return self.kernel == one and self.strides == one and self.before == none and self.after == none
+        """One tap and no pads."""
+        none = (0, 0)
+        return self.kernel == (1, 1) and self.before == none and self.after == none
 
     @property
     def taps(self) -> int:

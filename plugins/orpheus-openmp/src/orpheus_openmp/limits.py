@@ -26,11 +26,11 @@ def stem(problem: Problem) -> str | None:
 
 
 def pointwise(problem: Problem) -> str | None:
-    """1x1 of stride 1 without pads."""
+    """1x1 without pads."""
     refusal = direct(problem)
     if refusal or conv_shape(problem).window.is_pointwise:
         return refusal
-    return "needs a 1x1 kernel of stride 1 without pads"
+    return "needs a 1x1 kernel without pads"
 
 
 def strassen(problem: Problem) -> str | None:
