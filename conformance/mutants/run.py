@@ -18,17 +18,23 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from orpheus_conformance.aside import judge_aside
 from orpheus_conformance.case import Case, Operand
 from orpheus_conformance.engine import Options, Row, is_green, run
 from orpheus_conformance.oracle import oracle_for
+from orpheus_conformance.plan.graphs import graph_of
+from orpheus_conformance.recipe import GraphRecipe, Recipe, Replayable, read_line
 from orpheus_conformance.subject import find_subject
+from orpheus_conformance.tiers import SURVEYS
 from orpheus_conformance.verdict import Court
 
-from mutants import elements, fused, memory, promises, reductions, strange, windows  # noqa: F401
+from mutants import elements, fused, graphs, memory, promises, reductions, strange, windows  # noqa: F401
 from mutants.mutant import MUTANTS, UNUSUAL, Trial
 
 #: Elements of all operands of a shrunk case, at most: what a reader can still compute by hand.
 SMALL = 64
+#: What a node of a graph counts as in that: eight nodes are as much to read.
+_NODE = 8
 
 
 @dataclass(frozen=True)
@@ -61,8 +67,13 @@ def judge_mutant(name: str, seed: int, shrink_seconds: float = Options.shrink_se
     return Result(name, seed, fault, (), "not green", seconds=time.perf_counter() - start)
 
 
-def _size(case: Case | None) -> int:
-    shapes = [o.shape for o in case.inputs if isinstance(o, Operand)] if case else []
+def _size(case: Replayable | None) -> int:
+    if isinstance(case, GraphRecipe):
+        graph = graph_of(case)
+        return 0 if graph is None else len(graph.nodes) * _NODE
+    if not isinstance(case, Case):
+        return 0
+    shapes = [o.shape for o in case.inputs if isinstance(o, Operand)]
     return sum(_product(s) for s in shapes)
 
 
@@ -75,11 +86,18 @@ def _product(shape: tuple[int, ...]) -> int:
 
 def _replay(trial: Trial, row: Row) -> str:
     if row.case is None:
-        return ""
+        return (
+            ""
+            if row.tier in SURVEYS or row.outcome == "untested"
+            else f"{row.tier}: no line to replay: {row.message}"
+        )
     if _size(row.case) > SMALL:
         return f"not shrunk: {_size(row.case)} elements: {row.case.line()}"
-    case = Case.parse(row.case.line())
-    verdict = Court(find_subject(trial.backend, case.kernel), oracle_for(trial.backend.name))(case)
+    case = read_line(row.case.line())
+    if isinstance(case, Recipe):
+        verdict = judge_aside(case, trial.backend)
+    else:
+        verdict = Court(find_subject(trial.backend, case.kernel), oracle_for(trial.backend.name))(case)
     return "" if verdict.outcome == "failed" else f"{verdict.outcome} when replayed: {row.case.line()}"
 
 
