@@ -10,8 +10,10 @@ import argparse
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import groupby
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -130,25 +132,28 @@ def main() -> int:
     jobs = [("mutant", n, s) for n in MUTANTS if args.only in n for s in range(args.seeds)]
     jobs += [("unusual", n, s) for n in UNUSUAL if args.only in n for s in range(args.unusual_seeds)]
     start = time.perf_counter()
+    wrong = count = 0
     with ProcessPoolExecutor(args.processes, get_context("spawn")) as pool:
-        results = list(zip(jobs, pool.map(_judge, jobs)))
-    wrong = 0
-    for kind, table in (("mutant", MUTANTS), ("unusual", UNUSUAL)):
-        for name in table:
-            mine = [r for (k, n, _), r in results if k == kind and n == name]
-            if not mine:
-                continue
-            bad = [r for r in mine if r.fault]
-            wrong += len(bad)
-            word = "caught" if kind == "mutant" else "passed"
-            by = ", ".join(f"{t} {c}" for t, c in Counter(t for r in mine for t in r.tiers).items())
-            print(f"{kind:8} {name:44} {word} {len(mine) - len(bad)}/{len(mine)}  {by}")
-            for r in bad:
-                print(f"    seed {r.seed}: {r.fault}")
-            if args.verbose and kind == "mutant":
-                print(f"    {mine[0].shown}  ({mine[0].size} elements, {mine[0].seconds:.1f} s)")
-    print(f"{len(results)} runs in {time.perf_counter() - start:.0f} s, {wrong} where the suite erred")
+        results = zip(jobs, pool.map(_judge, jobs))
+        for (kind, name), mine in groupby(results, key=lambda done: done[0][:2]):
+            found = [result for _, result in mine]
+            wrong += sum(bool(r.fault) for r in found)
+            count += len(found)
+            _tell(kind, name, found, args.verbose)
+    print(f"{count} runs in {time.perf_counter() - start:.0f} s, {wrong} where the suite erred")
     return 1 if wrong else 0
+
+
+def _tell(kind: str, name: str, results: Sequence[Result], verbose: bool) -> None:
+    """A line for one backend, and one for each run in which the suite erred."""
+    bad = [r for r in results if r.fault]
+    word = "caught" if kind == "mutant" else "passed"
+    by = ", ".join(f"{t} {c}" for t, c in Counter(t for r in results for t in r.tiers).items())
+    print(f"{kind:8} {name:44} {word} {len(results) - len(bad)}/{len(results)}  {by}", flush=True)
+    for r in bad:
+        print(f"    seed {r.seed}: {r.fault}", flush=True)
+    if verbose and kind == "mutant":
+        print(f"    {results[0].shown}  ({results[0].size} elements, {results[0].seconds:.1f} s)", flush=True)
 
 
 if __name__ == "__main__":
