@@ -223,6 +223,25 @@ class conv_leaves_garbage_in_the_padding(Bound):  # noqa: N801
         outputs[0][...] = block(Y, mode="edge") if blocked else Y
 
 
+#: A reordering kernel's formats: each way.
+REORDERS = (Format(("plain",), ("NCHW16c",)), Format(("NCHW16c",), ("plain",)))
+
+
+@mutant("Reorder", prepared=True, formats=REORDERS, domain="ai.orpheus")
+class reorder_leaves_the_padding(Bound):  # noqa: N801
+    """Writes the channels that there are, and leaves what fills up their last block as it was."""
+
+    def compute(self, inputs, outputs, workspace):
+        """See the class."""
+        shape = shape_of(self.problem.inputs[0])
+        if self.problem.outputs[0].layout.block == 1:
+            outputs[0][...] = unblock(inputs[0], shape)
+            return
+        Y = block(inputs[0])
+        for c in range(shape[1]):
+            outputs[0][:, c // 16, ..., c % 16] = Y[:, c // 16, ..., c % 16]
+
+
 def unblock(X, shape):
     """NCHW16c to plain."""
     whole = np.moveaxis(X, -1, 2).reshape(X.shape[0], X.shape[1] * X.shape[-1], *X.shape[2:-1])

@@ -10,25 +10,33 @@ import argparse
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import groupby
 from multiprocessing import get_context
 from pathlib import Path
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from orpheus_conformance.aside import judge_aside
 from orpheus_conformance.case import Case, Operand
 from orpheus_conformance.engine import Options, Row, is_green, run
 from orpheus_conformance.oracle import oracle_for
+from orpheus_conformance.plan.graphs import graph_of
+from orpheus_conformance.recipe import GraphRecipe, Recipe, Replayable, read_line
 from orpheus_conformance.subject import find_subject
+from orpheus_conformance.tiers import SURVEYS
 from orpheus_conformance.verdict import Court
 
-from mutants import elements, fused, memory, promises, reductions, strange, windows  # noqa: F401
+from mutants import elements, fused, graphs, memory, promises, reductions, strange, windows  # noqa: F401
 from mutants.mutant import MUTANTS, UNUSUAL, Trial
 
 #: Elements of all operands of a shrunk case, at most: what a reader can still compute by hand.
 SMALL = 64
+#: What a node of a graph counts as in that: eight nodes are as much to read.
+_NODE = 8
 
 
 @dataclass(frozen=True)
@@ -61,8 +69,13 @@ def judge_mutant(name: str, seed: int, shrink_seconds: float = Options.shrink_se
     return Result(name, seed, fault, (), "not green", seconds=time.perf_counter() - start)
 
 
-def _size(case: Case | None) -> int:
-    shapes = [o.shape for o in case.inputs if isinstance(o, Operand)] if case else []
+def _size(case: Replayable | None) -> int:
+    if isinstance(case, GraphRecipe):
+        graph = graph_of(case)
+        return 0 if graph is None else len(graph.nodes) * _NODE
+    if not isinstance(case, Case):
+        return 0
+    shapes = [o.shape for o in case.inputs if isinstance(o, Operand)]
     return sum(_product(s) for s in shapes)
 
 
@@ -75,11 +88,18 @@ def _product(shape: tuple[int, ...]) -> int:
 
 def _replay(trial: Trial, row: Row) -> str:
     if row.case is None:
-        return ""
+        return (
+            ""
+            if row.tier in SURVEYS or row.outcome == "untested"
+            else f"{row.tier}: no line to replay: {row.message}"
+        )
     if _size(row.case) > SMALL:
         return f"not shrunk: {_size(row.case)} elements: {row.case.line()}"
-    case = Case.parse(row.case.line())
-    verdict = Court(find_subject(trial.backend, case.kernel), oracle_for(trial.backend.name))(case)
+    case = read_line(row.case.line())
+    if isinstance(case, Recipe):
+        verdict = judge_aside(case, trial.backend)
+    else:
+        verdict = Court(find_subject(trial.backend, case.kernel), oracle_for(trial.backend.name))(case)
     return "" if verdict.outcome == "failed" else f"{verdict.outcome} when replayed: {row.case.line()}"
 
 
@@ -112,25 +132,28 @@ def main() -> int:
     jobs = [("mutant", n, s) for n in MUTANTS if args.only in n for s in range(args.seeds)]
     jobs += [("unusual", n, s) for n in UNUSUAL if args.only in n for s in range(args.unusual_seeds)]
     start = time.perf_counter()
+    wrong = count = 0
     with ProcessPoolExecutor(args.processes, get_context("spawn")) as pool:
-        results = list(zip(jobs, pool.map(_judge, jobs)))
-    wrong = 0
-    for kind, table in (("mutant", MUTANTS), ("unusual", UNUSUAL)):
-        for name in table:
-            mine = [r for (k, n, _), r in results if k == kind and n == name]
-            if not mine:
-                continue
-            bad = [r for r in mine if r.fault]
-            wrong += len(bad)
-            word = "caught" if kind == "mutant" else "passed"
-            by = ", ".join(f"{t} {c}" for t, c in Counter(t for r in mine for t in r.tiers).items())
-            print(f"{kind:8} {name:44} {word} {len(mine) - len(bad)}/{len(mine)}  {by}")
-            for r in bad:
-                print(f"    seed {r.seed}: {r.fault}")
-            if args.verbose and kind == "mutant":
-                print(f"    {mine[0].shown}  ({mine[0].size} elements, {mine[0].seconds:.1f} s)")
-    print(f"{len(results)} runs in {time.perf_counter() - start:.0f} s, {wrong} where the suite erred")
+        results = zip(jobs, pool.map(_judge, jobs))
+        for (kind, name), mine in groupby(results, key=lambda done: done[0][:2]):
+            found = [result for _, result in mine]
+            wrong += sum(bool(r.fault) for r in found)
+            count += len(found)
+            _tell(kind, name, found, args.verbose)
+    print(f"{count} runs in {time.perf_counter() - start:.0f} s, {wrong} where the suite erred")
     return 1 if wrong else 0
+
+
+def _tell(kind: str, name: str, results: Sequence[Result], verbose: bool) -> None:
+    """A line for one backend, and one for each run in which the suite erred."""
+    bad = [r for r in results if r.fault]
+    word = "caught" if kind == "mutant" else "passed"
+    by = ", ".join(f"{t} {c}" for t, c in Counter(t for r in results for t in r.tiers).items())
+    print(f"{kind:8} {name:44} {word} {len(results) - len(bad)}/{len(results)}  {by}", flush=True)
+    for r in bad:
+        print(f"    seed {r.seed}: {r.fault}", flush=True)
+    if verbose and kind == "mutant":
+        print(f"    {results[0].shown}  ({results[0].size} elements, {results[0].seconds:.1f} s)", flush=True)
 
 
 if __name__ == "__main__":

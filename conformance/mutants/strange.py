@@ -9,7 +9,7 @@ import numpy as np
 from mutants import plain
 from mutants.elements import QUANTIZE
 from mutants.fused import FUSED
-from mutants.memory import BLOCKED, FLAT, Bound, block, shape_of, unblock
+from mutants.memory import BLOCKED, FLAT, REORDERS, Bound, block, shape_of, unblock
 from mutants.mutant import UNUSUAL, Trial, kernel_of, unusual
 from orpheus_core.plugin import API, Accuracy, Backend, Rule
 
@@ -152,6 +152,18 @@ class conv_in_blocks_of_channels(Bound):  # noqa: N801
         X = unblock(inputs[0], shape_of(self.problem.inputs[0])) if blocked else inputs[0]
         Y = plain.conv(X, *inputs[1:], **self.attributes)
         outputs[0][...] = block(Y) if blocked else Y
+
+
+@unusual("Reorder", prepared=True, formats=REORDERS, domain="ai.orpheus")
+class reorder_in_blocks_of_channels(Bound):  # noqa: N801
+    """NCHW to NCHW16c and back; nothing from plain to plain."""
+
+    def compute(self, inputs, outputs, workspace):
+        """See the class."""
+        to_blocks = self.problem.outputs[0].layout.block > 1
+        outputs[0][...] = (
+            block(inputs[0]) if to_blocks else unblock(inputs[0], shape_of(self.problem.inputs[0]))
+        )
 
 
 @unusual("MatMul", prepared=True, overlap=True)

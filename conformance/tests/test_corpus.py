@@ -73,7 +73,7 @@ def test_in_a_process_of_its_own_a_crash_is_a_row_and_the_run_goes_on():
     assert (crashed.outcome, crashed.kind) == ("failed", "crash")
     assert "SIGABRT" in crashed.message
     assert found["toy:Add/k", "corpus"].outcome == "passed"
-    assert found["toy", "corpus"].outcome == "untested"
+    assert found["toy", "corpus"].outcome == "inapplicable"
     assert found["toy", "plan"].kind == "crash"
 
 

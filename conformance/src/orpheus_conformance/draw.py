@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from orpheus_conformance.case import Operand
 from orpheus_conformance.space import OMIT
 from orpheus_core.ops import OpSpec
-from orpheus_core.plugin import Rule
+from orpheus_core.plugin import Format, Rule
 
 T = TypeVar("T")
 #: Sizes of an axis: one and zero, small primes.
@@ -41,8 +41,11 @@ class Draw:
         rules: Sequence[Rule] = (),
         dtypes: Mapping[str, tuple[str, ...]] | None = None,
         kind: str = "normal",
+        fmt: Format | None = None,
     ) -> None:
         self._draw = draw
+        #: The kernel's format that the layer is for.
+        self.format = fmt or Format()
         self.spec = spec
         self.kind = kind
         self._dtypes = dict(dtypes or {})
@@ -144,6 +147,10 @@ class Draw:
         declared = self._dtypes.get(constraint)
         return frozenset(allowed if declared is None else allowed & set(declared))
 
+    def narrowed(self, constraint: str) -> bool:
+        """Whether the kernel names element types for a type constraint, which speaks of tensors only."""
+        return constraint in self._dtypes
+
     def rank(self, name: str, options: Iterable[int]) -> int:
         """The rank of an operand."""
         return self.among(f"{name}.rank", options)
@@ -238,6 +245,13 @@ class Draw:
 
     def _each(self, field: str, element: Any) -> bool:
         return all(element in rule.value for rule in self._rules.get(field, ()) if rule.op == "each")
+
+
+def rank_of(layout: str) -> int | None:
+    """The rank that a layout fixes, None for plain."""
+    if layout == "plain":
+        return None
+    return {"NWC": 3, "NHWC": 4, "NDHWC": 5}.get(layout) or len(layout.rstrip("c").rstrip("0123456789"))
 
 
 class Unsteerable(Exception):

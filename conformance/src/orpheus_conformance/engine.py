@@ -12,15 +12,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import HealthCheck, Phase, Verbosity, given, reject, seed, settings
 from hypothesis import strategies as st
 from hypothesis.errors import HypothesisException
 
 from orpheus_conformance.case import Case, Operand
-from orpheus_conformance.draw import Draw, Unsteerable
+from orpheus_conformance.draw import Draw, Unsteerable, rank_of
 from orpheus_conformance.oracle import Oracle, oracle_for
+from orpheus_conformance.recipe import Replayable
 from orpheus_conformance.space import OMIT, Space, find_space
 from orpheus_conformance.subject import Subject, subjects
 from orpheus_conformance.tiers import STUDIES, SURVEYS, TIERS, Survey, Tier
@@ -41,14 +42,19 @@ from orpheus_core.errors import UsageError
 from orpheus_core.ops import OpSpec, find_spec, latest_version
 from orpheus_core.plugin import Backend, Format, Rule, resolve
 
+if TYPE_CHECKING:
+    from orpheus_conformance.expect import Expectation
+
 
 @dataclass(frozen=True)
 class Options:
     """What to run: cases per kernel and tier, the seed, which operators, kernels and tiers (None: all), oracle.
 
-    ``plan_seconds``: what the plan tier may take; None: by the number of kernels, at most 15. ``aside``: whole graphs
-    and ONNX's cases are run in a process of their own (:mod:`.aside`).
+    ``plan_seconds``: what the plan tier may take; None: by the number of kernels, at most 15; ``plan_spent`` is over
+    already. ``aside``: surveys, whole graphs and ONNX's cases are run in a process of their own (:mod:`.aside`).
     ``manifest``: the module that offers the backend; None means that of the installed one of that name.
+    ``expectations``: declared defects (:mod:`.expect`), whose cases are not run.
+    ``time_limit``: seconds that a survey may take aside; whole graphs and ONNX's cases may take ten times as many.
     """
 
     examples: int = 40
@@ -60,7 +66,10 @@ class Options:
     shrink_seconds: float = 10.0
     manifest: str | None = None
     plan_seconds: float | None = None
+    plan_spent: float = 0.0
     aside: bool = False
+    expectations: tuple[Expectation, ...] = ()
+    time_limit: float = 30.0
 
 
 @dataclass
@@ -80,7 +89,7 @@ class Row:
     tier: str
     outcome: str = "passed"
     message: str = ""
-    case: Case | None = None
+    case: Replayable | None = None
     executed: int = 0
     passed: int = 0
     refused: Counter[str] = field(default_factory=Counter)
@@ -101,6 +110,12 @@ class Row:
 
 #: Gives the judge of a kernel's cases: in this process, or (``--isolate``) in another.
 JudgeFor = Callable[[Subject, Oracle], Judge]
+#: Is told of each whole graph that is about to run.
+Note = Callable[[Replayable], object]
+
+
+def ignore(_: Replayable) -> None:
+    """The note of a run that needs none."""
 
 
 @dataclass(frozen=True)
@@ -112,14 +127,21 @@ class Job:
     run: Callable[[], Row]
 
 
-def jobs(backend: Backend, options: Options | None = None, judge_for: JudgeFor = Court) -> list[Job]:
+def jobs(
+    backend: Backend, options: Options | None = None, judge_for: JudgeFor = Court, note: Note = ignore
+) -> list[Job]:
     """Every row to come, in order. Raises UsageError for an operator, kernel or tier that is not there."""
     options = options or Options()
+    judge_for = excused(judge_for, options)
     chosen = select(backend, options)
-    found = []
+    found: list[Job] = []
     for survey in _surveys(options):
-        found.append(Job(backend.name, survey.name, partial(_survey_row, survey, backend.name, backend)))
-        found += [Job(s.id, survey.name, partial(_survey_row, survey, s.id, s)) for s in chosen]
+        if options.aside:
+            from orpheus_conformance.aside import jobs_aside
+
+            found += jobs_aside(backend, options, survey.name, options.time_limit)
+        else:
+            found += survey_jobs(survey, backend, chosen)
     manifest = options.manifest or manifest_of(backend.name)
     if manifest is not None and CONTRACT in _surveys(options):
         found.append(Job(backend.name, CONTRACT.name, partial(_manifest_row, backend, manifest)))
@@ -131,14 +153,31 @@ def jobs(backend: Backend, options: Options | None = None, judge_for: JudgeFor =
     for subject in chosen:
         judge = judges[subject.id]
         found += [Job(subject.id, t.name, partial(run_tier, subject, t, judge, options)) for t in tiers]
-    studies = [name for name in STUDIES if options.tiers is None or name in options.tiers]
-    if options.aside and studies:
-        from orpheus_conformance.aside import jobs_aside
+    for name in STUDIES:
+        if options.tiers is not None and name not in options.tiers:
+            continue
+        if options.aside:
+            from orpheus_conformance.aside import jobs_aside
 
-        return [*found, *jobs_aside(backend, chosen, options, studies)]
-    for name in studies:
-        found += resolve(STUDIES[name])(backend, chosen, options, judges)
+            found += jobs_aside(backend, options, name, 10 * options.time_limit)
+        else:
+            found += resolve(STUDIES[name])(backend, chosen, options, judges, note)
     return found
+
+
+def survey_jobs(survey: Survey, backend: Backend, chosen: Sequence[Subject]) -> list[Job]:
+    """The rows of a survey: one of the backend, and one a kernel."""
+    first = Job(backend.name, survey.name, partial(_survey_row, survey, backend.name, backend))
+    return [first, *(Job(s.id, survey.name, partial(_survey_row, survey, s.id, s)) for s in chosen)]
+
+
+def excused(judge_for: JudgeFor, options: Options) -> JudgeFor:
+    """Judges that do not run what a declared defect covers."""
+    if not options.expectations:
+        return judge_for
+    from orpheus_conformance.expect import excusing
+
+    return excusing(judge_for, options.expectations)
 
 
 def run(backend: Backend, options: Options | None = None, judge_for: JudgeFor = Court) -> Iterator[Row]:
@@ -293,7 +332,7 @@ def cases(subject: Subject, space: Space, tier: Tier, specs: Sequence[OpSpec]) -
         threads = draw(st.sampled_from(tier.threads))
         rules = [*kernel.where, *_layout_rules(fmt, spec)] if tier.steered else _layout_rules(fmt, spec)
         dtypes = kernel.dtypes if tier.steered else {}
-        drawing = Draw(draw, spec, rules=rules, dtypes=dtypes, kind=kind)
+        drawing = Draw(draw, spec, rules=rules, dtypes=dtypes, kind=kind, fmt=fmt)
         layer = space.draw(drawing)
         attributes = {k: v for k, v in layer.attributes.items() if v is not OMIT}
         number = draw(st.integers(0, 2**16))
@@ -314,18 +353,8 @@ def _trimmed(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def _layout_rules(fmt: Format, spec: OpSpec) -> list[Rule]:
     """A layout fixes the rank of its operand."""
-    ranks = {"NWC": 3, "NHWC": 4, "NDHWC": 5}
-    found = []
-    for index, name in enumerate(spec.input_names):
-        layout = fmt.input(index)
-        if layout != "plain":
-            rank = ranks.get(layout) or len(layout.rstrip("c").rstrip("0123456789"))
-            found.append(Rule(f"{name}.rank", "==", rank))
-    # An operator that names layouts is drawn with those that its operands are to have.
-    for name, layouts in (("from_layout", fmt.inputs), ("to_layout", fmt.outputs)):
-        if name in spec.defaults:
-            found.append(Rule(name, "==", (*layouts, "plain")[0]))
-    return found
+    named = [(name, rank_of(fmt.input(n))) for n, name in enumerate(spec.input_names)]
+    return [Rule(f"{name}.rank", "==", rank) for name, rank in named if rank is not None]
 
 
 #: Kernels tried to see whether a probe is honest.
@@ -367,7 +396,7 @@ def _hunt(strategy: st.SearchStrategy[Case], tier: Tier, judge: Judge, options: 
     # A space whose layers are all refused or invalid ends in Unsatisfied, which the row shows as nothing executed.
     with contextlib.suppress(_Failed, HypothesisException):
         examine()
-    if row.case is not None:
+    if isinstance(row.case, Case):
         _settle(row, row.case, judge)
 
 
@@ -391,8 +420,10 @@ def _settle(row: Row, case: Case, judge: Judge) -> None:
     row.message = f"comes and goes: {row.message}"
 
 
-def dtype_of(case: Case) -> str:
+def dtype_of(case: Replayable) -> str:
     """The element type that a case is counted under: that of its first tensor, or ``none``."""
+    if not isinstance(case, Case):
+        return str(getattr(case, "dtype", "none"))
     first = next((o for o in case.inputs if isinstance(o, Operand)), None)
     return first.dtype if first is not None else "none"
 

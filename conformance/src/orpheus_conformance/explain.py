@@ -10,6 +10,8 @@ import numpy as np
 
 from orpheus_conformance.case import Case, Dictionary, Operand
 from orpheus_conformance.case import Sequence as TensorSequence
+from orpheus_conformance.plan.graphs import graph_of
+from orpheus_conformance.recipe import CorpusRecipe, GraphRecipe, NetworkRecipe, Recipe
 from orpheus_conformance.verdict import Court, Verdict
 from orpheus_core.types import Array
 
@@ -38,6 +40,20 @@ def describe(case: Case) -> list[str]:
     if any(name != "plain" for name in layouts):
         manner["layouts"] = f"{', '.join(case.inputs_layout)} -> {', '.join(case.outputs_layout)}"
     return lines + [f"  {name}: {value}" for name, value in manner.items()]
+
+
+def describe_whole(recipe: Recipe) -> list[str]:
+    """A whole graph in words; a random one is printed."""
+    if isinstance(recipe, CorpusRecipe):
+        return [f"{recipe.name}, one of ONNX's own cases, on {recipe.kernel}"]
+    if isinstance(recipe, NetworkRecipe):
+        return [f"{recipe.name} of the zoo in its smallest form, seed {recipe.seed}, with {recipe.passes}"]
+    assert isinstance(recipe, GraphRecipe)
+    threads = ", from several threads too" if recipe.together else ""
+    head = (
+        f"random graph {recipe.seed} of {recipe.steps} steps, {recipe.dtype}, with {recipe.passes}{threads}"
+    )
+    return [head, *(f"  {line}" for line in str(graph_of(recipe)).splitlines())]
 
 
 def _operand(operand: Any) -> str:

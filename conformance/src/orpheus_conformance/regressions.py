@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from orpheus_conformance.case import Case
 from orpheus_conformance.instance import instantiate
+from orpheus_conformance.recipe import Recipe, Replayable, read_line
 from orpheus_conformance.space import find_space
 from orpheus_conformance.subject import find_subject
 from orpheus_conformance.tiers import TIERS
+from orpheus_conformance.whole import check as check_whole
 from orpheus_core.errors import OrpheusError, UsageError
 from orpheus_core.plugin import Backend
 
@@ -22,7 +23,7 @@ class Regression:
     """A kept case; ``place`` names file and line."""
 
     place: str
-    case: Case
+    case: Replayable
 
 
 def read(path: Path, backend: Backend) -> tuple[Regression, ...]:
@@ -38,7 +39,7 @@ def read(path: Path, backend: Backend) -> tuple[Regression, ...]:
             continue
         place = f"{path}, line {number}"
         try:
-            case = Case.parse(line)
+            case = read_line(line)
             if case.kernel.partition(":")[0] != backend.name:
                 continue
             check(case, backend)
@@ -48,8 +49,11 @@ def read(path: Path, backend: Backend) -> tuple[Regression, ...]:
     return tuple(found)
 
 
-def check(case: Case, backend: Backend) -> None:
+def check(case: Replayable, backend: Backend) -> None:
     """UsageError when a case cannot be judged: kernel, tier or operator is gone, or the layer is invalid."""
+    if isinstance(case, Recipe):
+        check_whole(case, backend)
+        return
     find_subject(backend, case.kernel)
     if find_space(case.domain, case.op) is None:
         raise UsageError(f"operator {case.op_id} has no problem space")
@@ -58,7 +62,7 @@ def check(case: Case, backend: Backend) -> None:
     instantiate(case)
 
 
-def add(path: Path, cases: Iterable[Case]) -> int:
+def add(path: Path, cases: Iterable[Replayable]) -> int:
     """Append the cases that are not there yet; gives their number."""
     lines = _lines(path) if path.exists() else []
     known = {line.strip() for line in lines}

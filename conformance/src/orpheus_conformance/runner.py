@@ -8,18 +8,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 
 from orpheus_conformance import regressions as kept
+from orpheus_conformance.aside import judge_aside
 from orpheus_conformance.case import Case
-from orpheus_conformance.engine import Job, JudgeFor, Options, Row, dtype_of, jobs, select
-from orpheus_conformance.expect import Expectation, excusing
+from orpheus_conformance.engine import Job, JudgeFor, Note, Options, Row, dtype_of, ignore, jobs, select
+from orpheus_conformance.expect import Expectation
 from orpheus_conformance.instance import instantiate
 from orpheus_conformance.isolate import Isolation
 from orpheus_conformance.oracle import oracle_for
-from orpheus_conformance.subject import Subject
+from orpheus_conformance.recipe import Recipe, Replayable
+from orpheus_conformance.subject import Subject, subjects
 from orpheus_conformance.tiers import TIERS
 from orpheus_conformance.verdict import FAILED, INVALID, PASSED, REFUSED, Court, Judge, Verdict
+from orpheus_conformance.whole import judge_whole
 from orpheus_core.plugin import Backend
 
 REGRESSIONS, EXPECTATIONS = "regressions", "expectations"
@@ -28,7 +32,7 @@ REGRESSIONS, EXPECTATIONS = "regressions", "expectations"
 class Run:
     """The rows of one backend; a context manager, because witnesses that crash or hang are run in other processes.
 
-    ``judge_for`` as in :func:`.engine.run`; the caller closes it.
+    ``judge_for`` and ``note`` as in :func:`.engine.jobs`; the caller closes it.
     """
 
     def __init__(
@@ -37,6 +41,7 @@ class Run:
         options: Options | None = None,
         *,
         judge_for: JudgeFor = Court,
+        note: Note = ignore,
         expectations: Sequence[Expectation] = (),
         regressions: Sequence[kept.Regression] = (),
     ) -> None:
@@ -47,15 +52,23 @@ class Run:
         self._tried: dict[str, list[Row]] = {}
         chosen = {subject.id: subject for subject in select(backend, self.options)}
         self.expectations = [e for e in expectations if e.kernel in chosen]
-        mine = [r for r in regressions if r.case.kernel in chosen and self._has(r.case.tier)]
+        self.options = replace(self.options, expectations=tuple(self.expectations))
+        self._note = note
         #: Every row to come.
         self.jobs: list[Job] = []
-        for regression in mine:
-            subject = chosen[regression.case.kernel]
-            self._add(subject.id, REGRESSIONS, partial(self._regression, subject, regression))
+        for kept_ in regressions:
+            case = kept_.case
+            if not self._has(case.tier):
+                continue
+            if isinstance(case, Recipe):
+                if set(case.kernels or (s.id for s in subjects(backend))) <= set(chosen):
+                    self._add(case.kernel, REGRESSIONS, partial(self._whole, case, kept_.place))
+            elif case.kernel in chosen:
+                subject = chosen[case.kernel]
+                self._add(subject.id, REGRESSIONS, partial(self._regression, subject, case, kept_.place))
         for entry in self.expectations:
             self._add(entry.kernel, EXPECTATIONS, partial(self._witness, chosen[entry.kernel], entry))
-        generated = jobs(backend, self.options, excusing(self._judge_for, self.expectations))
+        generated = jobs(backend, self.options, self._judge_for, note)
         self.jobs += [Job(j.kernel, j.tier, partial(self._keep, j)) for j in generated]
         for name in dict.fromkeys(e.kernel for e in self.expectations):
             self._add(name, EXPECTATIONS, partial(self._left, name))
@@ -87,8 +100,20 @@ class Run:
             self._tried.setdefault(job.kernel, []).append(row)
         return row
 
-    def _regression(self, subject: Subject, regression: kept.Regression) -> Row:
-        case = regression.case
+    def _whole(self, recipe: Recipe, place: str) -> Row:
+        row = Row(recipe.kernel, REGRESSIONS)
+        start = time.perf_counter()
+        if self.options.aside:
+            verdict = judge_aside(recipe, self.backend, 10 * self.options.time_limit)
+        else:
+            self._note(recipe)
+            verdict = judge_whole(recipe, self.backend)
+        row.seconds = time.perf_counter() - start
+        _record(row, recipe, verdict)
+        _settled(row, verdict, place)
+        return row
+
+    def _regression(self, subject: Subject, case: Case, place: str) -> Row:
         row = Row(subject.id, REGRESSIONS)
         start = time.perf_counter()
         entry = self._covering(subject, case)
@@ -99,13 +124,7 @@ class Run:
         verdict = self._judge_for(subject, self._oracle)(case)
         row.seconds = time.perf_counter() - start
         _record(row, case, verdict)
-        if verdict.outcome == FAILED:
-            row.outcome, row.message = "failed", f"{verdict.message} ({regression.place})"
-        elif verdict.outcome == REFUSED:
-            row.outcome, row.message = "refused", verdict.message
-        elif verdict.outcome != PASSED:
-            why = "is no longer valid" if verdict.outcome == INVALID else "cannot be judged"
-            row.outcome, row.message = "untested", f"{regression.place}: {why}: {verdict.message}"
+        _settled(row, verdict, place)
         return row
 
     def _covering(self, subject: Subject, case: Case) -> Expectation | None:
@@ -152,7 +171,18 @@ class Run:
         return row
 
 
-def _record(row: Row, case: Case, verdict: Verdict) -> None:
+def _settled(row: Row, verdict: Verdict, place: str) -> None:
+    """The outcome of a kept case."""
+    if verdict.outcome == FAILED:
+        row.outcome, row.message = "failed", f"{verdict.message} ({place})"
+    elif verdict.outcome == REFUSED:
+        row.outcome, row.message = "refused", verdict.message
+    elif verdict.outcome != PASSED:
+        why = "is no longer valid" if verdict.outcome == INVALID else "cannot be judged"
+        row.outcome, row.message = "untested", f"{place}: {why}: {verdict.message}"
+
+
+def _record(row: Row, case: Replayable, verdict: Verdict) -> None:
     row.case, row.kind = case, verdict.kind if verdict.outcome == FAILED else ""
     row.executed = int(verdict.outcome in (PASSED, FAILED))
     row.passed = int(verdict.outcome == PASSED)

@@ -123,7 +123,7 @@ def _conform(args: argparse.Namespace, backend: Backend) -> int:
     from orpheus_conformance import expect, regressions
     from orpheus_conformance.conform import page, record, text
     from orpheus_conformance.conform.flight import Flight
-    from orpheus_conformance.engine import JudgeFor, Options
+    from orpheus_conformance.engine import JudgeFor, Note, Options, ignore
     from orpheus_conformance.isolate import Isolation
     from orpheus_conformance.runner import Run
 
@@ -137,6 +137,7 @@ def _conform(args: argparse.Namespace, backend: Backend) -> int:
         _some(args.tier),
         args.oracle,
         aside=args.isolate,
+        time_limit=args.time_limit,
     )
     declared = expect.chosen(args.expectations, backend.name)
     kept = args.regressions or regressions_beside(declared)
@@ -146,12 +147,14 @@ def _conform(args: argparse.Namespace, backend: Backend) -> int:
     rows: list[Row] = []
     with ExitStack() as open_:
         judge_for: JudgeFor
+        note: Note = ignore
         if args.isolate:
             judge_for = open_.enter_context(Isolation(args.oracle, **limits))
         else:
-            judge_for = open_.enter_context(Flight(backend.name))
+            judge_for = flight = open_.enter_context(Flight(backend.name))
+            note = flight.note
         judged = open_.enter_context(
-            Run(backend, options, judge_for=judge_for, expectations=entries, regressions=cases)
+            Run(backend, options, judge_for=judge_for, note=note, expectations=entries, regressions=cases)
         )
         line = open_.enter_context(progress())
         for number, job in enumerate(judged.jobs):

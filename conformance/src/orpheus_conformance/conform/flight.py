@@ -9,6 +9,7 @@ from pathlib import Path
 
 from orpheus_conformance.case import Case
 from orpheus_conformance.oracle import Oracle
+from orpheus_conformance.recipe import Replayable, read_line
 from orpheus_conformance.subject import Subject
 from orpheus_conformance.verdict import Court, Judge, Verdict
 from orpheus_core.errors import OrpheusError
@@ -51,7 +52,7 @@ class Flight:
 
         return judge
 
-    def note(self, case: Case) -> None:
+    def note(self, case: Replayable) -> None:
         """Write a case down; it is about to be run."""
         with contextlib.suppress(OSError):
             self.path.write_text(case.line(), encoding="utf-8")
@@ -65,7 +66,7 @@ class Flight:
             with contextlib.suppress(OSError, OrpheusError, UnicodeDecodeError):
                 line = path.read_text(encoding="utf-8")
                 path.unlink()
-                found.append(Case.parse(line).quoted())
+                found.append(read_line(line).quoted())
         return found
 
 

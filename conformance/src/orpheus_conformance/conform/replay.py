@@ -5,17 +5,21 @@ from __future__ import annotations
 import argparse
 import sys
 
-from orpheus_conformance.case import Case, CaseError
+from orpheus_conformance.aside import judge_aside
+from orpheus_conformance.case import CaseError
 from orpheus_conformance.conform.command import MEBI, usable
 from orpheus_conformance.conform.flight import Flight
-from orpheus_conformance.explain import describe, explain
+from orpheus_conformance.explain import describe, describe_whole, explain
 from orpheus_conformance.isolate import Isolation
 from orpheus_conformance.oracle import oracle_for
+from orpheus_conformance.recipe import Recipe, read_line
 from orpheus_conformance.regressions import check
 from orpheus_conformance.subject import find_subject
 from orpheus_conformance.verdict import FAILED, PASSED, Court, Verdict
+from orpheus_conformance.whole import judge_whole
 from orpheus_core.cli.exits import Exit
 from orpheus_core.errors import UsageError
+from orpheus_core.plugin import Backend
 
 
 def replay(args: argparse.Namespace) -> int:
@@ -26,7 +30,7 @@ def replay(args: argparse.Namespace) -> int:
     """
     if args.line is None:
         raise UsageError("conform replay: the case is missing: orpheus conform replay 'LINE'")
-    case = Case.parse(sys.stdin.read() if args.line == "-" else args.line)
+    case = read_line(sys.stdin.read() if args.line == "-" else args.line)
     name = case.kernel.partition(":")[0]
     if not name:
         raise CaseError("not a case to replay: it names no kernel (backend:Op/kernel)")
@@ -34,6 +38,8 @@ def replay(args: argparse.Namespace) -> int:
     if backend is None:
         return Exit.BACKEND
     check(case, backend)
+    if isinstance(case, Recipe):
+        return _whole(case, backend, args)
     subject = find_subject(backend, case.kernel)
     if args.isolate:
         with Isolation(args.oracle, time_limit=args.time_limit, memory=args.memory_limit * MEBI) as isolation:
@@ -44,6 +50,20 @@ def replay(args: argparse.Namespace) -> int:
         with Flight(backend.name) as flight:
             flight.note(case)
             verdict, told = explain(court, case)
+    return _ended(told, verdict)
+
+
+def _whole(recipe: Recipe, backend: Backend, args: argparse.Namespace) -> int:
+    if args.isolate:
+        verdict = judge_aside(recipe, backend, 10 * args.time_limit)
+    else:
+        with Flight(backend.name) as flight:
+            flight.note(recipe)
+            verdict = judge_whole(recipe, backend)
+    return _ended("\n".join(describe_whole(recipe)), verdict)
+
+
+def _ended(told: str, verdict: Verdict) -> int:
     print(told)
     print(_told(verdict))
     if verdict.kind in ("crash", "timeout"):

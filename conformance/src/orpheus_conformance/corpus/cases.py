@@ -42,6 +42,11 @@ def find_cases(ops: Collection[str]) -> Iterator[Any]:
             yield case
 
 
+def find_case(name: str, ops: Collection[str]) -> Any | None:
+    """The case of that name among those of ``ops``, or None."""
+    return next((case for case in find_cases(ops) if case.name == name), None)
+
+
 @cache
 def _files() -> Mapping[str, frozenset[str]]:
     """Every module of the suite and the words in quotes in it, operators among them."""

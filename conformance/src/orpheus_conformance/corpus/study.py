@@ -12,16 +12,15 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
-import numpy as np
-
-from orpheus_conformance.case import Case, CaseError, Input, Operand
-from orpheus_conformance.case import Sequence as Listed
-from orpheus_conformance.corpus.cases import find_cases, impossible, values
+from orpheus_conformance.case import CaseError
+from orpheus_conformance.corpus.cases import find_case, find_cases, impossible, values
 from orpheus_conformance.corpus.compare import difference
-from orpheus_conformance.engine import Job, Options, Row
+from orpheus_conformance.corpus.written import as_case
+from orpheus_conformance.engine import Job, Note, Options, Row, ignore
 from orpheus_conformance.plan.witness import Record, witnessed
+from orpheus_conformance.recipe import CorpusRecipe
 from orpheus_conformance.subject import Subject, is_broken
-from orpheus_conformance.verdict import EXPECTED, FAILED, Judge
+from orpheus_conformance.verdict import EXPECTED, FAILED, INVALID, PASSED, REFUSED, UNJUDGED, Judge, Verdict
 from orpheus_core import discovery
 from orpheus_core.errors import OrpheusError, SelectionError, UnsupportedModelError
 from orpheus_core.graph import Graph, Node
@@ -31,7 +30,7 @@ from orpheus_core.ops.macs import macs
 from orpheus_core.plugin import Backend
 from orpheus_core.selection.candidates import problem_of
 from orpheus_core.session import InferenceSession
-from orpheus_core.types import DType, TensorType
+from orpheus_core.types import TensorType
 
 TIER = "corpus"
 #: Failures told by name in a row's message.
@@ -39,15 +38,20 @@ _TOLD = 5
 
 
 def jobs(
-    backend: Backend, subjects: Sequence[Subject], options: Options, judges: Mapping[str, Judge]
+    backend: Backend,
+    subjects: Sequence[Subject],
+    options: Options,
+    judges: Mapping[str, Judge],
+    note: Note = ignore,
 ) -> list[Job]:
-    """The rows to come. ``judges``, by kernel id, make a failing case one that replays."""
+    """The rows to come. ``judges``, by kernel id, make a failing case a layer of its own."""
     if not subjects:
         return []
+    some = tuple(s.id for s in subjects) if len(subjects) < len(backend.kernels) else ()
     backend = replace(backend, kernels=tuple(s.kernel for s in subjects))
     shelf = _Shelf(backend)
-    found = [Job(s.id, TIER, partial(_kernel_row, s, shelf, judges.get(s.id))) for s in subjects]
-    return [*found, Job(backend.name, TIER, partial(_whole_row, backend, shelf))]
+    found = [Job(s.id, TIER, partial(_kernel_row, s, shelf, judges.get(s.id), note)) for s in subjects]
+    return [*found, Job(backend.name, TIER, partial(_whole_row, backend, shelf, some, note))]
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,7 @@ class _Shelf:
         return [r for r in self.cases() if r.nodes > 1]
 
 
-def _kernel_row(subject: Subject, shelf: _Shelf, judge: Judge | None) -> Row:
+def _kernel_row(subject: Subject, shelf: _Shelf, judge: Judge | None, note: Note) -> Row:
     row, start = Row(subject.id, TIER), time.perf_counter()
     mine = shelf.single(subject.kernel.op_id)
     record = Record()
@@ -106,6 +110,8 @@ def _kernel_row(subject: Subject, shelf: _Shelf, judge: Judge | None) -> Row:
         elif not found:
             row.refused[refusal.text if refusal is not None else "no format fits"] += 1
         else:
+            recipe = CorpusRecipe(subject.backend.name, (subject.id,), read.case.name, True)
+            note(recipe)
             fault = _run(read, solo, record, subject.kernel.accuracy.factor)
             if fault is None:
                 row.unfit += 1
@@ -115,10 +121,11 @@ def _kernel_row(subject: Subject, shelf: _Shelf, judge: Judge | None) -> Row:
             _count(row, read.graph, fault)
             if fault:
                 wrong[read.case.name] = fault
+                row.case = row.case or recipe
     return _ended(row, wrong, len(mine), start)
 
 
-def _whole_row(backend: Backend, shelf: _Shelf) -> Row:
+def _whole_row(backend: Backend, shelf: _Shelf, kernels: tuple[str, ...], note: Note) -> Row:
     row, start = Row(backend.name, TIER), time.perf_counter()
     record = Record()
     noting = witnessed(backend, record, watch=True)
@@ -129,6 +136,8 @@ def _whole_row(backend: Backend, shelf: _Shelf) -> Row:
         if read.case.name in impossible():
             row.expected[impossible()[read.case.name]] += 1
             continue
+        recipe = CorpusRecipe(backend.name, kernels, read.case.name)
+        note(recipe)
         try:
             fault = _run(read, noting, record, factor)
         except (SelectionError, UnsupportedModelError) as error:
@@ -140,8 +149,28 @@ def _whole_row(backend: Backend, shelf: _Shelf) -> Row:
         _count(row, read.graph, fault)
         if fault:
             wrong[read.case.name] = fault
+            row.case = row.case or recipe
     row.unjudged.update(shelf.unreadable.values())
     return _ended(row, wrong, len(several) + len(shelf.unreadable), start)
+
+
+def again(recipe: CorpusRecipe, backend: Backend) -> Verdict:
+    """The verdict on one case, of a recipe that :func:`..whole.check` let through."""
+    case, record = find_case(recipe.name, {k.op for k in backend.kernels}), Record()
+    if case is None:
+        return Verdict(INVALID, "ONNX has no such case here")
+    try:
+        read = _Read(case, load(case.model).graph)
+    except OrpheusError as error:
+        return Verdict(UNJUDGED, f"Orpheus cannot read it: {_brief(error)}")
+    factor = max((k.accuracy.factor for k in backend.kernels), default=1.0)
+    try:
+        fault = _run(read, witnessed(backend, record, watch=True), record, factor)
+    except (SelectionError, UnsupportedModelError) as error:
+        return Verdict(REFUSED, _brief(error))
+    if fault is None:
+        return Verdict(INVALID, "the core needs no kernel for it")
+    return Verdict(FAILED, fault) if fault else Verdict(PASSED)
 
 
 def _ended(row: Row, wrong: dict[str, str], count: int, start: float) -> Row:
@@ -209,7 +238,7 @@ def _count(row: Row, graph: Graph, fault: str) -> None:
 
 def _declared(row: Row, read: _Read, subject: Subject, judge: Judge) -> bool:
     """Whether a failing case is covered by a declared defect. One that is not is kept in the row when it replays."""
-    case = as_case(read.graph.nodes[0], read, subject)
+    case = as_case(read.graph, read.case.data_sets[0][0], subject.id)
     if case is None:
         return False
     try:
@@ -222,46 +251,6 @@ def _declared(row: Row, read: _Read, subject: Subject, judge: Judge) -> bool:
     if verdict.outcome == FAILED and row.case is None:
         row.case, row.kind = case, verdict.kind
     return False
-
-
-def as_case(node: Node, read: _Read, subject: Subject) -> Case | None:
-    """A case of the corpus as one that replays, its data written out; None where that cannot be written."""
-    feeds = dict(zip((v.name for v in read.graph.inputs), values(read.case.data_sets[0][0])))
-    inputs: list[Input] = []
-    for value in node.inputs:
-        if value is None:
-            inputs.append(None)
-            continue
-        operand = _operand(
-            value.const if value.const is not None else feeds.get(value.name), value.const is not None
-        )
-        if operand is None:
-            return None
-        inputs.append(operand)
-    attributes: dict[str, Any] = {}
-    for name, given in node.attributes.items():
-        if isinstance(given, Graph):
-            return None
-        attributes[name] = _operand(given, False) if isinstance(given, np.ndarray) else given
-    present = tuple(v is not None for v in node.outputs)
-    return Case(
-        op=node.op, domain=node.domain, version=node.version, inputs=tuple(inputs), attributes=attributes,
-        outputs=present, kernel=subject.id, tier="bounded",
-    )  # fmt: skip
-
-
-def _operand(value: Any, constant: bool) -> Operand | Listed | None:
-    if isinstance(value, list):
-        parts = [_operand(v, False) for v in value]
-        if not parts or not all(isinstance(p, Operand) for p in parts):
-            return None
-        return Listed(parts[0].dtype, tuple(parts))  # type: ignore[union-attr, arg-type]
-    if not isinstance(value, np.ndarray) or value.dtype.kind == "c":
-        return None
-    dtype = "string" if value.dtype.kind in "OUST" else DType.from_numpy(value.dtype).value
-    plain = value.astype(np.float64) if dtype != "string" and DType(dtype).is_float else value
-    data = tuple(v.item() if hasattr(v, "item") else v for v in plain.ravel())
-    return Operand(dtype, value.shape, data=data, constant=constant)
 
 
 def _brief(error: object) -> str:

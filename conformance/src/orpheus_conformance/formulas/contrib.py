@@ -161,10 +161,17 @@ def multi_head_attention(instance: Instance) -> tuple[Any, ...]:
     """Attention over projected inputs, with the past before them."""
     q, k, v, bias, mask, extra, past_k, past_v = _inputs(instance, 8)
     given = _given(instance)
+    if q.ndim == 5:
+        q, k, v = (q[:, :, :, n].reshape(*q.shape[:2], -1) for n in range(3))
+    elif k.ndim == 5:
+        k, v = (k[:, :, :, n].reshape(*k.shape[:2], -1) for n in range(2))
+    heads = given["num_heads"]
     if bias is not None:
-        ends = q.shape[-1], q.shape[-1] + k.shape[-1]
-        q, k, v = q + bias[: ends[0]], k + bias[ends[0] : ends[1]], v + bias[ends[1] :]
-    q, k, v = (_split(x, given["num_heads"]) for x in (q, k, v))
+        size = q.shape[-1]
+        q = q + bias[:size]
+        if k.ndim == 3:  # heads apart come projected, bias and all
+            k, v = k + bias[size : 2 * size], v + bias[2 * size :]
+    q, k, v = (_split(x, heads) if x.ndim == 3 else x for x in (q, k, v))
     if past_k is not None:
         k, v = np.concatenate([past_k, k], 2), np.concatenate([past_v, v], 2)
     return _attend(q, k, v, mask, extra, given), k, v

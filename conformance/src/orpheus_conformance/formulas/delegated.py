@@ -78,3 +78,12 @@ def resize(instance: Instance) -> tuple[Any, ...]:
     axes: Any = instance.node.attributes["axes"]
     front = {**instance.node.attributes, "axes": tuple(a % instance.arrays[0].ndim for a in axes)}
     return (by_reference("Resize", instance.node.version, front, instance.arrays),)
+
+
+@formula("Upsample", why="it has no such operator any more")
+def upsample(instance: Instance) -> tuple[Any, ...]:
+    """As Resize, of coordinates divided by the scales; the nearest is the one below."""
+    x, scales = instance.arrays
+    mode = str(instance.node.attributes.get("mode", "nearest"))
+    given = {"mode": mode, "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    return (by_reference("Resize", 13, given, (x, None, scales)),)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -24,3 +25,33 @@ def string_normalizer(instance: Instance) -> tuple[Any, ...]:
             found.append(word.lower() if action == "LOWER" else word.upper() if action == "UPPER" else word)
     result = np.array(found or [""], object)
     return (result if data.ndim == 1 else result[None],)
+
+
+@formula("TfIdfVectorizer", why="it fails for integers of some shapes, and for pools without strings")
+def tfidf_vectorizer(instance: Instance) -> tuple[Any, ...]:
+    """How often each n-gram of the pool stands in a row, its items any allowed distance apart."""
+    given: Any = instance.node.attributes
+    pool = list(given.get("pool_strings") or given.get("pool_int64s"))
+    starts = [*given["ngram_counts"], len(pool)]
+    grams = [
+        tuple(pool[at : at + length])
+        for length, (start, end) in enumerate(pairwise(starts), 1)
+        for at in range(start, end, length)
+    ]
+    places = given["ngram_indexes"]
+    weights = given.get("weights") or [1.0] * len(grams)
+    data = instance.arrays[0]
+    rows = data.reshape(-1, data.shape[-1])
+    counts = np.zeros((len(rows), max(places) + 1))
+    for row, items in enumerate(rows.tolist()):
+        for gram, place in zip(grams, places):
+            if given["min_gram_length"] <= len(gram) <= given["max_gram_length"]:
+                counts[row, place] = sum(
+                    tuple(items[at : at + len(gram) * apart : apart]) == gram
+                    for apart in range(1, 2 if len(gram) == 1 else given["max_skip_count"] + 2)
+                    for at in range(len(items) - (len(gram) - 1) * apart)
+                )
+    by_place = np.zeros(counts.shape[1])
+    by_place[list(places)] = weights
+    found = {"TF": counts, "IDF": (counts > 0) * by_place, "TFIDF": counts * by_place}[given["mode"]]
+    return (found.astype(np.float32).reshape(*data.shape[:-1], -1),)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, TypeAlias, TypeVar
+from zlib import crc32
 
 import numpy as np
 
+from orpheus_conformance.recipe import GraphRecipe
 from orpheus_core.errors import OrpheusError
 from orpheus_core.graph import Graph, Node, Value
 from orpheus_core.importer.infer import Inference
@@ -346,8 +348,18 @@ _PARTS = {
 }
 
 
-def make_graph(seed: int, steps: int, ops: Collection[str], dtype: DType) -> Graph | None:
-    """A graph of at most ``steps`` steps from the operators ``ops``; None when none of them can be put in a graph."""
+def known_ops(ops: Iterable[str]) -> tuple[str, ...]:
+    """Those operators of ``ops`` that a graph depends on, in order and once."""
+    return tuple(sorted(set(ops) & {*STEPS, *_FUSED, *_PARTS}))
+
+
+def make_graph(
+    seed: int, steps: int, ops: Collection[str], dtype: DType, outputs: Collection[int] = ()
+) -> Graph | None:
+    """A graph of at most ``steps`` steps from the operators ``ops``; None when none of them can be put in a graph.
+
+    ``outputs``: the places of those that are kept, with what they depend on; all when empty.
+    """
     own = sorted({o for op in ops for o in _PARTS.get(op, (op,))} & set(STEPS))
     if not own:
         return None
@@ -361,7 +373,12 @@ def make_graph(seed: int, steps: int, ops: Collection[str], dtype: DType) -> Gra
         if fused and m.number(0, 9) == 0:
             name, step = m.pick(fused)
         _add(m, name, step)
-    return _finish(m)
+    return _finish(m, outputs)
+
+
+def graph_of(recipe: GraphRecipe) -> Graph | None:
+    """The graph of a recipe."""
+    return make_graph(recipe.seed, recipe.steps, recipe.ops, DType(recipe.dtype), recipe.outputs)
 
 
 def _add(m: Maker, name: str, step: Step) -> None:
@@ -377,16 +394,33 @@ def _add(m: Maker, name: str, step: Step) -> None:
             m.values.append(value)
 
 
-def _finish(m: Maker) -> Graph | None:
+def _finish(m: Maker, kept: Collection[int]) -> Graph | None:
     """Outputs: what nobody reads, and one value from within."""
     made = [v for v in m.values if v not in m.inputs]
     if not made:
         return None
     read = {v for node in m.nodes for v in node.reads}
     ends = [v for v in made if v not in read]
-    outputs: Sequence[Value] = [*ends[-3:], m.pick(made)]
+    found = dict.fromkeys([*ends[-3:], m.pick(made)])
+    outputs = [v for place, v in enumerate(found) if not kept or place in kept]
+    if not outputs:
+        return None
     needed = _upstream(m.nodes, outputs)
-    return Graph(tuple(m.inputs), tuple(dict.fromkeys(outputs)), tuple(needed), "random")
+    return Graph(tuple(m.inputs), tuple(outputs), tuple(needed), "random")
+
+
+def mark_of(graph: Graph) -> int:
+    """A checksum of nodes, types and constants: two graphs of one mark are the same."""
+    mark = 0
+    for value in (*graph.inputs, *graph.outputs):
+        mark = crc32(f"{value.name} {value.type}".encode(), mark)
+    for node in graph.nodes:
+        names = [None if v is None else v.name for v in (*node.inputs, *node.outputs)]
+        mark = crc32(f"{node.op} {names} {sorted(node.attributes.items())}".encode(), mark)
+        for value in node.reads:
+            if value.const is not None:
+                mark = crc32(np.ascontiguousarray(value.const).tobytes(), mark)
+    return mark
 
 
 def _upstream(nodes: Sequence[Node], outputs: Sequence[Value]) -> list[Node]:

@@ -14,8 +14,9 @@ import onnx
 
 from orpheus_conformance.plan.reference import Expected, Reference
 from orpheus_conformance.plan.witness import Record, witnessed
+from orpheus_conformance.verdict import FAILED, PASSED, REFUSED, Verdict
 from orpheus_core import discovery
-from orpheus_core.errors import SelectionError, UnsupportedModelError
+from orpheus_core.errors import OrpheusError, SelectionError, UnsupportedModelError
 from orpheus_core.importer import load
 from orpheus_core.plan.context import Context
 from orpheus_core.plugin import Backend
@@ -112,6 +113,31 @@ class Bench:
         if not fault and any(not np.array_equal(before[n], a, equal_nan=True) for n, a in feeds.items()):
             fault = "a run changed what it was fed"
         return fault or (_together(session, feeds, first) if together else "")
+
+
+def attempted(bench: Bench, *given: Any, together: bool = False) -> Outcome:
+    """:meth:`Bench.attempt`; what it raises is a fault."""
+    try:
+        return bench.attempt(*given, together=together)
+    except (
+        OrpheusError,
+        ArithmeticError,
+        LookupError,
+        TypeError,
+        ValueError,
+        RuntimeError,
+        OSError,
+    ) as error:
+        return Outcome(f"raised {type(error).__name__}: {' '.join(str(error).split())[:400]}")
+
+
+def verdict_of(outcome: Outcome, what: str) -> Verdict:
+    """An outcome as the verdict on one replayed graph or network."""
+    if outcome.fault:
+        return Verdict(FAILED, outcome.fault)
+    return (
+        Verdict(PASSED) if outcome.ran else Verdict(REFUSED, f"its kernels refuse every node of the {what}")
+    )
 
 
 def _these(backends: Sequence[Backend]) -> AbstractContextManager[None]:

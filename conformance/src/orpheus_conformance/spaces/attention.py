@@ -38,7 +38,10 @@ def _weighted(e: Evidence) -> float:
                                 "the oracle has the root of scale in float32",
                                 ulps=32.0, magnitude=_weighted, compute="float32"), without=_NAN)  # fmt: skip
 def attention(d: Draw) -> Layer:
-    """Rank 4 or packed rank 3; grouped heads, masks, causality, softcap, a cache, and outputs for each."""
+    """Rank 4 or packed rank 3; grouped heads, masks, causality, windows, softcap, a cache, and outputs for each.
+
+    Masks, causality and windows together may leave a query no key at all: its row is zero, as the page says.
+    """
     key_type, value_type = d.dtype("T1"), d.dtype("T2")
     if d.flag():
         value_type = d.dtype("T2", {key_type}) if key_type in d.dtypes("T2") else value_type
@@ -67,16 +70,13 @@ def attention(d: Draw) -> Layer:
                 (1, 1, queries, total),
                 (batch, heads, queries, total),
                 (batch, 1, queries, total),
+                (heads, queries, total),
             )
         )
         mask_type = d.choose(("bool", key_type))
         if mask_type == "bool":
-            rows = []
-            for _ in range(math.prod(shape[:-1])):
-                kept = [d.flag() for _ in range(total)]
-                kept[d.integer(0, total - 1)] = True
-                rows += kept
-            inputs[3] = Operand("bool", shape, "normal", tuple(rows))
+            rows = tuple(d.flag() for _ in range(math.prod(shape)))
+            inputs[3] = Operand("bool", shape, "normal", rows)
         else:
             inputs[3] = d.tensor("attn_mask", mask_type, shape)
     if past is not None:
@@ -89,9 +89,10 @@ def attention(d: Draw) -> Layer:
         "scale": d.attribute("scale", (OMIT, 0.5)),
         "softcap": d.attribute("softcap", (OMIT, 2.0)),
     }
-    if (inputs[3] is not None and inputs[3].dtype == "bool") or inputs[6] is not None:
-        # A mask and causality together may leave a query no key at all.
-        attributes["is_causal"] = OMIT
+    if d.version >= 25:
+        attributes["left_window_size"] = d.attribute("left_window_size", (OMIT, 0, 1, -1, 2))
+        right = (OMIT, 0, -1) if attributes["is_causal"] == 1 else (OMIT, 0, 1, -1, 2)
+        attributes["right_window_size"] = d.attribute("right_window_size", right)
     if packed:
         attributes.update(q_num_heads=heads, kv_num_heads=groups)
     outputs: tuple[bool, ...] = (True,)

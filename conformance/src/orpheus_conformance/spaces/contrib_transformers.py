@@ -143,7 +143,7 @@ def _settings(d: Draw, heads: int) -> dict[str, Any]:
 
 @space("MultiHeadAttention", _ATTENTION, domain=MICROSOFT, without=_WITHOUT)
 def multi_head_attention(d: Draw) -> Layer:
-    """Keys of another length than queries, values of another size, bias, masks, a past."""
+    """Keys of another length than queries, values of another size, bias, masks, a past; packed forms; heads apart."""
     dtype, heads, size = d.dtype("T"), d.choose((2, 1, 3)), d.choose((2, 4, 1))
     batch, length = d.choose((2, 1)), d.choose((3, 1, 2))
     causal = _settings(d, heads)
@@ -152,11 +152,23 @@ def multi_head_attention(d: Draw) -> Layer:
     keys = length if causal["unidirectional"] == 1 or past else d.choose((3, 1, 5))
     wide = size if past else d.choose((size, 3))
     total = past + keys
+    form = d.choose(("three", "three", "heads", "key and value", "all"))
+    if form == "all" and keys != length:
+        form = "key and value"
+    if form in ("key and value", "all"):
+        wide = size
+    operands = {
+        "three": ((batch, length, heads * size), (batch, keys, heads * size), (batch, keys, heads * wide)),
+        # Keys and values of cross attention, each head apart.
+        "heads": ((batch, length, heads * size), (batch, heads, keys, size), (batch, heads, keys, wide)),
+        "key and value": ((batch, length, heads * size), (batch, keys, heads, 2, size), None),
+        "all": ((batch, length, heads, 3, size), None, None),
+    }[form]
+    names = ("query", "key", "value")
+    biased = d.present("bias") and form != "all"  # the page has no bias for it
     inputs: list[Input] = [
-        d.tensor("query", dtype, (batch, length, heads * size)),
-        d.tensor("key", dtype, (batch, keys, heads * size)),
-        d.tensor("value", dtype, (batch, keys, heads * wide)),
-        d.tensor("bias", dtype, (heads * (2 * size + wide),), constant=None) if d.present("bias") else None,
+        *(None if s is None else d.tensor(n, dtype, s) for n, s in zip(names, operands)),
+        d.tensor("bias", dtype, (heads * (2 * size + wide),), constant=None) if biased else None,
         _mask(d, batch, total) if causal["unidirectional"] != 1 else None,
         d.tensor("attention_bias", dtype, (d.choose((batch, 1)), d.choose((heads, 1)), length, total))
         if d.present("attention_bias")

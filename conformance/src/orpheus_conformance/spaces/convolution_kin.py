@@ -25,7 +25,10 @@ _ONE_SIDE = "pads and strides put zeros between elements, and what zero times in
 
 @space("ConvTranspose", Accumulation(_taps), without={"special": _ONE_SIDE})
 def conv_transpose(d: Draw) -> Layer:
-    """X [N, C, ...], W [C, M / group, ...]; the output's size from pads, auto_pad or output_shape."""
+    """X [N, C, ...], W [C, M / group, ...]; the output's size from pads, auto_pad or output_shape.
+
+    No output_padding with SAME: the page makes the output input * stride, ONNX's shape inference adds the padding.
+    """
     dtype, rank = d.dtype("T"), d.rank("X", (4, 3, 5))
     spatial = rank - 2
     kernel = d.ints("kernel_shape", spatial, (1, 2, 3))
@@ -58,7 +61,7 @@ def conv_transpose(d: Draw) -> Layer:
             attributes.update(pads=OMIT, output_padding=OMIT)
             attributes["output_shape"] = tuple(max(n, f - d.choose((0, 1, 2))) for n, f in zip(sizes, full))
     elif auto.startswith("SAME"):
-        # A window narrower than the stride would need negative pads.
+        # A window narrower than the stride would need negative pads, of which the page says nothing.
         strides = tuple(min(s, span) for s, span in zip(strides, spans))
         attributes.update(output_padding=OMIT, strides=strides)
     x = d.tensor("X", dtype, (d.dim("X", 0, (1, 2, 0), rank=rank), group * inner, *sizes))

@@ -92,7 +92,6 @@ for _op in ("Sign", "Not"):
     unary(_op, EXACT)
 unary("BitwiseNot", EXACT, kind="full")
 unary("IsNaN", EXACT, kind="special")
-unary("Identity", MOVEMENT)
 unary("Sqrt", ROUNDED, 0.0, since=6)
 unary("Reciprocal", ROUNDED, 0.25, since=6)
 unary("Exp", LIBM, -8.0, 8.0, since=6)

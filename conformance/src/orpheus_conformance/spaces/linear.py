@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from orpheus_conformance.case import Case, Operand
-from orpheus_conformance.draw import DIMS, Draw
+from orpheus_conformance.draw import DIMS, Draw, rank_of
 from orpheus_conformance.space import Layer, space
 from orpheus_conformance.spaces.convolution import draw_activation, epilogue_tolerance
 from orpheus_conformance.tolerance import MOVEMENT, Accumulation, Tolerance
@@ -150,6 +150,13 @@ def einsum(d: Draw) -> Layer:
 
 @space("Reorder", MOVEMENT, domain="ai.orpheus")
 def reorder(d: Draw) -> Layer:
-    """From any layout to any other: the logical value does not change."""
-    layouts = {name: d.attribute(name, ("plain",)) for name in ("from_layout", "to_layout")}
-    return Layer((d.tensor("X", d.dtype("T"), d.shape("X", (4, 3, 5))),), layouts)
+    """From and to the layouts of the kernel's format; the last block of channels is full or not."""
+    start, goal = d.format.input(0), d.format.output(0)
+    fixed = rank_of(start) or rank_of(goal)
+    rank = d.rank("X", (4, 3, 5) if fixed is None else (fixed,))
+    shape = tuple(d.dim("X", n, (*DIMS, 16, 33) if n == 1 else DIMS, rank=rank) for n in range(rank))
+    attributes = {
+        "from_layout": d.maybe("from_layout", start, "plain"),
+        "to_layout": d.maybe("to_layout", goal, "plain"),
+    }
+    return Layer((d.tensor("X", d.dtype("T"), shape),), attributes)

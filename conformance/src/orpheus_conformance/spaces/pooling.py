@@ -121,14 +121,17 @@ def max_unpool(d: Draw) -> Layer:
     return Layer((d.tensor("X", d.dtype("T1"), shape), index, output_shape), attributes)
 
 
-def _regions(d: Draw, count: int, height: int, width: int, scale: float, step: float) -> list[list[float]]:
-    """Corners x1, y1, x2, y2 inside the image, on a grid of ``step``, before scaling; no region is empty."""
+def _regions(
+    d: Draw, count: int, height: int, width: int, scale: float, step: float, least: int = 1
+) -> list[list[float]]:
+    """Corners x1, y1, x2, y2 inside the image, on a grid of ``step``, before scaling; at least ``least`` steps wide."""
     found = []
     for _ in range(count):
         corners = []
         for size in (width, height):
-            low = d.integer(0, int((size - 1) / step) - 1)
-            high = d.integer(low + 1, int((size - 1) / step))
+            most = int((size - 1) / step)
+            low = d.integer(0, most - least)
+            high = d.integer(low + least, most)
             corners.append((low * step / scale, high * step / scale))
         (x1, x2), (y1, y2) = corners
         found.append([x1, y1, x2, y2])
@@ -165,11 +168,18 @@ def _sampled(e: Evidence) -> float:
     since=16,
 )
 def roi_align(d: Draw) -> Layer:
-    """Bilinear samples of regions; fractions are dyadic, so that no border falls between two precisions."""
+    """Bilinear samples of regions; fractions are dyadic, so that no border falls between two precisions.
+
+    A region may be empty where the number of samples is given; an adaptive number would be none, of which the page does
+    not say the mean, nor how large output_half_pixel makes an empty region.
+    """
     dtype = d.dtype("T1")
     shape = (d.choose((1, 2)), d.choose((1, 3)), d.choose((5, 7, 3)), d.choose((5, 7, 3)))
     scale = d.attribute("spatial_scale", (OMIT, 0.5, 2.0))
-    boxes = _regions(d, d.choose((1, 2, 3)), shape[2], shape[3], 1.0 if scale is OMIT else scale, 0.5)
+    samples = d.attribute("sampling_ratio", (OMIT, 0, 1, 2))
+    mode = d.attribute("coordinate_transformation_mode", (OMIT, "half_pixel", "output_half_pixel"))
+    least = 1 if samples in (OMIT, 0) or mode == "output_half_pixel" else 0
+    boxes = _regions(d, d.choose((1, 2, 3)), shape[2], shape[3], 1.0 if scale is OMIT else scale, 0.5, least)
     rois = Operand(
         dtype, (len(boxes), 4), "normal", tuple(v for box in boxes for v in box), d.constant("rois")
     )
@@ -178,10 +188,8 @@ def roi_align(d: Draw) -> Layer:
         "spatial_scale": scale,
         "output_height": d.attribute("output_height", (OMIT, 1, 2, 4)),
         "output_width": d.attribute("output_width", (OMIT, 1, 2, 4)),
-        "sampling_ratio": d.attribute("sampling_ratio", (OMIT, 0, 1, 2)),
+        "sampling_ratio": samples,
         "mode": d.attribute("mode", (OMIT, "avg", "max")),
-        "coordinate_transformation_mode": d.attribute(
-            "coordinate_transformation_mode", (OMIT, "half_pixel", "output_half_pixel")
-        ),
+        "coordinate_transformation_mode": mode,
     }
     return Layer((d.tensor("X", dtype, shape, special=False), rois, batches), attributes)

@@ -121,13 +121,13 @@ _arg("ArgMin")
 
 @space("TopK", EXACT, since=10, without=_UNORDERED)
 def top_k(d: Draw) -> Layer:
-    """Sorted, so that there is one right order: equals by index."""
+    """Equals by index. Unsorted only where there is no order to choose: of one element, or none."""
     shape = d.shape("X", (1, 2, 3, 4))
     axis = d.axis(len(shape))
     attributes: dict[str, Any] = {"axis": OMIT if axis in (-1, len(shape) - 1) and d.flag() else axis}
+    count = d.integer(0, shape[axis])
     if d.version >= 11:
         attributes["largest"] = d.attribute("largest", (OMIT, 1, 0))
-        attributes["sorted"] = d.attribute("sorted", (OMIT, 1))
-    count = d.integer(0, shape[axis])
+        attributes["sorted"] = d.attribute("sorted", (OMIT, 1, 0) if count < 2 else (OMIT, 1))
     k = d.data("K", "int64", (count,))
     return Layer((d.tensor("X", d.dtype("T"), shape), k), attributes, (True, True))

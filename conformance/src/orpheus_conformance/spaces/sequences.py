@@ -42,6 +42,18 @@ def _position(d: Draw, size: int) -> Operand:
     return d.data("position", kind, d.choose([*range(size), *range(-size, 0)]))
 
 
+@space("Identity", MOVEMENT)
+def identity(d: Draw) -> Layer:
+    """Tensors; and where the kernel takes them (V is not narrowed to tensors), sequences and optionals."""
+    name = d.spec.input_names[0]
+    tensor = d.tensor(name, d.dtype_of(0), d.shape(name, (1, 2, 0, 3, 4, 5)))
+    if d.version < 16 or d.narrowed("V") or d.choose(("tensor", "tensor", "other")) == "tensor":
+        return Layer((tensor,))
+    value = _value(d, name)
+    held = d.choose((value, Maybe(_literal(value), value), Maybe(_literal(value))))
+    return Layer((tensor if isinstance(held, Operand) else held,))
+
+
 @space("SequenceConstruct", MOVEMENT)
 def sequence_construct(d: Draw) -> Layer:
     """One to four tensors of one element type."""
