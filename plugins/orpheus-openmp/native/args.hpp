@@ -1,6 +1,7 @@
 // The arguments of every kernel family, as the module fills them from Python; the same for all instruction sets.
 //
-// Every member is an Int, a float or a pointer to floats; FIELDS names them, so that the module can set them by name.
+// Every member is an Int, a float, a pointer to floats, or one to integers or bytes; FIELDS names them, so that the
+// module can set them by name.
 // Sizes count elements; "block" is the number of channels of one vector.
 #pragma once
 
@@ -65,8 +66,16 @@ namespace orpheus {
 #define ORPHEUS_COPY(M) \
     M(Int, count) M(Int, width) M(Int, x_stride) M(Int, y_stride) M(Ptr, x) M(Out, y)
 
+// Boxes of elements from x to y; see strided.hpp for the table and move.cpp for its pieces. `width` is the bytes of an
+// element; pieces of source 1 read `value`.
+#define ORPHEUS_MOVE(M) \
+    M(Int, pieces) M(Int, width) M(Ints, table) M(Bytes, x) M(Bytes, value) M(BytesOut, y)
+
 using Ptr = const float*;
 using Out = float*;
+using Ints = const Int*;
+using Bytes = const unsigned char*;
+using BytesOut = unsigned char*;
 #define ORPHEUS_MEMBER(type, name) type name;
 struct ConvArgs { ORPHEUS_CONV(ORPHEUS_MEMBER) };
 struct GemmArgs { ORPHEUS_GEMM(ORPHEUS_MEMBER) };
@@ -76,6 +85,7 @@ struct ElementwiseArgs { ORPHEUS_ELEMENTWISE(ORPHEUS_MEMBER) };
 struct ReorderArgs { ORPHEUS_REORDER(ORPHEUS_MEMBER) };
 struct SoftmaxArgs { ORPHEUS_SOFTMAX(ORPHEUS_MEMBER) };
 struct CopyArgs { ORPHEUS_COPY(ORPHEUS_MEMBER) };
+struct MoveArgs { ORPHEUS_MOVE(ORPHEUS_MEMBER) };
 #undef ORPHEUS_MEMBER
 
 // One row a kernel: its name in Python and in the table, and its arguments.
@@ -91,7 +101,8 @@ struct CopyArgs { ORPHEUS_COPY(ORPHEUS_MEMBER) };
     K(elementwise, ElementwiseArgs, ORPHEUS_ELEMENTWISE) \
     K(reorder, ReorderArgs, ORPHEUS_REORDER) \
     K(softmax, SoftmaxArgs, ORPHEUS_SOFTMAX) \
-    K(copy, CopyArgs, ORPHEUS_COPY)
+    K(copy, CopyArgs, ORPHEUS_COPY) \
+    K(move, MoveArgs, ORPHEUS_MOVE)
 
 #define ORPHEUS_ENTRY(name, args, fields) Kernel name;
 // The kernels of one instruction set, the block it computes in, and its register tile.

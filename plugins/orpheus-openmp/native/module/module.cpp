@@ -75,11 +75,14 @@ const Table& table_of(const std::string& name) {
     throw nb::value_error(("instruction set '" + name + "' is not usable here; there are: " + usable).c_str());
 }
 
-enum class Kind { integer, real, input, output };
+enum class Kind { integer, real, input, output, integers, bytes, bytes_out };
 template <class T> constexpr Kind kind_of = Kind::integer;
 template <> constexpr Kind kind_of<float> = Kind::real;
 template <> constexpr Kind kind_of<Ptr> = Kind::input;
 template <> constexpr Kind kind_of<Out> = Kind::output;
+template <> constexpr Kind kind_of<Ints> = Kind::integers;
+template <> constexpr Kind kind_of<Bytes> = Kind::bytes;
+template <> constexpr Kind kind_of<BytesOut> = Kind::bytes_out;
 
 struct Field {
     const char* name;
@@ -105,8 +108,7 @@ const std::vector<Family>& families() {
     return known;
 }
 
-using Input = nb::ndarray<const float, nb::c_contig, nb::device::cpu>;
-using Output = nb::ndarray<float, nb::c_contig, nb::device::cpu>;
+template <class T> using Array = nb::ndarray<T, nb::c_contig, nb::device::cpu>;
 
 void run_alone(const Kernel* kernels, const void* const* args, std::size_t count) {
     Team team{0, 1, nullptr};
@@ -163,7 +165,7 @@ private:
         for (const Field& field : family.fields) {
             const bool given = values.contains(field.name);
             used += given;
-            const bool pointer = field.kind == Kind::input || field.kind == Kind::output;
+            const bool pointer = field.kind != Kind::integer && field.kind != Kind::real;
             if (!given && !pointer) throw nb::type_error((std::string(family.name) + " needs " + field.name).c_str());
             if (given) set(field, values[field.name]);
         }
@@ -182,8 +184,11 @@ private:
         switch (field.kind) {
             case Kind::integer: return put(field, nb::cast<Int>(value));
             case Kind::real: return put(field, static_cast<float>(nb::cast<double>(value)));
-            case Kind::input: return put(field, nb::cast<Input>(value, false).data(), value);
-            case Kind::output: return put(field, nb::cast<Output>(value, false).data(), value);
+            case Kind::input: return put(field, nb::cast<Array<const float>>(value, false).data(), value);
+            case Kind::output: return put(field, nb::cast<Array<float>>(value, false).data(), value);
+            case Kind::integers: return put(field, nb::cast<Array<const Int>>(value, false).data(), value);
+            case Kind::bytes: return put(field, nb::cast<Array<const unsigned char>>(value, false).data(), value);
+            case Kind::bytes_out: return put(field, nb::cast<Array<unsigned char>>(value, false).data(), value);
         }
     }
 
