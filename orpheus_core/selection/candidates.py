@@ -133,7 +133,7 @@ def _refusal(problem: Problem, backend: Backend, kernel: Kernel) -> Refusal | No
         late = True
     try:
         for rule in kernel.where:
-            if late and not rule.field.endswith((".constant", ".present")):
+            if late and not rule.field.endswith((".constant", ".present", ".runtime")):
                 continue  # its operands' shapes may tell during the run
             text_or_none = rule.refusal(problem)
             if text_or_none:

@@ -8,28 +8,22 @@ from orpheus_openmp import isa, moves
 from orpheus_openmp.resampling import COORDINATES, resized_axes
 from orpheus_openmp.strided import MAX_RANK, rank_of
 
-#: Inputs that must be constant, by operator, where they are given: their index and name.
-_CONSTANTS = {
-    "Slice": ((1, "starts"), (2, "ends"), (3, "axes"), (4, "steps")),
-    "Pad": ((1, "pads"), (3, "axes")),
-    "Gather": ((1, "indices"),),
-}
 _PAD_MODES = ("constant", "edge", "reflect", "wrap")
 
 
 def move(problem: Problem) -> str | None:
     """Plain tensors of any rank."""
-    return _given(problem) or _settings(problem) or _rank(problem)
+    return _sizes(problem) or _settings(problem) or _rank(problem)
 
 
 def transpose_blocked(problem: Problem) -> str | None:
     """Four axes, one side blocked."""
-    return _given(problem) or (None if _rank_of_input(problem) == 4 else "needs four axes")
+    return _sizes(problem) or (None if _rank_of_input(problem) == 4 else "needs four axes")
 
 
 def slice_blocked(problem: Problem) -> str | None:
     """Rows and columns, or whole blocks of channels."""
-    refusal = _given(problem)
+    refusal = _sizes(problem)
     if refusal:
         return refusal
     channels = _input_shape(problem)[1]
@@ -43,7 +37,7 @@ def slice_blocked(problem: Problem) -> str | None:
 
 def split_blocked(problem: Problem) -> str | None:
     """Rows and columns, or whole blocks of channels."""
-    refusal = _given(problem)
+    refusal = _sizes(problem)
     if refusal:
         return refusal
     shape = _input_shape(problem)
@@ -60,7 +54,7 @@ def split_blocked(problem: Problem) -> str | None:
 
 def pad_blocked(problem: Problem) -> str | None:
     """Rows and columns; with another constant than zero only channels that fill their blocks."""
-    refusal = _given(problem) or _settings(problem)
+    refusal = _sizes(problem) or _settings(problem)
     if refusal:
         return refusal
     before, after = moves.pad_amounts(problem)
@@ -107,9 +101,6 @@ def _rows_and_columns(problem: Problem) -> str | None:
 
 
 def _resize(problem: Problem, modes: tuple[str, ...]) -> str | None:
-    for index in range(1, len(problem.inputs)):
-        if problem.inputs[index] is not None and index not in problem.constants:
-            return "needs constant roi, scales and sizes"
     refusal = _sizes(problem)
     if refusal:
         return refusal
@@ -120,14 +111,6 @@ def _resize(problem: Problem, modes: tuple[str, ...]) -> str | None:
     if coordinates not in COORDINATES:
         return f"needs coordinates {', '.join(COORDINATES)}; has {coordinates}"
     return None
-
-
-def _given(problem: Problem) -> str | None:
-    for index, name in _CONSTANTS.get(problem.op, ()):
-        given = index < len(problem.inputs) and problem.inputs[index] is not None
-        if given and index not in problem.constants:
-            return f"needs {name} to be constant"
-    return _sizes(problem)
 
 
 def _sizes(problem: Problem) -> str | None:
@@ -153,6 +136,8 @@ def _settings(problem: Problem) -> str | None:
         ):
             return f"needs indices inside axis {axis} of shape {list(shape)}"
     if problem.op == "Pad":
+        if len(problem.inputs) > 3 and problem.inputs[3] is not None and 3 not in problem.constants:
+            return "needs constant axes"
         mode = str(problem.attributes.get("mode", "constant"))
         if mode not in _PAD_MODES:
             return f"needs a mode of {', '.join(_PAD_MODES)}; has {mode}"
