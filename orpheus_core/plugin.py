@@ -102,7 +102,8 @@ class Rule:
     """One limit of a kernel as data: ``Rule("group", "==", 1)``.
 
     ``field`` is an attribute's name or a fact about an operand, named as the operator's page
-    names it: ``X.rank``, ``X.shape[1]``, ``W.constant``, ``B.present``, ``X.size``. ``op`` is one of
+    names it: ``X.rank``, ``X.shape[1]``, ``W.constant``, ``B.present``, ``axes.runtime`` (given, and not constant),
+    ``X.size``. ``op`` is one of
     ``== != < <= > >= in "not in" each``; ``each`` holds when every element of a list-valued
     field is in ``value``.
     """
@@ -291,6 +292,8 @@ class Problem:
             return type_ is not None
         if fact == "constant":
             return index is not None and index in self.constants
+        if fact == "runtime":
+            return type_ is not None and index not in self.constants
         if not isinstance(type_, TensorType):
             return None
         if fact.startswith("shape[") and fact.endswith("]"):

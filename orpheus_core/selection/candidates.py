@@ -126,16 +126,19 @@ def _refusal(problem: Problem, backend: Backend, kernel: Kernel) -> Refusal | No
     text_or_none = _dtype_refusal(problem, kernel)
     if text_or_none:
         return Refusal(name, RefusalCode.DTYPE, text_or_none)
+    late = False
     if kernel.prepare is not None and not _is_static(problem):
-        if Format() in kernel.formats and _are_tensors(problem):
-            return None
-        return Refusal(name, RefusalCode.SHAPE, "needs tensors whose shapes are known before the run")
+        if Format() not in kernel.formats or not _are_tensors(problem):
+            return Refusal(name, RefusalCode.SHAPE, "needs tensors whose shapes are known before the run")
+        late = True
     try:
         for rule in kernel.where:
+            if late and not rule.field.endswith((".constant", ".present", ".runtime")):
+                continue  # its operands' shapes may tell during the run
             text_or_none = rule.refusal(problem)
             if text_or_none:
                 return Refusal(name, RefusalCode.RULE, text_or_none)
-        if kernel.supports is not None:
+        if kernel.supports is not None and not late:
             text_or_none = resolve(kernel.supports)(problem)
             if text_or_none:
                 return Refusal(name, RefusalCode.UNSUPPORTED, str(text_or_none))

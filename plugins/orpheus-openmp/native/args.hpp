@@ -1,6 +1,7 @@
 // The arguments of every kernel family, as the module fills them from Python; the same for all instruction sets.
 //
-// Every member is an Int, a float or a pointer to floats; FIELDS names them, so that the module can set them by name.
+// Every member is an Int, a float, a pointer to floats, or one to integers or bytes; FIELDS names them, so that the
+// module can set them by name.
 // Sizes count elements; "block" is the number of channels of one vector.
 #pragma once
 
@@ -68,8 +69,45 @@ namespace orpheus {
 // `rounds` multiply-adds of each accumulator of a register tile; one vector a thread is stored to y.
 #define ORPHEUS_PEAK(M) M(Int, rounds) M(Out, y)
 
+// Boxes of elements from x to y; see strided.hpp for the table and move.cpp for its pieces. `width` is the bytes of an
+// element; pieces of source 1 read `value`.
+#define ORPHEUS_MOVE(M) \
+    M(Int, pieces) M(Int, width) M(Ints, table) M(Bytes, x) M(Bytes, value) M(BytesOut, y)
+
+// Linear and cubic Resize of x [outer, in_h, in_w, depth]: element i of an axis is the sum of `taps` weighted ones at
+// [taps, wanted] positions.
+#define ORPHEUS_RESIZE(M) \
+    M(Int, outer) M(Int, in_h) M(Int, in_w) M(Int, out_h) M(Int, out_w) M(Int, depth) M(Int, taps_h) M(Int, taps_w) \
+    M(Ints, rows) M(Ints, columns) M(Ptr, row_weights) M(Ptr, column_weights) M(Ptr, x) M(Out, y) M(Out, workspace)
+
+// A box of `kept` dimensions of x and y, then one of `reduced` dimensions of x, without lists; `beside`: x is contiguous
+// along the last kept one, else along the last reduced one. `count` terms make a result.
+#define ORPHEUS_REDUCE(M) \
+    M(Int, op) M(Int, kept) M(Int, reduced) M(Int, beside) M(float, count) M(Ints, table) M(Ptr, x) M(Out, y)
+
+// Rows of `size` elements to mean 0 and variance 1; see normalize.cpp.
+#define ORPHEUS_NORMALIZE(M) \
+    M(Int, rows) M(Int, size) M(Int, rms) M(Int, plane) M(Int, groups) M(float, epsilon) M(Ptr, x) M(Ptr, scale) \
+    M(Ptr, shift) M(Out, y) M(Out, mean) M(Out, inverse)
+
+// The loop over time of LSTM (kind 0) and GRU (1, 2); see recurrent.cpp. r and r_h are packed panels, r_size and r_h_size
+// floats a direction; state [directions, batch, 2 * hidden] and sums [directions, batch, G * hidden] are scratch.
+#define ORPHEUS_RECURRENT(M) \
+    M(Int, kind) M(Int, steps) M(Int, batch) M(Int, hidden) M(Int, directions) M(Int, reverse) M(Int, r_size) \
+    M(Int, r_h_size) M(Ptr, gates) M(Ptr, r) M(Ptr, r_h) M(Ptr, h_bias) M(Ptr, initial_h) M(Ptr, initial_c) \
+    M(Ptr, peepholes) M(Out, state) M(Out, sums) M(Out, y) M(Out, y_h) M(Out, y_c)
+
+// NonMaxSuppression; see nms.cpp. kept, counts and workspace (`boxes` a thread) are of Int.
+#define ORPHEUS_NMS(M) \
+    M(Int, batches) M(Int, classes) M(Int, boxes) M(Int, most) M(Int, centred) M(Int, has_threshold) \
+    M(float, overlap) M(float, threshold) M(Ptr, x) M(Ptr, scores) M(BytesOut, kept) M(BytesOut, counts) \
+    M(BytesOut, workspace)
+
 using Ptr = const float*;
 using Out = float*;
+using Ints = const Int*;
+using Bytes = const unsigned char*;
+using BytesOut = unsigned char*;
 #define ORPHEUS_MEMBER(type, name) type name;
 struct ConvArgs { ORPHEUS_CONV(ORPHEUS_MEMBER) };
 struct GemmArgs { ORPHEUS_GEMM(ORPHEUS_MEMBER) };
@@ -80,6 +118,12 @@ struct ReorderArgs { ORPHEUS_REORDER(ORPHEUS_MEMBER) };
 struct SoftmaxArgs { ORPHEUS_SOFTMAX(ORPHEUS_MEMBER) };
 struct CopyArgs { ORPHEUS_COPY(ORPHEUS_MEMBER) };
 struct PeakArgs { ORPHEUS_PEAK(ORPHEUS_MEMBER) };
+struct MoveArgs { ORPHEUS_MOVE(ORPHEUS_MEMBER) };
+struct ResizeArgs { ORPHEUS_RESIZE(ORPHEUS_MEMBER) };
+struct ReduceArgs { ORPHEUS_REDUCE(ORPHEUS_MEMBER) };
+struct NormalizeArgs { ORPHEUS_NORMALIZE(ORPHEUS_MEMBER) };
+struct RecurrentArgs { ORPHEUS_RECURRENT(ORPHEUS_MEMBER) };
+struct NmsArgs { ORPHEUS_NMS(ORPHEUS_MEMBER) };
 #undef ORPHEUS_MEMBER
 
 // One row a kernel: its name in Python and in the table, and its arguments.
@@ -97,7 +141,13 @@ struct PeakArgs { ORPHEUS_PEAK(ORPHEUS_MEMBER) };
     K(reorder, ReorderArgs, ORPHEUS_REORDER) \
     K(softmax, SoftmaxArgs, ORPHEUS_SOFTMAX) \
     K(copy, CopyArgs, ORPHEUS_COPY) \
-    K(peak, PeakArgs, ORPHEUS_PEAK)
+    K(peak, PeakArgs, ORPHEUS_PEAK) \
+    K(move, MoveArgs, ORPHEUS_MOVE) \
+    K(resize, ResizeArgs, ORPHEUS_RESIZE) \
+    K(reduce, ReduceArgs, ORPHEUS_REDUCE) \
+    K(normalize, NormalizeArgs, ORPHEUS_NORMALIZE) \
+    K(recurrent, RecurrentArgs, ORPHEUS_RECURRENT) \
+    K(nms, NmsArgs, ORPHEUS_NMS)
 
 #define ORPHEUS_ENTRY(name, args, fields) Kernel name;
 // The kernels of one instruction set, the block it computes in, and its register tile.

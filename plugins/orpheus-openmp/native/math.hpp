@@ -2,7 +2,7 @@
 //
 // exp: Cody-Waite reduction by ln 2 in two parts and a minimax polynomial of degree 6 on [-ln2/2, ln2/2], scaled by
 // two powers of two so that subnormal results and infinity come out right; error below 1.5 units in the last place.
-// tanh, log, erf: of the C library, lane by lane: they are rare, and right.
+// log, erf: of the C library, lane by lane: they are rare, and right.
 #pragma once
 
 #include <math.h>
@@ -53,6 +53,18 @@ ORPHEUS_INLINE Vec exp(Vec x) {
 
 // 1 / (1 + exp(-x)).
 ORPHEUS_INLINE Vec sigmoid(Vec x) { return broadcast(1.0f) / (broadcast(1.0f) + exp(zero() - x)); }
+
+// Below 0.625 the odd polynomial of Cephes, above 1 - 2 / (exp(2 |x|) + 1); error below 2 units in the last place.
+ORPHEUS_INLINE Vec tanh(Vec x) {
+    const Vec one = broadcast(1.0f), size = max(zero() - x, x), z = x * x;
+    Vec p = fma(broadcast(-5.70498872745e-3f), z, broadcast(2.06390887954e-2f));
+    p = fma(p, z, broadcast(-5.37397155531e-2f));
+    p = fma(p, z, broadcast(1.33314422036e-1f));
+    p = fma(p, z, broadcast(-3.33332819422e-1f));
+    const Vec small = fma(p * z, x, x), large = one - broadcast(2.0f) / (exp(size + size) + one);
+    const Vec signed_large = x < zero() ? zero() - large : large;
+    return size < broadcast(0.625f) ? small : signed_large;
+}
 
 // A scalar function on each lane.
 template <class F>

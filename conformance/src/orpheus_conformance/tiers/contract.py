@@ -22,7 +22,7 @@ else:
 
 #: What a manifest may not import: listing backends costs every command that much.
 HEAVY = ("torch", "cupy", "pyopencl", "scipy", "onnxruntime", "numba")
-_FACTS = ("rank", "size", "nbytes", "shape", "dtype", "present", "constant")
+_FACTS = ("rank", "size", "nbytes", "shape", "dtype", "present", "constant", "runtime")
 
 
 def _backend(backend: Backend) -> Sequence[str]:

@@ -27,7 +27,7 @@ void activate(Int act, float a, float b, float* p, Int count) {
     switch (act) {
         case 1: return each(p, count, [=](Vec x) { return x < zero() ? va * x : x; });  // LeakyRelu
         case 2: return each(p, count, [=](Vec x) { return sigmoid(x); });
-        case 3: return each(p, count, [=](Vec x) { return lanewise(x, [](float v) { return ::tanhf(v); }); });
+        case 3: return each(p, count, [=](Vec x) { return tanh(x); });
         case 4: return each(p, count, [=](Vec x) { return clamp(fma(va, x, vb), zero(), one); });  // HardSigmoid
         case 5:  // HardSwish
             return each(p, count, [=](Vec x) {

@@ -32,8 +32,7 @@ const Table& table_of(const std::string& name) {
     throw nb::value_error(("instruction set '" + name + "' is not usable here; there are: " + usable).c_str());
 }
 
-using Input = nb::ndarray<const float, nb::c_contig, nb::device::cpu>;
-using Output = nb::ndarray<float, nb::c_contig, nb::device::cpu>;
+template <class T> using Array = nb::ndarray<T, nb::c_contig, nb::device::cpu>;
 
 // Every kernel in order; a barrier after each, so that the next sees its results. One thread enters no runtime.
 void run(const Kernel* kernels, const void* const* args, std::size_t count, int threads) {
@@ -79,7 +78,7 @@ private:
         for (const Field& field : family.fields) {
             const bool given = values.contains(field.name);
             used += given;
-            const bool pointer = field.kind == Kind::input || field.kind == Kind::output;
+            const bool pointer = field.kind != Kind::integer && field.kind != Kind::real;
             if (!given && !pointer) throw nb::type_error((std::string(family.name) + " needs " + field.name).c_str());
             if (given) set(field, values[field.name]);
         }
@@ -98,8 +97,11 @@ private:
         switch (field.kind) {
             case Kind::integer: return put(field, nb::cast<Int>(value));
             case Kind::real: return put(field, static_cast<float>(nb::cast<double>(value)));
-            case Kind::input: return put(field, nb::cast<Input>(value, false).data(), value);
-            case Kind::output: return put(field, nb::cast<Output>(value, false).data(), value);
+            case Kind::input: return put(field, nb::cast<Array<const float>>(value, false).data(), value);
+            case Kind::output: return put(field, nb::cast<Array<float>>(value, false).data(), value);
+            case Kind::integers: return put(field, nb::cast<Array<const Int>>(value, false).data(), value);
+            case Kind::bytes: return put(field, nb::cast<Array<const unsigned char>>(value, false).data(), value);
+            case Kind::bytes_out: return put(field, nb::cast<Array<unsigned char>>(value, false).data(), value);
         }
     }
 

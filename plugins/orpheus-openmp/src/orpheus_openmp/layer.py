@@ -80,18 +80,24 @@ class Layer:
 def checked(array: Any, type_: ValueType | None, what: str, *, written: bool = False) -> Array:
     """The array itself when a kernel may have it, else KernelError.
 
-    It has to be float32, contiguous, of its type's physical shape, and writable where it is to be ``written``.
+    It has to be contiguous, of its type's elements and physical shape, and writable where it is to be ``written``.
     """
     tensor = _tensor(type_, what)
     shape = tensor.layout.physical_shape(static(tensor, what))
-    if not isinstance(array, np.ndarray) or array.shape != shape or array.dtype != np.float32:
+    dtype = tensor.dtype.numpy
+    if not isinstance(array, np.ndarray) or array.shape != shape or array.dtype != dtype:
         found = f"{array.dtype}{list(array.shape)}" if isinstance(array, np.ndarray) else type(array).__name__
-        raise KernelError(f"{what} was prepared for float32{list(shape)}, got {found}")
+        raise KernelError(f"{what} was prepared for {dtype}{list(shape)}, got {found}")
     if not array.flags.c_contiguous or not array.flags.aligned:
         raise KernelError(f"{what} must be a contiguous, aligned array; its strides are {array.strides}")
     if written and not array.flags.writeable:
         raise KernelError(f"{what} is written, and was given an array that is read-only")
     return array
+
+
+def raw(array: Array) -> Array:
+    """The bytes of a contiguous array, for kernels that take elements of any type."""
+    return array.reshape(-1).view(np.uint8)
 
 
 def static(type_: ValueType | None, what: str) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from orpheus_core.plugin import Accuracy, Format, Kernel, Rule
+from orpheus_openmp import manifest_tensors
 from orpheus_openmp.cook_toom import FORMS
 
 _ORPHEUS = "ai.orpheus"
@@ -25,7 +26,10 @@ _POINTWISE = ("pointwise", "strassen", "strassen2")
 def kernels(block: int) -> tuple[Kernel, ...]:
     """The table, for blocked layouts of ``block`` channels."""
     layout = f"NCHW{block}c"
-    return (*_convolutions(layout), *_products(), *_pools(layout), *_elementwise(layout), *_movement(layout))
+    tensors = manifest_tensors.kernels(layout)
+    return (
+        *_convolutions(layout), *_products(), *_pools(layout), *_elementwise(layout), *_movement(layout), *tensors,
+    )  # fmt: skip
 
 
 def _convolutions(layout: str) -> Iterator[Kernel]:

@@ -1,0 +1,173 @@
+"""What the kernels that move and resample cannot do, in words: the ``supports`` functions of manifest_tensors."""
+
+from __future__ import annotations
+
+from orpheus_core.plugin import Problem
+from orpheus_core.types import TensorType
+from orpheus_openmp import isa, moves
+from orpheus_openmp.resampling import COORDINATES, resized_axes
+from orpheus_openmp.strided import MAX_RANK, rank_of
+
+_PAD_MODES = ("constant", "edge", "reflect", "wrap")
+
+
+def move(problem: Problem) -> str | None:
+    """Plain tensors of any rank."""
+    return _sizes(problem) or _settings(problem) or _rank(problem)
+
+
+def transpose_blocked(problem: Problem) -> str | None:
+    """Four axes, one side blocked."""
+    return _sizes(problem) or (None if _rank_of_input(problem) == 4 else "needs four axes")
+
+
+def slice_blocked(problem: Problem) -> str | None:
+    """Rows and columns, or whole blocks of channels."""
+    refusal = _sizes(problem)
+    if refusal:
+        return refusal
+    channels = _input_shape(problem)[1]
+    for axis, start, count, step in moves.slices(problem):
+        if axis == 1:
+            refusal = _whole_blocks(start, count, channels) or (None if step == 1 else "needs step 1 of channels")
+        if refusal:
+            return refusal
+    return None
+
+
+def split_blocked(problem: Problem) -> str | None:
+    """Rows and columns, or whole blocks of channels."""
+    refusal = _sizes(problem)
+    if refusal:
+        return refusal
+    shape = _input_shape(problem)
+    if moves.positive(int(problem.attributes.get("axis", 0)), len(shape)) != 1:
+        return None
+    start = 0
+    for type_ in problem.outputs:
+        assert isinstance(type_, TensorType) and type_.static_shape is not None
+        count = type_.static_shape[1]
+        refusal = refusal or _whole_blocks(start, count, shape[1])
+        start += count
+    return refusal
+
+
+def pad_blocked(problem: Problem) -> str | None:
+    """Rows and columns; with another constant than zero only channels that fill their blocks."""
+    refusal = _sizes(problem) or _settings(problem)
+    if refusal:
+        return refusal
+    before, after = moves.pad_amounts(problem)
+    if any((*before[:2], *after[:2])):
+        return f"needs pads of rows and columns only, has {before} and {after}"
+    partial = _input_shape(problem)[1] % isa.tile()[0]
+    constant = problem.attributes.get("mode", "constant") == "constant"
+    runtime = len(problem.inputs) > 2 and problem.inputs[2] is not None and 2 not in problem.constants
+    if constant and partial and (runtime or moves.fill_value(problem).any()):
+        return f"needs pads of zero, or channels in multiples of {isa.tile()[0]}"
+    return None
+
+
+def resize_nearest(problem: Problem) -> str | None:
+    """Mode nearest with constant scales or sizes, of any axes."""
+    refusal = _resize(problem, ("nearest",))
+    return refusal or _rank(problem)
+
+
+def resize_nearest_blocked(problem: Problem) -> str | None:
+    """Rows and columns."""
+    return _resize(problem, ("nearest",)) or _rows_and_columns(problem)
+
+
+def resize(problem: Problem) -> str | None:
+    """Mode linear or cubic along one axis or two neighbours."""
+    refusal = _resize(problem, ("linear", "cubic"))
+    if refusal:
+        return refusal
+    axes = [a.index for a in resized_axes(problem)]
+    if len(axes) > 2 or (len(axes) == 2 and axes[1] - axes[0] != 1):
+        return f"resamples one axis or two neighbours, has {axes}"
+    return None
+
+
+def resize_blocked(problem: Problem) -> str | None:
+    """Rows and columns."""
+    return resize(problem) or _rows_and_columns(problem)
+
+
+def _rows_and_columns(problem: Problem) -> str | None:
+    axes = [a.index for a in resized_axes(problem)]
+    return None if all(a >= 2 for a in axes) else f"resamples rows and columns, has axes {axes}"
+
+
+def _resize(problem: Problem, modes: tuple[str, ...]) -> str | None:
+    refusal = _sizes(problem)
+    if refusal:
+        return refusal
+    mode = str(problem.attributes["mode"])
+    if mode not in modes:
+        return f"needs mode {' or '.join(modes)}, has {mode}"
+    coordinates = str(problem.attributes["coordinate_transformation_mode"])
+    if coordinates not in COORDINATES:
+        return f"needs coordinates {', '.join(COORDINATES)}; has {coordinates}"
+    return None
+
+
+def _sizes(problem: Problem) -> str | None:
+    types = [t for t in (problem.inputs[0], *problem.outputs) if t is not None]
+    for type_ in types:
+        if not isinstance(type_, TensorType) or type_.static_shape is None:
+            return f"needs tensors of known shape, has {type_}"
+        if type_.size == 0:
+            return "needs tensors of at least one element"
+        if type_.dtype.value == "string" or type_.dtype.itemsize > 8:
+            return f"moves elements of 1, 2, 4 or 8 bytes, has {type_.dtype}"
+    return None
+
+
+def _settings(problem: Problem) -> str | None:
+    """Attributes and constants that contradict the operator's page are left to the reference, which says how."""
+    shape = _input_shape(problem)
+    if problem.op == "Gather":
+        axis = moves.positive(int(problem.attributes.get("axis", 0)), len(shape))
+        indices = problem.constants[1]
+        if not 0 <= axis < len(shape) or (
+            indices.size and not -shape[axis] <= indices.min() <= indices.max() < shape[axis]
+        ):
+            return f"needs indices inside axis {axis} of shape {list(shape)}"
+    if problem.op == "Pad":
+        if len(problem.inputs) > 3 and problem.inputs[3] is not None and 3 not in problem.constants:
+            return "needs constant axes"
+        mode = str(problem.attributes.get("mode", "constant"))
+        if mode not in _PAD_MODES:
+            return f"needs a mode of {', '.join(_PAD_MODES)}; has {mode}"
+        before, after = moves.pad_amounts(problem)
+        if mode != "constant" and any(d + min(b, 0) + min(a, 0) < 1 for d, b, a in zip(shape, before, after)):
+            return f"needs something left to {mode}, has pads {before} and {after} of shape {list(shape)}"
+        if any(max(-b, 0) + max(-a, 0) > d for d, b, a in zip(shape, before, after)):
+            return f"needs pads that leave something of shape {list(shape)}, has {before} and {after}"
+    if problem.op == "Transpose" and not shape:
+        return "needs an axis"
+    return None
+
+
+def _whole_blocks(start: int, count: int, channels: int) -> str | None:
+    block = isa.tile()[0]
+    if start % block == 0 and (count % block == 0 or start + count == channels):
+        return None
+    return f"needs channels in multiples of {block}, has {start} to {start + count} of {channels}"
+
+
+def _rank(problem: Problem) -> str | None:
+    rank = max(rank_of(pieces) for pieces in moves.pieces_of(problem))
+    return None if rank <= MAX_RANK else f"walks {MAX_RANK} dimensions, these operands need {rank}"
+
+
+def _rank_of_input(problem: Problem) -> int:
+    return len(_input_shape(problem))
+
+
+def _input_shape(problem: Problem) -> tuple[int, ...]:
+    type_ = problem.inputs[0]
+    assert isinstance(type_, TensorType) and type_.static_shape is not None
+    return type_.static_shape

@@ -1,0 +1,133 @@
+"""Rows of the operators that move, resample, reduce, normalise and compare tensors. Nothing here imports a kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from orpheus_core.plugin import Accuracy, Format, Kernel, Rule
+
+_FLOAT = ("float32",)
+_ROUNDED = Accuracy(factor=4, exact_integers=False)
+_MAX_OUTPUTS = 64  # of a blocked Split
+#: Every element type that is moved by its size.
+_ANY = (
+    "float32", "uint8", "int8", "uint16", "int16", "int32", "int64", "bool", "float16", "float64", "uint32", "uint64",
+    "complex64", "bfloat16",
+)  # fmt: skip
+
+
+def kernels(layout: str) -> Iterator[Kernel]:
+    """The table, for the blocked layout ``layout``."""
+    yield from _moves(layout)
+    yield from _resizes(layout)
+    yield from _reductions(layout)
+    yield from _normalisations()
+    yield from _others()
+
+
+def _moves(layout: str) -> Iterator[Kernel]:
+    plain, blocked = Format(), Format((layout,), (layout,))
+    parts, sides = Format((layout,), (layout,) * _MAX_OUTPUTS), (Format((layout,), ()), Format((), (layout,)))
+    # Operator, name, limit, layouts, versions, constant inputs. Settings that are attributes of older versions are
+    # inputs of newer ones, which have to be constant.
+    rows: tuple[tuple[str, str, str, tuple[Format, ...], tuple[int, int | None], tuple[str, ...]], ...] = (
+        ("Transpose", "move", "move", (plain,), (1, None), ()),
+        ("Transpose", "blocked", "transpose_blocked", sides, (1, None), ()),
+        ("Slice", "move", "move", (plain,), (10, None), ("starts", "ends", "axes", "steps")),
+        ("Slice", "move-attributes", "move", (plain,), (1, 9), ()),
+        ("Slice", "blocked", "slice_blocked", (blocked,), (10, None), ("starts", "ends", "axes", "steps")),
+        ("Slice", "blocked-attributes", "slice_blocked", (blocked,), (1, 9), ()),
+        ("Split", "move", "move", (plain,), (13, None), ("split",)),
+        ("Split", "move-attributes", "move", (plain,), (2, 12), ()),
+        ("Split", "blocked", "split_blocked", (parts,), (13, None), ("split",)),
+        ("Split", "blocked-attributes", "split_blocked", (parts,), (2, 12), ()),
+        ("Pad", "move", "move", (plain,), (11, None), ("pads",)),
+        ("Pad", "move-attributes", "move", (plain,), (2, 10), ()),
+        ("Pad", "blocked", "pad_blocked", (blocked,), (11, None), ("pads",)),
+        ("Gather", "move", "move", (plain,), (1, None), ("indices",)),
+        ("Expand", "move", "move", (plain,), (8, None), ("shape",)),
+        ("Tile", "move", "move", (plain,), (6, None), ("repeats",)),
+        ("DepthToSpace", "move", "move", (plain,), (1, None), ()),
+        ("SpaceToDepth", "move", "move", (plain,), (1, None), ()),
+        ("Resize", "nearest", "resize_nearest", (plain,), (11, None), ("scales", "sizes")),
+        ("Resize", "nearest-blocked", "resize_nearest_blocked", (blocked,), (11, None), ("scales", "sizes")),
+    )
+    for op, name, limit, formats, opset, constants in rows:
+        type_name = "T1" if op == "Resize" else "T"
+        yield _row(
+            op, name, "moves:Move", f"limits_moves:{limit}", formats, opset=opset,
+            dtypes={type_name: _ANY if formats == (plain,) else _FLOAT},
+            where=tuple(Rule(f"{operand}.runtime", "==", False) for operand in constants),
+        )  # fmt: skip
+
+
+def _resizes(layout: str) -> Iterator[Kernel]:
+    for name, limit, formats in (
+        ("taps", "resize", Format()),
+        ("taps-blocked", "resize_blocked", Format((layout,), (layout,))),
+    ):
+        yield _row(
+            "Resize", name, "resize:Resize", f"limits_moves:{limit}", (formats,), opset=(11, None),
+            dtypes={"T1": _FLOAT}, accuracy=_ROUNDED,
+            where=tuple(Rule(f"{operand}.runtime", "==", False) for operand in ("scales", "sizes")),
+        )  # fmt: skip
+
+
+def _reductions(layout: str) -> Iterator[Kernel]:
+    for op in (
+        "ReduceSum", "ReduceMean", "ReduceProd", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2", "ReduceSumSquare",
+        "ReduceLogSum", "ReduceLogSumExp",
+    ):  # fmt: skip
+        accuracy = _ROUNDED if op.startswith("ReduceLog") else Accuracy(exact_integers=op != "ReduceL2")
+        since = 13 if op == "ReduceSum" else 18  # axes are an input since then
+        for suffix, opset, where in (
+            ("", (since, None), (Rule("axes.runtime", "==", False),)),
+            ("-attributes", (1, since - 1), ()),
+        ):
+            yield _row(
+                op, f"plain{suffix}", "reduce:Reduce", "limits_reduce:reduce", (Format(),), accuracy=accuracy,
+                opset=opset, where=where,
+            )  # fmt: skip
+            if op in ("ReduceLogSum", "ReduceLogSumExp"):  # they make something of a block's zeros
+                continue
+            yield _row(
+                op, f"blocked{suffix}", "reduce:Reduce", "limits_reduce:reduce_blocked",
+                (Format((layout,), (layout,)),), accuracy=accuracy, opset=opset,
+                where=(Rule("data.rank", "==", 4), *where),
+            )  # fmt: skip
+
+
+def _normalisations() -> Iterator[Kernel]:
+    for op, code, limit, opset, types in (
+        ("LayerNormalization", "LayerNorm", "layer_norm", (17, None), ("T", "U")),
+        ("RMSNormalization", "RmsNorm", "layer_norm", (23, None), ("T", "V")),
+        ("InstanceNormalization", "InstanceNorm", "instance_norm", (6, None), ("T",)),
+        ("GroupNormalization", "GroupNorm", "group_norm", (21, None), ("T",)),
+    ):
+        yield _row(
+            op, "rows", f"normalize:{code}", f"limits_reduce:{limit}", (Format(),), opset=opset,
+            dtypes=dict.fromkeys(types, _FLOAT), accuracy=_ROUNDED,
+        )  # fmt: skip
+
+
+def _others() -> Iterator[Kernel]:
+    for op in ("LSTM", "GRU"):
+        yield Kernel(
+            op=op, name="steps", dtypes={"T": _FLOAT}, opset=(7, None), accuracy=_ROUNDED, overlap=True,
+            prepare=f"orpheus_openmp.recurrent:{op.capitalize()}", supports="orpheus_openmp.limits_recurrent:recurrent",
+            cost="orpheus_openmp.cost:traffic", where=(Rule("W.runtime", "==", False), Rule("R.runtime", "==", False)),
+        )  # fmt: skip
+    yield Kernel(
+        op="NonMaxSuppression", name="heap", run="orpheus_openmp.detection:non_max_suppression", takes_problem=True,
+        overlap=True, opset=(10, None), cost="orpheus_openmp.cost:traffic",
+    )  # fmt: skip
+
+
+def _row(op: str, name: str, code: str, limit: str, formats: tuple[Format, ...], **more: Any) -> Kernel:
+    """A kernel that is bound by memory; of float32 where nothing else is said."""
+    more.setdefault("dtypes", {"T": _FLOAT})
+    return Kernel(
+        op=op, name=name, formats=formats, overlap=True, prepare=f"orpheus_openmp.{code}",
+        supports=f"orpheus_openmp.{limit}", cost="orpheus_openmp.cost:traffic", **more,
+    )  # fmt: skip
