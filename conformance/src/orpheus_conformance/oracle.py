@@ -68,7 +68,8 @@ class NumpyOracle:
         ]
         kernel = next((k for k in fitting if k.run is not None), fitting[0] if fitting else None)
         if kernel is None and spec_of_case(case).decompose is not None:
-            return by_reference(instance)  # Reorder: of Orpheus's own operators, one that backends need not have
+            # Reorder: of Orpheus's own operators, one that backends need not have.
+            return by_reference(instance)
         if kernel is None:
             known_formula = find_formula(case)
             if known_formula is not None:
