@@ -77,6 +77,9 @@ def test_what_is_refused_is_not_passed(toy, orpheus):
         (RIGHT.replace('"exact"', '"speed"'), "no tier of generated cases is called 'speed'"),
         (RIGHT.replace("float32", "int8"), "does not allow this layer"),
         (RIGHT.replace('"alpha"', '"beta"'), "LeakyRelu has no attribute beta"),
+        (RIGHT.replace('"tier"', '"seed":-1,"tier"'), "seed -1 is below 0"),
+        (RIGHT.replace('"tier"', '"threads":0,"tier"'), "threads 0 below 1"),
+        ("[]", "expected a JSON object, got list"),
     ],
 )
 def test_a_line_that_cannot_be_judged_ends_with_2(leaky, orpheus, line, says):

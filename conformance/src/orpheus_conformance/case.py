@@ -221,6 +221,8 @@ def _check(case: Case) -> None:
         for part in operand.elements if isinstance(operand, Sequence) else (operand,):
             if isinstance(part, Operand) and not _is_shape(part.shape):
                 raise CaseError(f"not a case: input {index} has shape {part.shape!r}")
+    if case.seed < 0 or case.threads < 1:
+        raise CaseError(f"not a case: seed {case.seed} is below 0, or threads {case.threads} below 1")
     if not all(isinstance(present, bool) for present in case.outputs):
         raise CaseError(f"not a case: outputs must be a list of true and false, got {case.outputs!r}")
 

@@ -68,7 +68,8 @@ class NumpyOracle:
         ]
         kernel = next((k for k in fitting if k.run is not None), fitting[0] if fitting else None)
         if kernel is None and spec_of_case(case).decompose is not None:
-            return by_reference(instance)  # Reorder: of Orpheus's own operators, one that backends need not have
+            # Reorder: of Orpheus's own operators, one that backends need not have.
+            return by_reference(instance)
         if kernel is None:
             known_formula = find_formula(case)
             if known_formula is not None:
@@ -224,13 +225,15 @@ def widened(instance: Instance, *, flush: bool = False) -> Instance:
     """The same layer with every float operand in float64; with ``flush``, denormals as zeros."""
     case = instance.case
     operands = tuple(_wide_operand(o) for o in case.inputs)
-    arrays = tuple(_wide_value(a, flush) for a in instance.arrays)
+    with np.errstate(invalid="ignore"):  # a signalling NaN becomes a quiet one when it is cast
+        arrays = tuple(_wide_value(a, flush) for a in instance.arrays)
     return _again(case.replace(inputs=operands), instance, arrays, instance.node.attributes)
 
 
 def flushed(instance: Instance) -> Instance:
     """The same layer, in its own element types, with denormals as zeros."""
-    arrays = tuple(_flushed(a) for a in instance.arrays)
+    with np.errstate(invalid="ignore"):
+        arrays = tuple(_flushed(a) for a in instance.arrays)
     return _again(instance.case, instance, arrays, instance.node.attributes)
 
 

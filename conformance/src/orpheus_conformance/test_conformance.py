@@ -39,6 +39,8 @@ def _run(config: pytest.Config) -> Run:
         raise UsageError("name the backend to judge with --orpheus-backend NAME")
     backend = discovery.get(name)
     ops = config.getoption("--orpheus-op")
+    if config.getoption("--orpheus-examples") < 1 or config.getoption("--orpheus-seed") < 0:
+        raise UsageError("--orpheus-examples must be at least 1, and --orpheus-seed at least 0")
     options = Options(
         config.getoption("--orpheus-examples"),
         config.getoption("--orpheus-seed"),

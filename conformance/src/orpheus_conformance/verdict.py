@@ -257,7 +257,8 @@ def _has_strange(instance: Instance) -> bool:
         a for a in instance.arrays
         if isinstance(a, np.ndarray) and a.dtype != object and DType.from_numpy(a.dtype).is_float
     )  # fmt: skip
-    return any(not np.isfinite(a.astype(np.float64)).all() for a in floats)
+    with np.errstate(invalid="ignore"):
+        return any(not np.isfinite(a.astype(np.float64)).all() for a in floats)
 
 
 def _equal(got: Any, want: Any) -> bool:

@@ -31,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--examples", type=_positive, default=40, metavar="N", help="cases per kernel and tier (default: 40)"
     )
     parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="where generation starts (default: 0)"
+        "--seed", type=_seed, default=0, metavar="N", help="where generation starts (default: 0)"
     )
     for flag, what in (("op", "operator"), ("kernel", "kernel"), ("tier", "tier")):
         parser.add_argument(
@@ -79,17 +79,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _whole(text: str, least: int) -> int:
+    if not text.strip().isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"must be at least {least}, a whole number; got {text!r}")
+    return int(text)
+
+
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return value
+    return _whole(text, 1)
+
+
+def _seed(text: str) -> int:
+    return _whole(text, 0)
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0 < value < 1e6:
-        raise argparse.ArgumentTypeError("must be positive")
+        raise argparse.ArgumentTypeError(f"must be a positive number; got {text!r}")
     return value
 
 
@@ -139,6 +149,9 @@ def _conform(args: argparse.Namespace, backend: Backend) -> int:
         aside=args.isolate,
         time_limit=args.time_limit,
     )
+    for report in (args.html, None if args.json in (None, "-") else Path(args.json)):
+        if report is not None and (report.is_dir() or not report.parent.is_dir()):
+            raise UsageError(f"cannot write {report}: no such folder, or it is one")
     declared = expect.chosen(args.expectations, backend.name)
     kept = args.regressions or regressions_beside(declared)
     limits = {"time_limit": args.time_limit, "memory": args.memory_limit * MEBI}

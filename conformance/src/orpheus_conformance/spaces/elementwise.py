@@ -56,8 +56,12 @@ def broadcast(d: Draw, name: str, others: int) -> list[tuple[int, ...]]:
     shape = d.shape(name, RANKS)
     if d.choose((False, True, True)) and len(shape) > 1:
         shape = (max(2, shape[0]),) * len(shape)
-        if d.choose((True, True, False)):  # shorter, and nothing of size one that would forgive
-            return [shape, *(shape[d.integer(1, len(shape) - 1) :] for _ in range(others))]
+        form = d.choose(("shorter", "one", "shorter", "any"))
+        places = [d.integer(1, len(shape) - 1) for _ in range(others)]
+        if form == "shorter":  # and nothing of size one that would forgive
+            return [shape, *(shape[n:] for n in places)]
+        if form == "one":  # one axis of size one behind others, which repeats elements and not the whole
+            return [shape, *((*shape[:n], 1, *shape[n + 1 :]) for n in places)]
     return [shape, *(d.broadcastable(shape) for _ in range(others))]
 
 

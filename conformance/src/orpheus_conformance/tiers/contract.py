@@ -126,10 +126,13 @@ def import_faults(backend: Backend, module: str) -> list[str]:
         f"print(*(m for m in {heavy!r} if m in sys.modules and m not in before))"
     )
     path = os.pathsep.join(p for p in sys.path if p)
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True, text=True, timeout=60, check=False, env={**os.environ, "PYTHONPATH": path},
-    )  # fmt: skip
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True, text=True, timeout=60, check=False, env={**os.environ, "PYTHONPATH": path},
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return [f"importing {module} takes more than 60 s"]
     if done.returncode:
         return [f"importing {module} fails: {(done.stderr.strip().splitlines() or ['no message'])[-1]}"]
     found = ", ".join(done.stdout.split())
