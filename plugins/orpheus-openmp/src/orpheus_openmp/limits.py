@@ -221,8 +221,7 @@ def _whole_blocks(problem: Problem, *, inputs: bool) -> str | None:
 def _enough_blocks(problem: Problem, name: str) -> str | None:
     shape, (block, _, vectors) = conv_shape(problem), isa.tile()
     channels, filters = shape.channels // shape.group, shape.filters // shape.group
-    side = ALGORITHMS[name].side
-    least = (side - 1) * block + 1, (side * vectors - 1) * block + 1
+    least = ALGORITHMS[name].least(block, vectors)
     if channels >= least[0] and filters >= least[1]:
         return None
     return f"needs {least[0]} channels and {least[1]} filters a group, has {channels} and {filters}"
