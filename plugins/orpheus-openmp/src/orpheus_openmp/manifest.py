@@ -30,7 +30,8 @@ def kernels(block: int) -> tuple[Kernel, ...]:
     layout = f"NCHW{block}c"
     tensors = manifest_tensors.kernels(layout)
     return (
-        *_convolutions(layout, block), *_products(), *_pools(layout), *_elementwise(layout), *_movement(layout), *tensors,
+        *_convolutions(layout, block), *_products(), *_pools(layout), *_elementwise(layout), *_movement(layout),
+        *tensors,
     )  # fmt: skip
 
 
