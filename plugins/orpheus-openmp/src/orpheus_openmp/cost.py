@@ -25,7 +25,6 @@ _CALL = 2e-7  # seconds of a step inside a segment
 _TRANSFORM = 1.5e9  # vectors a second loaded, transformed along one axis, stored
 _SLOT = 2.0  # multiply-adds of a vector that take as long as an accumulator's way to L1 or back
 _SUM = 1.8  # the same of a vector of an input sum, times the side of the algorithm: the more, the farther from L1
-_HIDDEN = 0.75  # share of the time of additional weights that multiplications hide
 _GATHER = 2e9  # elements a second into im2col's panels
 
 
@@ -136,7 +135,7 @@ winograd = SimpleNamespace(**{name: partial(_winograd, form) for name, form in F
 
 
 def _bilinear(problem: Problem, name: str) -> float:
-    """Pointwise with fewer products, more weights, and the vectors that sums of inputs and of products move."""
+    """Pointwise with fewer products, more weights (measured cold: little of their way is hidden), and sums to move."""
     shape, found = conv_shape(problem), ALGORITHMS[name]
     block, _, vectors = isa.tile()
     side, pixels = found.side, math.prod(shape.window.output)
@@ -151,7 +150,7 @@ def _bilinear(problem: Problem, name: str) -> float:
     macs += tile * block * (_SLOT * slots + _SUM * sums)
     weights = 4 * shape.group * filters * channels * block**2 / _STREAM
     stored = 1 + done * (found.products / side**2 - 1)
-    work = shape.batch * shape.group * macs / _peak() + weights * (stored - 1) * (1 - _HIDDEN)
+    work = shape.batch * shape.group * macs / _peak() + weights * (stored - 1)
     return _CALL + max(work / problem.threads, weights * stored)
 
 
