@@ -222,7 +222,8 @@ def _bilinear(problem: Problem, name: str) -> str | None:
     refusal = direct(problem)
     if refusal:
         return refusal
-    if not conv_shape(problem).window.is_pointwise:
+    window = conv_shape(problem).window
+    if not window.is_pointwise or window.strides != (1, 1):
         return "needs a 1x1 kernel of stride 1 without pads"
     shape, (block, _, vectors) = conv_shape(problem), isa.tile()
     channels, filters = shape.channels // shape.group, shape.filters // shape.group
