@@ -69,6 +69,24 @@ def judge(layers, bound, name, x, w, *, group=1, threads=1):
 
 
 @pytest.mark.parametrize("name", CLASSES)
+def test_what_is_refused(layers, name):
+    from orpheus_openmp import limits
+
+    def refusal(channels=128, filters=256, **attributes):
+        x = np.zeros((1, channels, 4, 4), np.float32)
+        w = np.zeros((filters, channels // attributes.get("group", 1), 1, 1), np.float32)
+        problem = layers.problem("Conv", [x, w], [(1, filters, 4, 4)], attributes, constants=(1,))
+        return getattr(limits, name)(problem)
+
+    assert refusal() is None
+    assert "stride 1" in refusal(strides=(2, 1))
+    assert "without pads" in refusal(pads=(0, 1, 0, 0))
+    assert "channels" in refusal(channels=1)
+    assert "filters" in refusal(filters=3)
+    assert "a group" in refusal(channels=128, filters=128, group=8)
+
+
+@pytest.mark.parametrize("name", CLASSES)
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_pixels(layers, bound, name, size, threads):

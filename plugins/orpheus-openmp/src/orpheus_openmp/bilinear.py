@@ -42,6 +42,10 @@ class Algorithm:
         """Places in which the program keeps accumulators."""
         return 1 + max((at for name, at in self.program if name in ("add", "store")), default=-1)
 
+    def least(self, block: int, vectors: int) -> tuple[int, int]:
+        """The fewest channels and filters of which blocks are left for fewer products."""
+        return (self.side - 1) * block + 1, (self.side * vectors - 1) * block + 1
+
     @property
     def formed(self) -> tuple[int, ...]:
         """For each product the place of its left sum among those that are sums; -1 - k where it is block k itself."""

@@ -23,7 +23,8 @@ _STREAM = 3e10  # bytes a second of weights that come from memory
 _CACHE = 3e10  # bytes a second of tensors that lie in L2
 _CALL = 2e-7  # seconds of a step inside a segment
 _TRANSFORM = 1.5e9  # vectors a second loaded, transformed along one axis, stored
-_MOVE = 1.75  # multiply-adds of a vector that take as long as its way between registers and L1
+_SLOT = 2.0  # multiply-adds of a vector that take as long as an accumulator's way to L1 or back
+_SUM = 1.8  # the same of a vector of an input sum, times the side of the algorithm: the more, the farther from L1
 _GATHER = 2e9  # elements a second into im2col's panels
 
 
@@ -134,27 +135,23 @@ winograd = SimpleNamespace(**{name: partial(_winograd, form) for name, form in F
 
 
 def _bilinear(problem: Problem, name: str) -> float:
-    """Pointwise with fewer products, and the vectors that its sums move: those of inputs, and accumulators."""
+    """Pointwise with fewer products, more weights (measured cold: little of their way is hidden), and sums to move."""
     shape, found = conv_shape(problem), ALGORITHMS[name]
     block, _, vectors = isa.tile()
-    pixels = math.prod(shape.window.output)
+    side, pixels = found.side, math.prod(shape.window.output)
     channels, filters = (-(-n // shape.group // block) for n in (shape.channels, shape.filters))
-    cells, count = found.side**2, shape.batch * shape.group
-    chunks, part = filters // (found.side * vectors), channels // found.side
-    done = chunks * found.side * vectors * part * found.side / (filters * channels)  # by fewer products
-    fewer = 1 - done * (1 - found.products / found.side**3)
-    tiles = -(-pixels // found.side)  # pixels of a tile, all of them together
-    sums = max(found.formed) + 1
-    moved = sum(step in ("add", "store") for step, _ in found.program) * chunks * vectors
-    moved += (cells + sums) * part
-    macs = count * filters * channels * block**2 * pixels
-    work = 0.95 * fewer * macs / (_peak() * 0.9 * _share(tiles))
-    work += count * tiles * moved * block * _MOVE / _peak()
-    x = problem.inputs[0]
-    assert isinstance(x, TensorType)
-    work += (x.nbytes or 0) / _CACHE
-    weights = 4 * shape.group * filters * channels * block**2 * fewer * found.side
-    return _CALL + max(work / problem.threads, weights / _STREAM)
+    chunks, part = filters // (side * vectors), channels // side
+    done = chunks * side * vectors * part * side / (filters * channels)  # by fewer products
+    fewer = 1 - done * (1 - found.products / side**3)
+    tile = -(-pixels // side)  # pixels of a tile, if there were one of each kind
+    slots = sum(step in ("add", "store") for step, _ in found.program) * chunks * vectors
+    sums = (max(found.formed) + 1) * part * side
+    macs = filters * channels * block**2 * pixels * 0.95 * fewer / (0.9 * _share(tile))
+    macs += tile * block * (_SLOT * slots + _SUM * sums)
+    weights = 4 * shape.group * filters * channels * block**2 / _STREAM
+    stored = 1 + done * (found.products / side**2 - 1)
+    work = shape.batch * shape.group * macs / _peak() + weights * (stored - 1)
+    return _CALL + max(work / problem.threads, weights * stored)
 
 
 def _share(row: int) -> float:

@@ -34,13 +34,13 @@ def pointwise(problem: Problem) -> str | None:
 
 
 def strassen(problem: Problem) -> str | None:
-    """1x1 with enough channels and filters for one level."""
-    return pointwise(problem) or _enough_blocks(problem, "strassen")
+    """1x1 of stride 1 with enough channels and filters for one level."""
+    return _bilinear(problem, "strassen")
 
 
 def strassen2(problem: Problem) -> str | None:
-    """1x1 with enough channels and filters for two levels."""
-    return pointwise(problem) or _enough_blocks(problem, "strassen2")
+    """1x1 of stride 1 with enough channels and filters for two levels."""
+    return _bilinear(problem, "strassen2")
 
 
 def depthwise(problem: Problem) -> str | None:
@@ -218,11 +218,16 @@ def _whole_blocks(problem: Problem, *, inputs: bool) -> str | None:
     return f"needs one group, or groups of multiples of {block}; has {shape.group} of {channels} to {filters} channels"
 
 
-def _enough_blocks(problem: Problem, name: str) -> str | None:
+def _bilinear(problem: Problem, name: str) -> str | None:
+    refusal = direct(problem)
+    if refusal:
+        return refusal
+    window = conv_shape(problem).window
+    if not window.is_pointwise or window.strides != (1, 1):
+        return "needs a 1x1 kernel of stride 1 without pads"
     shape, (block, _, vectors) = conv_shape(problem), isa.tile()
     channels, filters = shape.channels // shape.group, shape.filters // shape.group
-    side = ALGORITHMS[name].side
-    least = (side - 1) * block + 1, (side * vectors - 1) * block + 1
+    least = ALGORITHMS[name].least(block, vectors)
     if channels >= least[0] and filters >= least[1]:
         return None
     return f"needs {least[0]} channels and {least[1]} filters a group, has {channels} and {filters}"

@@ -7,10 +7,12 @@ from typing import Any
 
 from orpheus_core.plugin import Accuracy, Format, Kernel, Rule
 from orpheus_openmp import manifest_tensors
+from orpheus_openmp.bilinear import ALGORITHMS
 from orpheus_openmp.cook_toom import FORMS
 
 _ORPHEUS = "ai.orpheus"
 _FLOAT = {"T": ("float32",)}
+_TILE_VECTORS = 2  # of every instruction set's register tile
 _MAX_INPUTS = 64  # of a blocked Concat
 #: Activations and elementary functions of one tensor, and the newest version of each that is implemented.
 UNARY = (
@@ -28,11 +30,12 @@ def kernels(block: int) -> tuple[Kernel, ...]:
     layout = f"NCHW{block}c"
     tensors = manifest_tensors.kernels(layout)
     return (
-        *_convolutions(layout), *_products(), *_pools(layout), *_elementwise(layout), *_movement(layout), *tensors,
+        *_convolutions(layout, block), *_products(), *_pools(layout), *_elementwise(layout), *_movement(layout),
+        *tensors,
     )  # fmt: skip
 
 
-def _convolutions(layout: str) -> Iterator[Kernel]:
+def _convolutions(layout: str, block: int) -> Iterator[Kernel]:
     blocked = Format((layout, "plain", "plain", layout), (layout, layout))
     first = Format(("plain", "plain", "plain", layout), (layout, layout))
     rows: tuple[tuple[str, str, str, Format, Accuracy], ...] = (
@@ -61,7 +64,7 @@ def _convolutions(layout: str) -> Iterator[Kernel]:
                 prepare=f"orpheus_openmp.{code}", supports=f"orpheus_openmp.limits:{limit}",
                 cost=f"orpheus_openmp.cost:{costs.get(name, name)}", accuracy=accuracy,
                 expands=code.startswith(("winograd", "strassen")),
-                where=(Rule("X.rank", "==", 4), Rule("W.constant", "==", True), *_rules(name)),
+                where=(Rule("X.rank", "==", 4), Rule("W.constant", "==", True), *_rules(name, block)),
                 inplace=((0, 3),) if domain else (),
             )  # fmt: skip
         yield Kernel(
@@ -71,10 +74,13 @@ def _convolutions(layout: str) -> Iterator[Kernel]:
         )  # fmt: skip
 
 
-def _rules(name: str) -> tuple[Rule, ...]:
+def _rules(name: str, block: int) -> tuple[Rule, ...]:
     """Limits of a convolution that are plain facts; the others are in limits.py."""
     size = (1, 1) if name in _POINTWISE else FORMS[name].kernel if name in FORMS else ()
     rules = tuple(Rule(f"W.shape[{axis}]", "==", taps) for axis, taps in enumerate(size, 2))
+    if name in ALGORITHMS:
+        channels, filters = ALGORITHMS[name].least(block, _TILE_VECTORS)
+        return (*rules, Rule("X.shape[1]", ">=", channels), Rule("W.shape[0]", ">=", filters))
     return (*rules, Rule("group", "==", 1)) if name in FORMS else rules
 
 
