@@ -12,15 +12,28 @@ import pytest
 pytest.importorskip("orpheus_conformance", reason="orpheus-conformance is not installed")
 isas = pytest.importorskip("orpheus_openmp.isa", reason="orpheus-openmp is not installed")
 
-#: One kernel of each family's native code, and what only conformance sees: Reorder, in-place and special values.
-OPERATORS = ("Conv", "FusedConv", "Gemm", "MaxPool", "AveragePool", "Neg", "Clip", "Add", "PRelu", "ScaleShift",
-             "Reorder", "Concat", "Softmax")  # fmt: skip
+#: Operators of each native family, and what only conformance sees: Reorder, pads, special values.
+OPERATORS = (
+    "Conv",
+    "FusedConv",
+    "Gemm",
+    "MaxPool",
+    "Neg",
+    "Add",
+    "ScaleShift",
+    "Reorder",
+    "Concat",
+    "Softmax",
+)
+TIERS = ("exact", "special", "layouts")
 
 
 @pytest.mark.slow
 def test_kernels_conform(isa, tmp_path):
     report = tmp_path / "report.json"
-    chosen = [part for op in OPERATORS for part in ("--op", op)]
+    chosen = [part for op in OPERATORS for part in ("--op", op)] + [
+        part for t in TIERS for part in ("--tier", t)
+    ]
     done = subprocess.run(
         [sys.executable, "-m", "orpheus_core", "conform", "openmp", "--examples", "3", "--json", str(report), *chosen],
         env={**os.environ, "ORPHEUS_ISA": isa}, capture_output=True, text=True, check=False,
