@@ -1,4 +1,4 @@
-"""The main job, on a machine with Python, and a C++ compiler if there is one: a trained model and a zoo network, every backend side by side.
+"""The main job, on a machine with Python alone: a trained model and a zoo network, every backend side by side.
 
     python3 scripts/demo.py
 

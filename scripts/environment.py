@@ -46,7 +46,9 @@ def ensure(*extras: str) -> Path:
             if _call(sys.executable, "-m", "venv", "--clear", str(VENV)) != 0:
                 sys.exit("python -m venv failed; on Debian and Ubuntu: apt install python3-venv")
         core = f".[{','.join(wanted)}]" if wanted else "."
-        targets = [part for path in (core, *PACKAGES) for part in ("-e", path if path == core else f"./{path}")]
+        targets = [
+            part for path in (core, *PACKAGES) for part in ("-e", path if path == core else f"./{path}")
+        ]
         _say(f"installing orpheus-core and {', '.join(PACKAGES)} ...")
         if _call(str(python()), "-m", "pip", "install", "--quiet", *targets) != 0:
             sys.exit("pip could not install the packages; is a package index reachable?")
@@ -62,7 +64,7 @@ def ensure(*extras: str) -> Path:
 
 
 def build(name: str) -> str | None:
-    """Build and install a compiled backend unless it is there as its sources are; why it is not, and the fix, or None."""
+    """Build and install a compiled backend, if its sources have changed; None, or why it is not there and the fix."""
     folder = ROOT / COMPILED[name]
     stamp = VENV / f"orpheus-{name}-stamp.txt"
     digest = _sources(folder)
@@ -73,7 +75,9 @@ def build(name: str) -> str | None:
         return f"no C++ compiler ({compiler or ', '.join(_COMPILERS)}) on PATH; {_FIX}"
     _say(f"building {name} with {compiler}, about a minute ...")
     command = [str(python()), "-m", "pip", "install", "--quiet", "-e", f"./{COMPILED[name]}"]
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
     if done.returncode:
         log = VENV / f"orpheus-{name}-build.log"
         log.write_text(done.stdout)

@@ -36,19 +36,22 @@ SANITIZERS: dict[str, tuple[str, tuple[str, ...], dict[str, str]]] = {
 def sanitize(kinds: list[str], arguments: list[str]) -> None:
     """The plugin's tests in a build with each sanitizer.
 
-    Only the module is compiled for it: the interpreter, numpy and the runtimes of threads are not. That is all right for
-    addresses, whose allocations and copies are watched everywhere. ThreadSanitizer would take libgomp's own handing over
-    for races, so its build has teams of std::thread (native/module/fork.hpp), and nothing has to be suppressed.
+    Only the module is compiled for it: the interpreter, numpy and the runtime of OpenMP are not. That is all right for
+    addresses, whose allocations and copies are watched everywhere. ThreadSanitizer would take libgomp's handing over
+    of work for races, so its build has teams of std::thread (native/module/fork.hpp), and nothing is suppressed.
     """
     compiler = shutil.which("g++")
     for kind in kinds or list(SANITIZERS):
         flags, libraries, settings = SANITIZERS[kind]
         found = [output(compiler, f"-print-file-name={library}") for library in libraries] if compiler else []
         if compiler is None or not all(map(os.path.isabs, found)):
-            return missing("sanitize", f"g++ with {' and '.join(libraries)}")
+            missing("sanitize", f"g++ with {' and '.join(libraries)}")
+            return
         folder = BUILD / kind
         openmp = "OFF" if kind == "thread" else "ON"
-        cmake(folder, f"CMAKE_CXX_COMPILER={compiler}", f"ORPHEUS_SANITIZE={flags}", f"ORPHEUS_OPENMP={openmp}")
+        cmake(
+            folder, f"CMAKE_CXX_COMPILER={compiler}", f"ORPHEUS_SANITIZE={flags}", f"ORPHEUS_OPENMP={openmp}"
+        )
         package = folder / "package" / "orpheus_openmp"
         shutil.rmtree(package, ignore_errors=True)
         shutil.copytree(SOURCE / "src" / "orpheus_openmp", package, ignore=shutil.ignore_patterns("*.so"))
@@ -65,7 +68,11 @@ def neon(arguments: list[str]) -> None:
     compiler = shutil.which("aarch64-linux-gnu-g++")
     emulator = shutil.which("qemu-aarch64-static") or shutil.which("qemu-aarch64")
     if compiler is None or emulator is None:
-        return missing("neon", "aarch64-linux-gnu-g++ and qemu-aarch64 (apt install g++-aarch64-linux-gnu qemu-user-static)")
+        missing(
+            "neon",
+            "aarch64-linux-gnu-g++ and qemu-aarch64: apt install g++-aarch64-linux-gnu qemu-user-static",
+        )
+        return
     folder = BUILD / "neon"
     cmake(
         folder, "ORPHEUS_RUNNER=ON", "ORPHEUS_OPENMP=OFF", "CMAKE_SYSTEM_NAME=Linux", "CMAKE_SYSTEM_PROCESSOR=aarch64",
@@ -76,7 +83,12 @@ def neon(arguments: list[str]) -> None:
 
 def cmake(folder: Path, *definitions: str) -> None:
     """Configure and build the native side in ``folder``; every warning is an error."""
-    given = (f"Python_EXECUTABLE={sys.executable}", "CMAKE_BUILD_TYPE=Release", "ORPHEUS_WERROR=ON", *definitions)
+    given = (
+        f"Python_EXECUTABLE={sys.executable}",
+        "CMAKE_BUILD_TYPE=Release",
+        "ORPHEUS_WERROR=ON",
+        *definitions,
+    )
     if shutil.which("ccache"):
         given += ("CMAKE_CXX_COMPILER_LAUNCHER=ccache",)
     call("cmake", "-G", "Ninja", "-S", str(SOURCE), "-B", str(folder), *(f"-D{d}" for d in given))

@@ -2,8 +2,8 @@
 
     python3 scripts/test.py [PYTEST ARGUMENTS]
 
-Sets up ``.venv`` when there is none, and builds the C++ backend where there is a compiler. Tests that need what is not there (a peer engine, a compiler, a device) are
-skipped by name. The exit code is pytest's.
+Sets up ``.venv`` when there is none, and builds the C++ backend where there is a compiler. Tests that need what is not
+there (a peer engine, a compiler, a device) are skipped by name. The exit code is pytest's.
 """
 
 from __future__ import annotations

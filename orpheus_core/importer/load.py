@@ -97,6 +97,8 @@ def _parse(data: bytes, limits: Limits) -> onnx.ModelProto:
     try:
         proto: onnx.ModelProto = onnx.ModelProto.FromString(data)
     except DecodeError as error:
+        if "alloc" in str(error):  # protobuf has no other way to say it
+            raise LimitError("the model needs more memory than there is") from None
         raise ParseError(f"not an ONNX model, damaged, cut short or nested too deeply: {error}") from None
     return proto
 

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from orpheus_core.errors import LimitError
 from orpheus_core.graph import Graph
 from orpheus_core.importer import infer_types
 from orpheus_core.plan.context import Context
@@ -80,12 +81,21 @@ class Executable:
     def run(self, inputs: Sequence[Any]) -> list[Any]:
         """Outputs for inputs (arrays, lists, None) in the order of the graph's inputs, captures last.
 
-        Element types and ranks are the caller's duty; they were checked at the model's border.
+        Element types and ranks are the caller's duty; they were checked at the model's border. LimitError when there
+        is not enough memory.
         """
         ready = self.ready(inputs)
-        with np.errstate(all="ignore"), ready.context() as context:
-            context.run(inputs)
-            return context.take_outputs(inputs)
+        try:
+            with np.errstate(all="ignore"), ready.context() as context:
+                context.run(inputs)
+                return context.take_outputs(inputs)
+        except MemoryError as error:
+            needed = ready.plan.arena_bytes / 2**20
+            raise LimitError(
+                f"out of memory in a run, whose intermediate tensors take {needed:.0f} MiB: {error}".rstrip(
+                    ": "
+                )
+            ) from None
 
     def ready(self, inputs: Sequence[Any] = ()) -> Ready:
         """The plan for inputs of these shapes, made now if need be."""
@@ -110,6 +120,14 @@ class Executable:
             return tuple(r.plan for r in self._plans.values())
 
     def _plan(self, inputs: Sequence[Any]) -> Plan:
+        try:
+            return self._planned(inputs)
+        except MemoryError as error:
+            raise LimitError(
+                f"out of memory while kernels were chosen and placed: {error}".rstrip(": ")
+            ) from None
+
+    def _planned(self, inputs: Sequence[Any]) -> Plan:
         graph = self.graph
         if self._open:
             types = [_actual(v.type, x) for v, x in zip(graph.inputs, inputs)]

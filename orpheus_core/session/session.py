@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 
 from orpheus_core import discovery
-from orpheus_core.errors import InputError, UsageError
+from orpheus_core.errors import InputError, LimitError, UsageError
 from orpheus_core.graph import Graph, Value
 from orpheus_core.importer import Model, bind_shapes, infer_types, load
 from orpheus_core.passes import simplify
@@ -276,13 +276,16 @@ class InferenceSession:
         return [known[n] for n in names]
 
     def _simplify(self, graph: Graph) -> Graph:
-        return simplify(
-            graph,
-            enable=self.settings.enable_passes,
-            disable=self.settings.disable_passes,
-            extra=self._extra,
-            evaluator=self._evaluator,
-        )
+        try:
+            return simplify(
+                graph,
+                enable=self.settings.enable_passes,
+                disable=self.settings.disable_passes,
+                extra=self._extra,
+                evaluator=self._evaluator,
+            )
+        except MemoryError as error:
+            raise LimitError(f"out of memory while the model was simplified: {error}".rstrip(": ")) from None
 
     def _report(self, plan: Plan) -> None:
         """One line on what runs where, once; a warning when a node runs on a backend that was not asked for."""

@@ -104,25 +104,6 @@ def test_the_manifest_loads_no_native_code():
     assert python(code) == "[]"
 
 
-def test_one_thread_enters_no_runtime():
-    code = """
-        import os, numpy as np
-        from orpheus_openmp import _native
-        x = np.ones(1000, np.float32)
-        def step(threads):
-            values = dict(n=1, channels=1, plane=1000, to_blocked=0, x=np.ones((1000, 64), np.float32), y=x)
-            return _native.Step(_native.isas()[0], "reorder", threads, values)
-        before = len(os.listdir("/proc/self/task"))
-        step(1)()
-        alone = len(os.listdir("/proc/self/task"))
-        step(3)()
-        print(alone - before, len(os.listdir("/proc/self/task")) - before)
-    """
-    if not os.path.isdir("/proc/self/task") or not isas.native().has_openmp:
-        pytest.skip("needs /proc and a build with OpenMP")
-    assert python(code) == "0 2"
-
-
 def test_an_instruction_set_that_is_not_here_is_refused_by_name(monkeypatch):
     absent = "neon" if "neon" not in isas.available() else "avx512"
     monkeypatch.setenv("ORPHEUS_ISA", absent)
