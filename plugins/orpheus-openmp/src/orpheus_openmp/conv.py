@@ -72,7 +72,7 @@ class Direct(Conv):
             self.workspace = 4 * self.threads * self.in_blocks * window.kernel[0] * width * self.depth
 
     def edges(self) -> tuple[int, float]:
-        """The columns that are read, pads included, and how often a value would be copied for the tiles at the edges."""
+        """The columns read, pads included, and how often a value would be copied for the tiles at the edges."""
         window = self.shape.window
         if not (window.before[1] or window.after[1]):
             return 0, 0.0
