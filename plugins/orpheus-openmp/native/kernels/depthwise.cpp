@@ -6,6 +6,7 @@
 // rows, columns beyond the input are left out by a mask of bits.
 // All others: output row, tile of pixels, kernel row, kernel column; pixels whose window crosses the left or right edge
 // are done one by one with the taps that lie inside. Threads: equal runs of (image, block, one or two rows).
+// Measured on Zen 4, share of the peak of one core: 3x3 66-80 % at stride 1 and 46 % at stride 2, 5x5 94 %.
 
 #include "tile.hpp"
 

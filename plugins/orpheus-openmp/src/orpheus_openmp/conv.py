@@ -34,7 +34,8 @@ class Conv(Layer):
         self.last_depth = shape.channels // groups - (self.in_blocks - 1) * depth
         self.values = {
             "n": shape.batch, "groups": groups, "in_blocks": self.in_blocks, "out_blocks": self.out_blocks,
-            "in_depth": depth, "last_depth": self.last_depth, "form": 0, "band": 1, **shape.window.values,
+            "in_depth": depth, "last_depth": self.last_depth, "form": 0, "band": 1, "padded_w": 0,
+            **shape.window.values,
             **epilogue.of_attributes(problem.attributes),
             "tail": shape.filters % self.block,
         }  # fmt: skip
@@ -60,11 +61,26 @@ class Direct(Conv):
 
     def __init__(self, problem: Problem, isa: str | None = None) -> None:
         super().__init__(problem, isa)
-        window = self.shape.window
-        if window.before[1] or window.after[1]:
+        window, (width, outside) = self.shape.window, self.edges()
+        if outside > 1:
+            self.values["padded_w"] = width
+            rows = self.shape.batch * self.shape.group * self.in_blocks * window.input[0]
+            self.workspace = 4 * rows * width * self.depth
+        elif outside:
             columns = min(window.output[1], self.tile_pixels) - 1
             width = columns * window.strides[1] + (window.kernel[1] - 1) * window.dilations[1] + 1
             self.workspace = 4 * self.threads * self.in_blocks * window.kernel[0] * width * self.depth
+
+    def edges(self) -> tuple[int, float]:
+        """The columns read, pads included, and how often a value would be copied for the tiles at the edges."""
+        window = self.shape.window
+        if not (window.before[1] or window.after[1]):
+            return 0, 0.0
+        reach = (window.kernel[1] - 1) * window.dilations[1] + 1
+        width = max((window.output[1] - 1) * window.strides[1] + reach, window.before[1] + window.input[1])
+        tiles = -(-window.output[1] // self.tile_pixels)
+        chunks = -(-self.out_blocks // self.tile_vectors)
+        return width, chunks * min(2, tiles) / tiles * window.kernel[0] / window.strides[0]
 
 
 class Pointwise(Conv):
