@@ -36,6 +36,8 @@ from orpheus_core.types import (
 # Operators whose output shape depends on the value of a float input.
 _FLOAT_SHAPED = frozenset(("Resize", "Range", "Upsample"))
 _MOST_FLOATS = 16
+# Functions of ONNX without shape inference, whose one result is of their first input's type.
+_SHAPED_AS_X = frozenset(("GroupNormalization",))
 # Sizes are checked where the node is known.
 _UNCHECKED = Limits(rank=10**6, value_bytes=2**62 * 2**62)
 # Node inferences spent on repeating loop bodies.
@@ -225,6 +227,8 @@ def _by_onnx(*key: Any) -> tuple[ValueType, ...]:
     found = _cached_outputs(*arguments)
     if isinstance(found, str):
         raise ModelError(f"{place}: {_short(found)}")
+    if arguments[0] in _SHAPED_AS_X and isinstance(found[0], UnknownType) and arguments[4][0] is not None:
+        return (arguments[4][0],)
     if any(isinstance(t, UnknownType) for t, present in zip(found, arguments[-1]) if present):
         # The function knows the case only in part; the element types may still follow from the schema.
         spec = find_spec(arguments[1], arguments[0], arguments[2])

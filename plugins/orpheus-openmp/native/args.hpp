@@ -104,6 +104,12 @@ namespace orpheus {
     M(float, overlap) M(float, threshold) M(Ptr, x) M(Ptr, scores) M(BytesOut, kept) M(BytesOut, counts) \
     M(BytesOut, workspace)
 
+// y = op(x, z) over a box of x, z, y (and Where's condition `left` before y); logic reads left and right, truth values go
+// to `truth`. See broadcast.cpp.
+#define ORPHEUS_BROADCAST(M) \
+    M(Int, op) M(Int, rank) M(Ints, table) M(Ptr, x) M(Ptr, z) M(Bytes, left) M(Bytes, right) M(Out, y) \
+    M(BytesOut, truth)
+
 using Ptr = const float*;
 using Out = float*;
 using Ints = const Int*;
@@ -125,6 +131,7 @@ struct ReduceArgs { ORPHEUS_REDUCE(ORPHEUS_MEMBER) };
 struct NormalizeArgs { ORPHEUS_NORMALIZE(ORPHEUS_MEMBER) };
 struct RecurrentArgs { ORPHEUS_RECURRENT(ORPHEUS_MEMBER) };
 struct NmsArgs { ORPHEUS_NMS(ORPHEUS_MEMBER) };
+struct BroadcastArgs { ORPHEUS_BROADCAST(ORPHEUS_MEMBER) };
 #undef ORPHEUS_MEMBER
 
 // One row a kernel: its name in Python and in the table, and its arguments.
@@ -148,7 +155,8 @@ struct NmsArgs { ORPHEUS_NMS(ORPHEUS_MEMBER) };
     K(reduce, ReduceArgs, ORPHEUS_REDUCE) \
     K(normalize, NormalizeArgs, ORPHEUS_NORMALIZE) \
     K(recurrent, RecurrentArgs, ORPHEUS_RECURRENT) \
-    K(nms, NmsArgs, ORPHEUS_NMS)
+    K(nms, NmsArgs, ORPHEUS_NMS) \
+    K(broadcast_op, BroadcastArgs, ORPHEUS_BROADCAST)
 
 #define ORPHEUS_ENTRY(name, args, fields) Kernel name;
 // The kernels of one instruction set, the block it computes in, and its register tile.

@@ -120,7 +120,18 @@ def test_gemm(layers, bound, m, k, n, ta, tb, constant, bias, threads):
 
 
 @pytest.mark.parametrize(
-    ("a", "b"), [((3, 5, 7), (3, 7, 33)), ((3, 5, 7), (7, 33)), ((7,), (7, 20)), ((2, 1, 9), (9, 40))]
+    ("a", "b"),
+    [
+        ((3, 5, 7), (3, 7, 33)),
+        ((3, 5, 7), (7, 33)),
+        ((7,), (7, 20)),
+        ((2, 1, 9), (9, 40)),
+        ((2, 3, 4, 5), (1, 3, 5, 9)),
+        ((2, 1, 4, 5), (3, 5, 9)),
+        ((5,), (3, 5, 9)),
+        ((1, 4, 5), (6, 5, 9)),
+        ((3, 1, 4, 5), (3, 2, 5, 9)),
+    ],
 )
 @pytest.mark.parametrize("constant", [False, True])
 def test_matmul(layers, bound, a, b, constant):

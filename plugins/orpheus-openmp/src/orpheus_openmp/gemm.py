@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from orpheus_core.plugin import Problem
+from orpheus_core.plugin import Problem, Step
 from orpheus_core.types import Array
 from orpheus_openmp import epilogue
-from orpheus_openmp.layer import Layer
+from orpheus_openmp.layer import Layer, seal
 
 
 class _Product(Layer):
@@ -29,7 +31,7 @@ class _Product(Layer):
         self.values.update(m=m, k=k, n=n, lda=m if self.values["trans_a"] else k)
         panel = self.tile_vectors * self.block
         constant = self.problem.constants.get(1)
-        if constant is not None and self.values["b_batch"] == 0:
+        if constant is not None and constant.ndim == 2:
             self.values["b"] = pack_panels(constant, bool(self.values["trans_b"]), k, n, panel)
             self.values["packed"] = 1
             self.packed = (1,)
@@ -58,7 +60,7 @@ class Gemm(_Product):
 
 
 class MatMul(_Product):
-    """Y = activation(A B + bias + R), a batch of products, B shared by all of them or of the same batch as A."""
+    """Y = activation(A B + bias + R), a batch of products; the batches of A and B broadcast."""
 
     names = ("a", "b", "c", "residual")
 
@@ -66,13 +68,65 @@ class MatMul(_Product):
         super().__init__(problem, isa)
         a, b = self.input_shape(0), self.input_shape(1)
         m, k, n = (1, *a)[-2], a[-1], b[-1]
-        batch = math.prod(a[:-2])
         if len(b) == 2:
-            m, batch = m * batch, 1  # one tall product
-        self.values.update(batch=batch, a_batch=m * k, b_batch=0 if len(b) == 2 else k * n)
+            m *= math.prod(a[:-2])  # one tall product
+        self.runs = [Run(0, 1, 0, 0, 0, 0)] if len(b) == 2 else batch_runs(a[:-2], b[:-2])
+        self.values.update(batch=self.runs[0].count, a_batch=m * k, b_batch=0 if len(b) == 2 else k * n)
         self._sizes(m, k, n)
         if self.has(2):
             self.values["c_cols"] = 1
+
+    def bind(self, inputs: Sequence[Any], outputs: Sequence[Any], workspace: Any | None) -> Step:
+        """A call for each run of the batch along which both operands advance evenly; most often there is one."""
+        bound = self.arrays(inputs, outputs, workspace)
+        sizes = {"a": self.values["m"] * self.values["k"], "b": self.values["k"] * self.values["n"]}
+        sizes["y"] = sizes["residual"] = self.values["m"] * self.values["n"]
+        made = []
+        for run in self.runs:
+            starts = {"a": run.a, "b": run.b, "y": run.start, "residual": run.start}
+            parts = {
+                name: array if name not in starts or len(self.runs) == 1
+                else array.reshape(-1)[starts[name] * sizes[name] :]
+                for name, array in bound.items()
+            }  # fmt: skip
+            if len(self.input_shape(1)) > 2:
+                steps = {"a_batch": run.a_step * sizes["a"], "b_batch": run.b_step * sizes["b"]}
+                self.values.update(batch=run.count, **steps)
+            made.append(self.step(parts))
+        return made[0] if len(made) == 1 else seal(made)
+
+
+@dataclass(frozen=True)
+class Run:
+    """Products ``start`` to ``start + count`` of a batch, from matrix ``a`` and ``b`` on by the given steps."""
+
+    start: int
+    count: int
+    a: int
+    b: int
+    a_step: int
+    b_step: int
+
+
+def batch_runs(a: Sequence[int], b: Sequence[int]) -> list[Run]:
+    """The fewest runs of a broadcast batch along which the matrices of both operands advance evenly."""
+    shape = np.broadcast_shapes(tuple(a), tuple(b))
+    left, right = (
+        np.broadcast_to(np.arange(math.prod(side)).reshape(side), shape).reshape(-1).tolist()
+        for side in (a, b)
+    )
+    runs, start = [], 0
+    while start < len(left):
+        end = start + 1
+        steps = (0, 0)
+        if end < len(left):
+            steps = (left[end] - left[start], right[end] - right[start])
+            steps = steps if min(steps) >= 0 else (0, 0)
+        while end < len(left) and (left[end] - left[end - 1], right[end] - right[end - 1]) == steps != (0, 0):
+            end += 1
+        runs.append(Run(start, end - start, left[start], right[start], *steps))
+        start = end
+    return runs
 
 
 def pack_panels(b: Any, transposed: bool, k: int, n: int, panel: int) -> Array:

@@ -11,8 +11,10 @@ from orpheus_openmp.bilinear import ALGORITHMS
 from orpheus_openmp.conv_shape import conv_shape
 from orpheus_openmp.elementwise import unary_parameters
 from orpheus_openmp.epilogue import NUMBERS
+from orpheus_openmp.gemm import batch_runs
 
 _CLAMPS = ("", "Relu", "Clip")
+_MOST_RUNS = 256  # of a broadcast batch, each a step
 
 
 def direct(problem: Problem) -> str | None:
@@ -84,15 +86,17 @@ def gemm(problem: Problem) -> str | None:
 
 
 def matmul(problem: Problem) -> str | None:
-    """B of rank 2, or of A's own batch."""
+    """B of rank 2 or more, batches that broadcast in few runs."""
     refusal = _tensors(problem) or _activation(problem)
     if refusal:
         return refusal
     a, b = _shape(problem, 0), _shape(problem, 1)
-    if len(b) < 2 or len(a) < 1 or (len(a) == 1 and len(b) > 2):
+    if len(b) < 2 or len(a) < 1:
         return f"needs B of rank 2 or more, has shapes {list(a)} and {list(b)}"
-    if len(b) > 2 and a[:-2] != b[:-2]:
-        return f"needs B of rank 2 or the same batch as A, has shapes {list(a)} and {list(b)}"
+    if len(b) > 2 and len(batch_runs(a[:-2], b[:-2])) > _MOST_RUNS:
+        return (
+            f"needs batches that broadcast in at most {_MOST_RUNS} runs, has shapes {list(a)} and {list(b)}"
+        )
     return None
 
 

@@ -29,7 +29,9 @@ def slice_blocked(problem: Problem) -> str | None:
     channels = _input_shape(problem)[1]
     for axis, start, count, step in moves.slices(problem):
         if axis == 1:
-            refusal = _whole_blocks(start, count, channels) or (None if step == 1 else "needs step 1 of channels")
+            refusal = _whole_blocks(start, count, channels) or (
+                None if step == 1 else "needs step 1 of channels"
+            )
         if refusal:
             return refusal
     return None
@@ -68,25 +70,19 @@ def pad_blocked(problem: Problem) -> str | None:
     return None
 
 
-def resize_nearest(problem: Problem) -> str | None:
-    """Mode nearest with constant scales or sizes, of any axes."""
-    refusal = _resize(problem, ("nearest",))
-    return refusal or _rank(problem)
-
-
-def resize_nearest_blocked(problem: Problem) -> str | None:
-    """Rows and columns."""
-    return _resize(problem, ("nearest",)) or _rows_and_columns(problem)
-
-
 def resize(problem: Problem) -> str | None:
-    """Mode linear or cubic along one axis or two neighbours."""
-    refusal = _resize(problem, ("linear", "cubic"))
+    """Nearest along any axes; linear and cubic of floats along one axis or two neighbours."""
+    refusal = _resize(problem)
     if refusal:
         return refusal
+    if problem.attributes["mode"] == "nearest":
+        return _rank(problem)
+    type_ = problem.inputs[0]
+    if isinstance(type_, TensorType) and type_.dtype.value != "float32":
+        return f"interpolates float32, has {type_.dtype}"
     axes = [a.index for a in resized_axes(problem)]
     if len(axes) > 2 or (len(axes) == 2 and axes[1] - axes[0] != 1):
-        return f"resamples one axis or two neighbours, has {axes}"
+        return f"interpolates along one axis or two neighbours, has {axes}"
     return None
 
 
@@ -100,13 +96,13 @@ def _rows_and_columns(problem: Problem) -> str | None:
     return None if all(a >= 2 for a in axes) else f"resamples rows and columns, has axes {axes}"
 
 
-def _resize(problem: Problem, modes: tuple[str, ...]) -> str | None:
+def _resize(problem: Problem) -> str | None:
     refusal = _sizes(problem)
     if refusal:
         return refusal
     mode = str(problem.attributes["mode"])
-    if mode not in modes:
-        return f"needs mode {' or '.join(modes)}, has {mode}"
+    if mode not in ("nearest", "linear", "cubic"):
+        return f"needs mode nearest, linear or cubic; has {mode}"
     coordinates = str(problem.attributes["coordinate_transformation_mode"])
     if coordinates not in COORDINATES:
         return f"needs coordinates {', '.join(COORDINATES)}; has {coordinates}"

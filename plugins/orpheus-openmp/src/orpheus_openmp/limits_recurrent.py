@@ -35,8 +35,8 @@ def recurrent(problem: Problem) -> str | None:
 
 def _shapes(problem: Problem, directions: int) -> str | None:
     gates = 4 if problem.op == "LSTM" else 3
-    (_, batch, width), weights, recurrent_ = (_shape(problem, i) for i in range(3))
-    hidden = recurrent_[2]
+    _, batch, width = _shape(problem, 0)
+    hidden = _shape(problem, 2)[2]
     wanted = {
         1: (directions, gates * hidden, width), 2: (directions, gates * hidden, hidden),
         3: (directions, 2 * gates * hidden), 5: (directions, batch, hidden), 6: (directions, batch, hidden),

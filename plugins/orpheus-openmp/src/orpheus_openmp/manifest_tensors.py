@@ -23,6 +23,7 @@ def kernels(layout: str) -> Iterator[Kernel]:
     yield from _resizes(layout)
     yield from _reductions(layout)
     yield from _normalisations()
+    yield from _broadcasts()
     yield from _others()
 
 
@@ -50,26 +51,23 @@ def _moves(layout: str) -> Iterator[Kernel]:
         ("Tile", "move", "move", (plain,), (6, None), ("repeats",)),
         ("DepthToSpace", "move", "move", (plain,), (1, None), ()),
         ("SpaceToDepth", "move", "move", (plain,), (1, None), ()),
-        ("Resize", "nearest", "resize_nearest", (plain,), (11, None), ("scales", "sizes")),
-        ("Resize", "nearest-blocked", "resize_nearest_blocked", (blocked,), (11, None), ("scales", "sizes")),
     )
     for op, name, limit, formats, opset, constants in rows:
-        type_name = "T1" if op == "Resize" else "T"
         yield _row(
             op, name, "moves:Move", f"limits_moves:{limit}", formats, opset=opset,
-            dtypes={type_name: _ANY if formats == (plain,) else _FLOAT},
+            dtypes={"T": _ANY if formats == (plain,) else _FLOAT},
             where=tuple(Rule(f"{operand}.runtime", "==", False) for operand in constants),
         )  # fmt: skip
 
 
 def _resizes(layout: str) -> Iterator[Kernel]:
     for name, limit, formats in (
-        ("taps", "resize", Format()),
-        ("taps-blocked", "resize_blocked", Format((layout,), (layout,))),
+        ("separable", "resize", Format()),
+        ("separable-blocked", "resize_blocked", Format((layout,), (layout,))),
     ):
         yield _row(
-            "Resize", name, "resize:Resize", f"limits_moves:{limit}", (formats,), opset=(11, None),
-            dtypes={"T1": _FLOAT}, accuracy=_ROUNDED,
+            "Resize", name, "resize:resize", f"limits_moves:{limit}", (formats,), opset=(11, None),
+            dtypes={"T1": _ANY if name == "separable" else _FLOAT}, accuracy=Accuracy(factor=4),
             where=tuple(Rule(f"{operand}.runtime", "==", False) for operand in ("scales", "sizes")),
         )  # fmt: skip
 
@@ -109,6 +107,28 @@ def _normalisations() -> Iterator[Kernel]:
             op, "rows", f"normalize:{code}", f"limits_reduce:{limit}", (Format(),), opset=opset,
             dtypes=dict.fromkeys(types, _FLOAT), accuracy=_ROUNDED,
         )  # fmt: skip
+
+
+def _broadcasts() -> Iterator[Kernel]:
+    exact, bools = Accuracy(), ("bool",)
+    rows: tuple[tuple[tuple[str, ...], int, dict[str, tuple[str, ...]], Accuracy], ...] = (
+        (("Add", "Sub", "Mul", "Div", "PRelu"), 7, {"T": _FLOAT}, exact),
+        (("Max", "Min", "Sum"), 8, {"T": _FLOAT}, exact),
+        (("Mod",), 10, {"T": _FLOAT}, exact),
+        (("Pow",), 13, {"T": _FLOAT, "T1": _FLOAT}, _ROUNDED),
+        (("Equal", "Less", "Greater"), 7, {"T": _FLOAT}, exact),
+        (("LessOrEqual", "GreaterOrEqual"), 12, {"T": _FLOAT}, exact),
+        (("And", "Or", "Xor"), 7, {"T": bools}, exact),
+    )
+    for ops, since, dtypes, accuracy in rows:
+        for op in ops:
+            yield _row(
+                op, "broadcast", "broadcast:Binary", "limits_broadcast:broadcast", (Format(),), opset=(since, None),
+                dtypes=dtypes, accuracy=accuracy, rank=110,
+            )  # fmt: skip
+    yield _row(
+        "Where", "broadcast", "broadcast:Where", "limits_broadcast:broadcast", (Format(),), opset=(9, None)
+    )
 
 
 def _others() -> Iterator[Kernel]:

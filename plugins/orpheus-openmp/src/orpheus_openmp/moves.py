@@ -198,7 +198,6 @@ def _reflected(mode: str, size: int, before: int, after: int) -> list[int]:
 
 def _gather(problem: Problem) -> list[Pieces]:
     shape, x = _input(problem)
-    _, y = _output(problem)
     axis = positive(int(problem.attributes.get("axis", 0)), len(shape))
     positions = [positive(int(i), shape[axis]) for i in np.asarray(problem.constants[1]).reshape(-1)]
     x = x.taken(axis, positions)
@@ -223,7 +222,7 @@ def _tile(problem: Problem) -> list[Pieces]:
 
 
 def _depth_to_space(problem: Problem) -> list[Pieces]:
-    (n, c, h, w), x = _input(problem)
+    (_, c, _, _), x = _input(problem)
     _, y = _output(problem)
     b = int(problem.attributes["blocksize"])
     if problem.attributes.get("mode", "DCR") == "DCR":
@@ -234,7 +233,7 @@ def _depth_to_space(problem: Problem) -> list[Pieces]:
 
 
 def _space_to_depth(problem: Problem) -> list[Pieces]:
-    (n, c, h, w), x = _input(problem)
+    (_, c, _, _), x = _input(problem)
     _, y = _output(problem)
     b = int(problem.attributes["blocksize"])
     x = x.split(3, b).split(2, b)  # n, c, h, rows, w, columns

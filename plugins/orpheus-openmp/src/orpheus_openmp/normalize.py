@@ -12,7 +12,7 @@ from orpheus_openmp.moves import positive
 
 class _Normalize(Layer):
     kernel = "normalize"
-    names = ("x", "scale", "shift")
+    names: tuple[str | None, ...] = ("x", "scale", "shift")
 
     def _set(self, rows: int, size: int, *, plane: int = 0, groups: int = 1, rms: int = 0) -> None:
         self.values: dict[str, Any] = {

@@ -22,7 +22,7 @@ class _Recurrent(Layer):
 
     kernel = "recurrent"
     gates = 4
-    results = ("y", "y_h", "y_c")
+    results: tuple[str | None, ...] = ("y", "y_h", "y_c")
 
     def __init__(self, problem: Problem, isa: str | None = None) -> None:
         super().__init__(problem, isa)

@@ -6,7 +6,7 @@ Source: https://onnx.ai/onnx/operators/onnx__Resize.html; R. Keys, Cubic Convolu
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,12 +72,13 @@ def coordinates(axis: Axis, mode: str) -> Array:
 
 def nearest_positions(problem: Problem) -> Iterator[tuple[int, list[int]]]:
     """(axis, the element that each result takes) for every axis of a nearest Resize."""
-    rounding = {
+    roundings: dict[str, Callable[[Array], Array]] = {
         "floor": np.floor,
         "ceil": np.ceil,
         "round_prefer_floor": lambda at: np.ceil(at - 0.5),
         "round_prefer_ceil": lambda at: np.floor(at + 0.5),
-    }[str(problem.attributes["nearest_mode"])]
+    }
+    rounding = roundings[str(problem.attributes["nearest_mode"])]
     for axis in resized_axes(problem):
         at = rounding(coordinates(axis, coordinate_mode(problem)))
         yield axis.index, [int(p) for p in np.clip(at, 0, axis.size - 1)]
@@ -108,4 +109,3 @@ def _keys(distance: Array, a: float) -> Array:
     near = 1 + distance**2 * ((a + 2) * distance - (a + 3))
     far = a * (distance * (distance * (distance - 5) + 8) - 4)
     return np.where(distance <= 1, near, np.where(distance < 2, far, 0))
-

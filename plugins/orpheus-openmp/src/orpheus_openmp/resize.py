@@ -1,4 +1,4 @@
-"""Linear and cubic Resize, plain and NCHWc; the native side is native/kernels/resize.cpp."""
+"""Resize, plain and NCHWc: nearest by moves, linear and cubic by native/kernels/resize.cpp."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ import numpy as np
 
 from orpheus_core.plugin import Problem
 from orpheus_openmp.layer import Layer
+from orpheus_openmp.moves import Move
 from orpheus_openmp.resampling import resized_axes, taps
+
+
+def resize(problem: Problem) -> Layer:
+    """The layer for the node's mode."""
+    return Move(problem) if problem.attributes["mode"] == "nearest" else Resize(problem)
 
 
 class Resize(Layer):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -43,7 +44,7 @@ class View:
 
     def taken(self, axis: int, positions: Sequence[int]) -> View:
         """The elements of a dimension at ``positions``."""
-        steps = {b - a for a, b in zip(positions, positions[1:])}
+        steps = {b - a for a, b in pairwise(positions)}
         if len(steps) <= 1:
             return self.sliced(axis, positions[0], len(positions), steps.pop() if steps else 1)
         stride = self.strides[axis]
