@@ -115,7 +115,9 @@ def test_an_engine_that_dies_costs_its_row_only(race) -> None:
 def test_a_wrong_engine_is_no_peer(race) -> None:
     code, data, lanes, text = race("wrong", "--orpheus", "orpheus")
     assert code == 1 and lanes["wrong"]["reason"].startswith("wrong: its error is"), text
-    assert lanes["wrong"]["error"] > 0.01 and lanes["wrong"]["median"] is None and not data["heats"][0]["ratios"]
+    assert (
+        lanes["wrong"]["error"] > 0.01 and lanes["wrong"]["median"] is None and not data["heats"][0]["ratios"]
+    )
 
 
 def test_confined_to_an_instruction_set(race) -> None:
