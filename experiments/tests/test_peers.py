@@ -94,7 +94,8 @@ def _pooled() -> onnx.ModelProto:
         "b": random.standard_normal(6),
         "G": random.standard_normal((8, 3, 3, 3)) / 5,
         "D": random.standard_normal((8, 1, 5, 5)) / 5,
-        "F": random.standard_normal((8 * 2 * 1, 3)),
+        "F": random.standard_normal((3, 8 * 2 * 1)),
+        "B": random.standard_normal(3),
     }
     pool = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
     nodes = [
@@ -108,7 +109,7 @@ def _pooled() -> onnx.ModelProto:
         helper.make_node("Relu", ["d"], ["e"]),
         helper.make_node("MaxPool", ["e"], ["m"], kernel_shape=[3, 3], strides=[2, 2], pads=[0, 0, 0, 0]),
         helper.make_node("Flatten", ["m"], ["f"]),
-        helper.make_node("Gemm", ["f", "F"], ["y"]),
+        helper.make_node("Gemm", ["f", "F", "B"], ["y"], transB=1),
     ]
     infos = [
         helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 4, 9, 7)),

@@ -20,9 +20,11 @@ _INT8 = ("use_int8_inference", "use_int8_packed", "use_int8_storage", "use_int8_
 
 
 def convert(path: Path, folder: Path) -> Path:
-    """``model.ncnn.param`` and ``.bin`` in ``folder``, made by the program pnnx without its fp16 weights."""
+    """``model.ncnn.param`` and ``.bin`` below ``folder``, made by the program pnnx without its fp16 weights."""
     import pnnx
 
+    folder = folder / "pnnx"  # it writes much else, beside its source too
+    folder.mkdir()
     graph = onnx.load(path, load_external_data=False).graph
     weights = {tensor.name for tensor in graph.initializer}
     shapes = [
@@ -37,7 +39,7 @@ def convert(path: Path, folder: Path) -> Path:
             ("ncnnparam", "ncnn.param"), ("ncnnbin", "ncnn.bin"), ("ncnnpy", "ncnn.py"),
         )
     }  # fmt: skip
-    source = folder / "source.onnx"  # pnnx writes beside it, too
+    source = folder / "source.onnx"
     onnx.save(onnx.load(path), source)
     done = subprocess.run(
         [pnnx.EXEC_PATH, str(source), f"inputshape={','.join(shapes)}", "fp16=0",
@@ -78,8 +80,13 @@ def load(path: Path, threads: int) -> LoadedEngine:
             extractor = net.create_extractor()
             for name, mat in zip(names[0], mats):
                 extractor.input(name, mat)
-            # numpy() looks into the Mat, which must outlive it; [None] gives back the batch.
-            return [extractor.extract(name)[1].numpy().copy()[None] for name in names[1]]
+            found = []
+            for name in names[1]:
+                code, mat = extractor.extract(name)
+                if code != 0:
+                    raise BackendError(f"ncnn does not compute {name}: code {code}")
+                found.append(mat.numpy().copy()[None])  # numpy() looks into the Mat; [None] is the batch
+            return found
 
         return run
 

@@ -106,14 +106,11 @@ def _run(args: argparse.Namespace) -> int:
         data["goals"] = [{"what": v.what, "wanted": v.wanted, "got": v.got, "met": v.met} for v in found]
     if args.json:
         Path(args.json).write_text(json.dumps(data, indent=1), encoding="utf-8")
-    failed = any(lane.reason and not _expected(lane.reason) for heat in heats for lane in heat.lanes)
-    if failed:
+    reasons = [lane.reason for heat in heats for lane in heat.lanes if lane.reason]
+    unexpected = [r for r in reasons if not r.startswith(("not installed", "left out"))]
+    if any(not r.startswith("wrong") for r in unexpected):
         return Exit.BACKEND
-    return Exit.MISMATCH if args.strict and not all(v.met for v in found) else Exit.OK
-
-
-def _expected(reason: str) -> bool:
-    return reason.startswith(("not installed", "left out"))
+    return Exit.MISMATCH if unexpected or (args.strict and not all(v.met for v in found)) else Exit.OK
 
 
 def _list(text: str) -> list[str]:

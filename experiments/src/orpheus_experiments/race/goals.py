@@ -76,12 +76,12 @@ def _of_heat(goals: Mapping[str, Any], heat: Mapping[str, Any]) -> list[Verdict]
         got = _over(untuned.get("median"), tuned.get("median"))
         found.append(Verdict(f"untuned / tuned time, {where}", goals["untuned_over_tuned"], got, False))
     for key, what, mine, theirs in (
-        ("load_over", "load time", "load", "load"),
-        ("memory_over", "weights and arena / growth", "planned_bytes", "growth_bytes"),
+        ("load_over", "load time / {}'s", "load", "load"),
+        ("memory_over", "weights and arena / {}'s growth", "planned_bytes", "growth_bytes"),
     ):
         for engine, factor in goals.get(key, {}).items():
             got = _over(untuned.get(mine), lanes.get(engine, {}).get(theirs))
-            found.append(Verdict(f"{what} of {engine}'s, {where}", factor, got, False))
+            found.append(Verdict(f"{what.format(engine)}, {where}", factor, got, False))
     return found
 
 

@@ -21,7 +21,10 @@ from orpheus_experiments.race.exact import error
 from orpheus_experiments.race.racer import Racer, RacerError, once
 from orpheus_experiments.race.worker import LoadFact, Task, TurnFact
 
-__all__ = ["Heat", "Lane", "Plan", "run"]
+__all__ = ["WRONG", "Heat", "Lane", "Plan", "run"]
+
+#: An engine whose largest error is above this share of the output's range computes something else, at any speed.
+WRONG = 1e-3
 
 
 @dataclass(frozen=True)
@@ -190,6 +193,8 @@ class _Heat:
                 racer.close()
         lane.planned, lane.summary = fact.planned, fact.summary
         lane.error = error(fact.outputs, self.exact)
+        if not lane.error <= WRONG:
+            raise RacerError(f"wrong: its error is {lane.error:.1e} of the output's range")
 
     def warm(self, lane: Lane) -> None:
         lane.steady = self.racers[lane.name].ask("warm", self.plan.warm)

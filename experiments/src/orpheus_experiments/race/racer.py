@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from orpheus_core.errors import BackendError
 from orpheus_experiments.race.worker import serve
 
 __all__ = ["Racer", "RacerError", "once"]
@@ -21,7 +22,7 @@ __all__ = ["Racer", "RacerError", "once"]
 _environment = threading.Lock()
 
 
-class RacerError(Exception):
+class RacerError(BackendError):
     """A worker that gave no result: it failed, crashed or took too long."""
 
 
