@@ -155,7 +155,7 @@ __attribute__((noinline)) void execute(const Operand* operands, const Group<A::s
                 const Operand& o = operands[i.at];
                 for (Int b = 0; b < o.blocks; ++b) {
                     ahead.fetch();
-                    const Sum one{o.x + b * o.block_stride, o.w + b * B * V * B, 1, 0, 1, 0, 1, 0, B, B, B, 0, 0};
+                    Sum one{o.x + b * o.block_stride, o.w + b * B * V * B, 1, 0, 1, 0, 1, 0, B, B, B, 0, 0};
                     accumulate<T, V, B>(acc, one);
                 }
                 break;

@@ -35,6 +35,7 @@ class Conv(Layer):
         self.values = {
             "n": shape.batch, "groups": groups, "in_blocks": self.in_blocks, "out_blocks": self.out_blocks,
             "in_depth": depth, "last_depth": self.last_depth, "form": 0, "band": 1, **shape.window.values,
+            **shape.window.planes,
             **epilogue.of_attributes(problem.attributes),
             "tail": shape.filters % self.block,
         }  # fmt: skip

@@ -29,7 +29,9 @@ def slice_blocked(problem: Problem) -> str | None:
     channels = _input_shape(problem)[1]
     for axis, start, count, step in moves.slices(problem):
         if axis == 1:
-            refusal = _whole_blocks(start, count, channels) or (None if step == 1 else "needs step 1 of channels")
+            refusal = _whole_blocks(start, count, channels) or (
+                None if step == 1 else "needs step 1 of channels"
+            )
         if refusal:
             return refusal
     return None

@@ -108,4 +108,3 @@ def _keys(distance: Array, a: float) -> Array:
     near = 1 + distance**2 * ((a + 2) * distance - (a + 3))
     far = a * (distance * (distance * (distance - 5) + 8) - 4)
     return np.where(distance <= 1, near, np.where(distance < 2, far, 0))
-
