@@ -19,8 +19,8 @@ from orpheus_openmp.layer import Layer
 VARIABLE = "ORPHEUS_CHAIN"
 
 #: The rule, from measurements on a core with 1 MB of L2. A chain holds a result of this many times L2 or more:
-#: 1.7 times and more gained 3 to 4 % of the chain's time, 1.5 times and less nothing,
-WORTH = 1.6
+#: 3 times and more gained 2 to 3 % of the chain's time, 1.7 times and less nothing,
+WORTH = 2.0
 #: others of this share or more, smaller ones stay in L2 anyway;
 LINK = 0.5
 #: the windows of a band and the weights together fill at most this share of L2;
