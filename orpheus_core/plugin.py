@@ -30,6 +30,12 @@ What the references mean:
     A class: how to allocate, upload and download on the device (see :class:`Runtime`).
 ``Backend.seal``
     ``seal(steps) -> step``: turn neighbouring steps of this backend into one call.
+``Backend.chain``
+    ``chain(layers) -> runs``: choose runs of layers to compute together (:class:`Joined`), a band of rows at a time
+    for example. ``layers`` are what ``prepare`` returned for neighbouring operations, each of which reads as its first
+    input what the one before writes, and nothing else reads that. While a run is computed, everything that its layers
+    read and write lies apart in memory, and the results between them may be used as scratch. Steps that were not
+    joined stay usable: a profile runs them one by one. Needs ``seal``, which gets the joined steps.
 """
 
 from __future__ import annotations
@@ -54,6 +60,7 @@ __all__ = [
     "Engine",
     "Format",
     "Hooks",
+    "Joined",
     "Kernel",
     "Meter",
     "PassSpec",
@@ -230,10 +237,24 @@ class Backend:
     probe: str | None = None
     runtime: str | None = None
     seal: str | None = None
+    chain: str | None = None
     version: str = ""
     rank: int = 100
     set_threads: str | None = None
     peak: str | None = None
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Layers ``[first, last)`` of those that ``Backend.chain`` was given, to be computed together.
+
+    ``join(steps) -> step`` makes one step of the run's bound steps; ``note`` says in words what is done.
+    """
+
+    first: int
+    last: int
+    join: Callable[[Sequence[Step]], Step]
+    note: str
 
 
 @dataclass(frozen=True)

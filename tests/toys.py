@@ -79,6 +79,25 @@ def seal(steps: Sequence[Callable[[], object]]) -> Callable[[], None]:
     return run
 
 
+OFFERED: list[int] = []
+ANSWER: list[Any] = []
+
+
+def chain(layers: Sequence[Any]) -> list[Any]:
+    """Notes how many layers it is offered; answers what ANSWER says."""
+    OFFERED.append(len(layers))
+    return ANSWER
+
+
+def join(steps: Sequence[Callable[[], object]]) -> Callable[[], None]:
+    def run() -> None:
+        CALLS.append(f"joined {len(steps)}")
+        for step in steps:
+            step()
+
+    return run
+
+
 class Tensor:
     """Memory of a device that numpy must not touch by accident."""
 

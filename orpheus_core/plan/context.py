@@ -182,11 +182,25 @@ def _seal(operations: Sequence[Operation], steps: Sequence[Step]) -> tuple[list[
         first, last = members[0], members[-1] + 1
         candidate = operations[first].candidate
         if isinstance(owner(first), str) and candidate is not None and candidate.backend.seal:
-            joined.append(resolve(candidate.backend.seal)([steps[i] for i in members]))
+            joined.append(
+                resolve(candidate.backend.seal)(_chained(operations[first:last], steps[first:last]))
+            )
         else:
             joined.append(steps[first])
         spans.append((first, last))
     return joined, spans
+
+
+def _chained(operations: Sequence[Operation], steps: Sequence[Step]) -> list[Step]:
+    """The steps, with those of each chain made one by its backend."""
+    found: list[Step] = []
+    for position, operation in enumerate(operations):
+        chain = operation.chain
+        if chain is None:
+            found.append(steps[position])
+        elif operation is chain.operations[0]:
+            found.append(chain.join(steps[position : position + len(chain.operations)]))
+    return found
 
 
 def _keep(value: Any, operand: Operand, given: set[int]) -> Any:

@@ -5,13 +5,17 @@ from __future__ import annotations
 from math import prod
 
 from orpheus_core.plan.arena import Arena, Buffer, plan_arena
+from orpheus_core.plan.chains import find_chains
 from orpheus_core.plan.lower import Program
 from orpheus_core.plan.operands import Kind, Operand, Operation, Storage
 from orpheus_core.types import Device, TensorType
 
 
 def share_memory(program: Program) -> None:
-    """Give operands a parent where one buffer serves two: Concat inputs, Split outputs, in-place kernels."""
+    """Give operands a parent where one buffer serves two: Concat inputs, Split outputs, in-place kernels.
+
+    Also settles which operations their backend computes together: that needs memory apart.
+    """
     pinned = {o.root()[0] for o in (*program.inputs, *program.outputs)}
     kept = []
     for operation in program.operations:
@@ -20,6 +24,7 @@ def share_memory(program: Program) -> None:
         else:
             kept.append(operation)
     program.operations[:] = kept
+    find_chains(program)
     _in_place_kernels(program, pinned)
 
 
@@ -51,11 +56,17 @@ def _lifetimes(program: Program) -> dict[Operand, tuple[int, int]]:
 
     for operand in program.inputs:
         touch(operand, -1)
-    for step, operation in enumerate(program.operations):
-        for operand in (*operation.reads, *operation.writes):
-            touch(operand, step)
-        if operation.workspace is not None:
-            touch(operation.workspace, step)
+    positions = {operation: step for step, operation in enumerate(program.operations)}
+    for operation in program.operations:
+        # All operands of a chain are in use while it runs.
+        chain = operation.chain.operations if operation.chain else (operation,)
+        for operand in (
+            *operation.reads,
+            *operation.writes,
+            *([operation.workspace] if operation.workspace else []),
+        ):
+            touch(operand, positions[chain[0]])
+            touch(operand, positions[chain[-1]])
     for operand in program.outputs:
         touch(operand, len(program.operations))
     return spans
@@ -154,6 +165,11 @@ def _in_place_kernels(program: Program, pinned: set[Operand]) -> None:
             if target is None or reused is None or target.parent is not None or target in pinned:
                 continue
             owner, offset = reused.root()
+            if operation.chain and any(
+                o is not operation and owner in [p.root()[0] for p in (*o.reads, *o.writes)]
+                for o in operation.chain.operations
+            ):
+                continue  # the other layers of the chain still read it
             others = [o.root()[0] for i, o in enumerate(operation.inputs) if o is not None and i != source]
             fits = (
                 reused.storage is Storage.ARENA

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any
 
 from orpheus_core.graph import Node
-from orpheus_core.plugin import Problem
+from orpheus_core.plugin import Problem, Step
 from orpheus_core.selection.candidates import Candidate
 from orpheus_core.types import Array, TensorType, ValueType
 
@@ -60,6 +60,14 @@ class Kind(Enum):
 
 
 @dataclass(eq=False)
+class Chain:
+    """Neighbouring operations that their backend computes together; ``join`` makes one step of theirs."""
+
+    operations: tuple[Operation, ...]
+    join: Callable[[Sequence[Step]], Step]
+
+
+@dataclass(eq=False)
 class Operation:
     """One step to be.
 
@@ -77,6 +85,7 @@ class Operation:
     prepared: object = None
     late: Callable[[Sequence[Any]], tuple[Any, ...]] | None = None
     why: str = ""
+    chain: Chain | None = None
     dead_slots: list[int] = field(default_factory=list)
 
     @property

@@ -20,12 +20,13 @@ namespace orpheus {
 // Convolution of x [n, groups * in_blocks, in_h, in_w, in_depth] into y [n, groups * out_blocks, out_h, out_w, block].
 // in_depth is the block of a blocked input, 1 for a plain one; the last block of a group has last_depth channels.
 // Weights: see conv.cpp. `form` and `band` are Winograd's. `padded_w` is direct convolution's: the columns of a copy of the
-// input with its pads, 0 for none.
+// input with its pads, 0 for none. Two blocks of x lie x_plane pixels apart, those of y y_plane: all pixels of an image,
+// or those of a chain's window.
 #define ORPHEUS_CONV(M) \
     M(Int, n) M(Int, groups) M(Int, in_blocks) M(Int, in_depth) M(Int, last_depth) M(Int, in_h) M(Int, in_w) \
     M(Int, out_blocks) M(Int, out_h) M(Int, out_w) M(Int, kh) M(Int, kw) M(Int, sh) M(Int, sw) M(Int, dh) \
-    M(Int, dw) M(Int, pt) M(Int, pl) M(Int, form) M(Int, band) M(Int, padded_w) M(Ptr, x) M(Ptr, w) M(Out, y) \
-    M(Out, workspace) ORPHEUS_EPILOGUE(M)
+    M(Int, dw) M(Int, pt) M(Int, pl) M(Int, form) M(Int, band) M(Int, padded_w) M(Int, x_plane) M(Int, y_plane) \
+    M(Ptr, x) M(Ptr, w) M(Out, y) M(Out, workspace) ORPHEUS_EPILOGUE(M)
 
 // y [m, n] = a [m, k] * packed + ..., rows of y ldy apart. `batch` products share nothing but their sizes.
 #define ORPHEUS_GEMM(M) \
@@ -42,9 +43,10 @@ namespace orpheus {
     M(Ptr, x) M(Ptr, w) M(Out, y) M(Out, workspace) ORPHEUS_EPILOGUE(M)
 
 // Pooling of x [images, in_h, in_w, depth]; kind 0 is max, 1 average over what is inside, 2 average over all taps but
-// those beyond the padded input. A global pooling has one window.
+// those beyond the padded input. A global pooling has one window. `images` counts the blocks of n images; x_plane and
+// y_plane are as in a convolution.
 #define ORPHEUS_POOL(M) \
-    M(Int, images) M(Int, depth) M(Int, in_h) M(Int, in_w) M(Int, out_h) M(Int, out_w) M(Int, kh) M(Int, kw) \
+    M(Int, n) M(Int, images) M(Int, x_plane) M(Int, y_plane) M(Int, depth) M(Int, in_h) M(Int, in_w) M(Int, out_h) M(Int, out_w) M(Int, kh) M(Int, kw) \
     M(Int, sh) M(Int, sw) M(Int, dh) M(Int, dw) M(Int, pt) M(Int, pl) M(Int, pb) M(Int, pr) M(Int, kind) M(Ptr, x) \
     M(Out, y)
 
@@ -158,12 +160,22 @@ struct BroadcastArgs { ORPHEUS_BROADCAST(ORPHEUS_MEMBER) };
     K(nms, NmsArgs, ORPHEUS_NMS) \
     K(broadcast_op, BroadcastArgs, ORPHEUS_BROADCAST)
 
+// One row a kernel that computes spans of rows too, as name_rows: these can be links of a chain.
+#define ORPHEUS_ROWS(K) \
+    K(conv, ConvArgs) \
+    K(pointwise, ConvArgs) \
+    K(depthwise, ConvArgs) \
+    K(pool, PoolArgs)
+
 #define ORPHEUS_ENTRY(name, args, fields) Kernel name;
+#define ORPHEUS_ROWS_ENTRY(name, args) Rows name##_rows;
 // The kernels of one instruction set, the block it computes in, and its register tile.
 struct Table {
     Int block, tile_pixels, tile_vectors;
     ORPHEUS_KERNELS(ORPHEUS_ENTRY)
+    ORPHEUS_ROWS(ORPHEUS_ROWS_ENTRY)
 };
 #undef ORPHEUS_ENTRY
+#undef ORPHEUS_ROWS_ENTRY
 
 }  // namespace orpheus

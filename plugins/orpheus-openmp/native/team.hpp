@@ -22,4 +22,13 @@ void wait(Team& team);
 // A kernel computes its share of one layer. It does not throw, allocate or keep anything.
 using Kernel = void (*)(const void* args, Team& team);
 
+// Rows [begin, end) of the result's image `image`; `rank` names the thread, for its own part of a workspace.
+struct Span {
+    Int image, begin, end;
+    int rank;
+};
+
+// Computes a span of rows alone, bit for bit as the whole kernel would. Chains of layers are made of these.
+using Rows = void (*)(const void* args, const Span& span);
+
 }  // namespace orpheus

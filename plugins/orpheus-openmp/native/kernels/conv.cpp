@@ -56,7 +56,7 @@ constexpr Int l2_weights = 65536;
 
 // Where in y, and with which parameters, output block `block` of image `image` is stored, from pixel `pixel` on.
 Finish finish_at(const ConvArgs& a, Int image, Int block, Int pixel) {
-    const Int plane = a.out_h * a.out_w * B;
+    const Int plane = a.y_plane * B;
     const Int offset = (image * a.groups * a.out_blocks + block) * plane + pixel * B;
     const Int channel = block * B;
     return {a.y + offset,
@@ -85,7 +85,7 @@ void clear_tail(const ConvArgs& a, Int block, Int vectors, const Finish& f, Int 
 
 // A window of columns [first, first + width) of rows [row, row + rows * dh) copied with zeros outside the input.
 void copy_window(const ConvArgs& a, const float* x, Int blocks, Int first, Int width, Int rows, Int row_stride, float* to) {
-    const Int depth = a.in_depth, block = a.in_h * a.in_w * depth;
+    const Int depth = a.in_depth, block = a.x_plane * depth;
     const Int left = least(most(-first, Int{0}), width), right = most(most(first + width - a.in_w, Int{0}), Int{0});
     const Int inside = most(width - left - right, Int{0});
     for (Int b = 0; b < blocks; ++b) {
@@ -119,7 +119,7 @@ void fetch_next(Sum& sum, Int i, Int tiles, const float* next, Int floats) {
 
 // One output row of one chunk, over one cut of the input channels; row `index` of `count` that follow.
 void conv_row(const ConvArgs& a, Int image, Int group, Int chunk, Cut cut, Int row, Int index, Int count, float* scratch) {
-    const Int depth = a.in_depth, x_block = a.in_h * a.in_w * depth, taps = a.kh * a.kw;
+    const Int depth = a.in_depth, x_block = a.x_plane * depth, taps = a.kh * a.kw;
     const Int first = chunk * max_vectors, vectors = least(Int{max_vectors}, a.out_blocks - first);
     const Int block = group * a.out_blocks + first, w_block = taps * depth * vectors * B;
     const float* x = a.x + ((image * a.groups + group) * a.in_blocks + cut.begin) * x_block;
@@ -166,7 +166,24 @@ void conv_row(const ConvArgs& a, Int image, Int group, Int chunk, Cut cut, Int r
     }
 }
 
+// Rows [row, row + run) of one chunk.
+void conv_run(const ConvArgs& a, Int image, Int group, Int chunk, Int row, Int run, int rank) {
+    const Int width = (least(a.out_w, Int{max_pixels}) - 1) * a.sw + (a.kw - 1) * a.dw + 1;
+    float* scratch = a.workspace ? a.workspace + rank * a.in_blocks * a.kh * width * a.in_depth : nullptr;
+    const Int cut = cut_of(a);
+    for (Int c = 0; c < a.in_blocks; c += cut)
+        for (Int i = 0; i < run; ++i)
+            conv_row(a, image, group, chunk, {c, least(c + cut, a.in_blocks)}, row + i, i, run, scratch);
+}
+
 }  // namespace
+
+void conv_rows(const void* args, const Span& span) {
+    const ConvArgs& a = *static_cast<const ConvArgs*>(args);
+    const Int chunks = ceil_div(a.out_blocks, max_vectors);
+    for (Int i = 0; i < a.groups * chunks; ++i)
+        conv_run(a, span.image, i / chunks, i % chunks, span.begin, span.end - span.begin, span.rank);
+}
 
 void conv(const void* args, Team& team) {
     ConvArgs a = *static_cast<const ConvArgs*>(args);
@@ -178,20 +195,15 @@ void conv(const void* args, Team& team) {
         a.x = a.workspace;
         a.workspace = nullptr;
         a.in_w = a.padded_w;
+        a.x_plane = a.in_h * a.padded_w;
         a.pl = 0;
     }
     const Int chunks = ceil_div(a.out_blocks, max_vectors);
-    const Int width = (least(a.out_w, Int{max_pixels}) - 1) * a.sw + (a.kw - 1) * a.dw + 1;
-    float* scratch = a.workspace ? a.workspace + team.rank * a.in_blocks * a.kh * width * a.in_depth : nullptr;
-    const Int cut = cut_of(a);
     const Range range = share(a.n * a.groups * chunks * a.out_h, team);
     for (Int begin = range.begin; begin < range.end;) {
         const Int row = begin % a.out_h, run = least(a.out_h - row, range.end - begin);
         const Int chunk = begin / a.out_h % chunks, image = begin / a.out_h / chunks;
-        for (Int c = 0; c < a.in_blocks; c += cut)
-            for (Int i = 0; i < run; ++i)
-                conv_row(a, image / a.groups, image % a.groups, chunk, {c, least(c + cut, a.in_blocks)}, row + i, i, run,
-                         scratch);
+        conv_run(a, image / a.groups, image % a.groups, chunk, row, run, team.rank);
         begin += run;
     }
 }
@@ -207,7 +219,48 @@ void gather(const ConvArgs& a, Range rows, float* to) {
     }
 }
 
+// Tiles [tile0, tile0 + run) of one chunk; tile 0 of `tiling` begins at the image's pixel `origin`. The blocks of the
+// input at `input` lie x_plane pixels apart.
+void pointwise_tiles(const ConvArgs& a, const float* input, Int x_plane, Int image, Int group, Int chunk,
+                     const Tiling& tiling, Int origin, Int tile0, Int run) {
+    const Int x_block = x_plane * a.in_depth;
+    // With a few tiles the weights are used too seldom for a cut to pay for storing the sums.
+    const Int cut = tiling.count < 8 ? a.in_blocks : most(l1_weights / (a.in_depth * max_vectors * B), Int{1});
+    const Int first = chunk * max_vectors, vectors = least(Int{max_vectors}, a.out_blocks - first);
+    const Int block = group * a.out_blocks + first;
+    const float* x = input + (image * a.groups + group) * a.in_blocks * x_block;
+    const float* w = a.w + block * B * ((a.in_blocks - 1) * a.in_depth + a.last_depth);
+    const Int w_block = a.in_depth * vectors * B;
+    for (Int c = 0; c < a.in_blocks; c += cut) {
+        const Int blocks = least(cut, a.in_blocks - c);
+        for (Int i = tile0, to; i < tile0 + run; i = to) {
+            to = least(tiling.equal(i), tile0 + run);
+            const Int pixel = origin + tiling.begin(i), pixels = tiling.begin(i + 1) - tiling.begin(i);
+            const Int last = c + blocks < a.in_blocks ? a.in_depth : a.last_depth;
+            Sum sum{x + c * x_block + pixel * a.in_depth, w + c * w_block, blocks, x_block, 1, 0, 1, 0,
+                    a.in_depth, last, a.in_depth, w_block, 0};
+            const Int floats = blocks * w_block;
+            fetch_next(sum, i - tile0, run, w + c * w_block + floats, floats);
+            sum.tiles = to - i;
+            Finish finish = finish_at(a, image, block, pixel);
+            finish.resume = c > 0;
+            finish.partial = c + blocks < a.in_blocks;
+            find_tile(a.in_depth, vectors, pixels)(sum, finish);
+            if (!finish.partial) clear_tail(a, block, vectors, finish, origin + tiling.begin(to) - pixel);
+        }
+    }
+}
+
 }  // namespace
+
+void pointwise_rows(const void* args, const Span& span) {
+    const ConvArgs& a = *static_cast<const ConvArgs*>(args);
+    const Int chunks = ceil_div(a.out_blocks, max_vectors);
+    const Tiling tiling((span.end - span.begin) * a.out_w);
+    for (Int i = 0; i < a.groups * chunks; ++i)
+        pointwise_tiles(a, a.x, a.x_plane, span.image, i / chunks, i % chunks, tiling, span.begin * a.out_w, 0,
+                        tiling.count);
+}
 
 void pointwise(const void* args, Team& team) {
     const ConvArgs& a = *static_cast<const ConvArgs*>(args);
@@ -217,38 +270,13 @@ void pointwise(const void* args, Team& team) {
         wait(team);
         input = a.workspace;
     }
-    const Int chunks = ceil_div(a.out_blocks, max_vectors), plane = a.out_h * a.out_w, x_block = plane * a.in_depth;
+    const Int chunks = ceil_div(a.out_blocks, max_vectors), plane = a.out_h * a.out_w;
     const Tiling tiling(plane);
-    // With a few tiles the weights are used too seldom for a cut to pay for storing the sums.
-    const Int cut = tiling.count < 8 ? a.in_blocks : most(l1_weights / (a.in_depth * max_vectors * B), Int{1});
     const Range range = share(a.n * a.groups * chunks * tiling.count, team);
     for (Int begin = range.begin; begin < range.end;) {
         const Int tile0 = begin % tiling.count, run = least(tiling.count - tile0, range.end - begin);
         const Int chunk = begin / tiling.count % chunks, whole = begin / tiling.count / chunks;
-        const Int image = whole / a.groups, group = whole % a.groups;
-        const Int first = chunk * max_vectors, vectors = least(Int{max_vectors}, a.out_blocks - first);
-        const Int block = group * a.out_blocks + first;
-        const float* x = input + whole * a.in_blocks * x_block;
-        const float* w = a.w + block * B * ((a.in_blocks - 1) * a.in_depth + a.last_depth);
-        const Int w_block = a.in_depth * vectors * B;
-        for (Int c = 0; c < a.in_blocks; c += cut) {
-            const Int blocks = least(cut, a.in_blocks - c);
-            for (Int i = tile0, to; i < tile0 + run; i = to) {
-                to = least(tiling.equal(i), tile0 + run);
-                const Int pixel = tiling.begin(i), pixels = tiling.begin(i + 1) - pixel;
-                const Int last = c + blocks < a.in_blocks ? a.in_depth : a.last_depth;
-                Sum sum{x + c * x_block + pixel * a.in_depth, w + c * w_block, blocks, x_block, 1, 0, 1, 0,
-                            a.in_depth, last, a.in_depth, w_block, 0};
-                const Int floats = blocks * w_block;
-                fetch_next(sum, i - tile0, run, w + c * w_block + floats, floats);
-                sum.tiles = to - i;
-                Finish finish = finish_at(a, image, block, pixel);
-                finish.resume = c > 0;
-                finish.partial = c + blocks < a.in_blocks;
-                find_tile(a.in_depth, vectors, pixels)(sum, finish);
-                if (!finish.partial) clear_tail(a, block, vectors, finish, tiling.begin(to) - pixel);
-            }
-        }
+        pointwise_tiles(a, input, plane, whole / a.groups, whole % a.groups, chunk, tiling, 0, tile0, run);
         begin += run;
     }
 }

@@ -66,9 +66,9 @@ void row(const ConvArgs& a, Int item, Int oh, Inside in) {
     const Int block = item % a.groups, ih = oh * a.sh - a.pt;
     const Int r0 = ih < 0 ? least(ceil_div(-ih, a.dh), a.kh) : 0;
     const Int rows = most(Int{0}, least(a.kh, ih < a.in_h ? ceil_div(a.in_h - ih, a.dh) : 0) - r0);
-    const float* x = a.x + (item * a.in_h + ih + r0 * a.dh) * a.in_w * B;
+    const float* x = a.x + (item * a.x_plane + (ih + r0 * a.dh) * a.in_w) * B;
     const float* w = a.w + (block * a.kh + r0) * a.kw * B;
-    const Int offset = (item * a.out_h + oh) * a.out_w * B;
+    const Int offset = (item * a.y_plane + oh * a.out_w) * B;
     const auto edge = [&](Int ow) {
         const Int iw = ow * a.sw - a.pl;
         const Int c0 = iw < 0 ? least(ceil_div(-iw, a.dw), a.kw) : 0;
@@ -144,37 +144,58 @@ void patches(const ConvArgs& a, Int item, Int oh, Int rows) {
     const float* w = a.w + block * K * K * B;
     for (Int i = 0; i < count; ++i) {
         const Int ow = a.out_w * i / count, columns = a.out_w * (i + 1) / count - ow, iw = ow * S - a.pl;
-        const float* x = a.x + ((item * a.in_h + ih) * a.in_w + iw) * B;
+        const float* x = a.x + (item * a.x_plane + ih * a.in_w + iw) * B;
         const Int before = least(most(-iw, Int{0}), Int{31}), inside = most(least(a.in_w - iw, Int{31}), Int{0});
         const unsigned bits = ((1u << inside) - 1u) & ~((1u << before) - 1u);
-        const Finish f = finish_at(a, block, ((item * a.out_h + oh) * a.out_w + ow) * B);
+        const Finish f = finish_at(a, block, (item * a.y_plane + oh * a.out_w + ow) * B);
         pick<K, S>(rows, columns, UpTo<columns_at_once>{})(a, x, w, ih, bits, f);
+    }
+}
+
+using Pair = void (*)(const ConvArgs&, Int, Int, Int);
+
+// Two rows at once for the common kernels, null for others.
+Pair pair_of(const ConvArgs& a) {
+    if (a.dh != 1 || a.dw != 1 || a.kh != a.kw || a.sh != a.sw) return nullptr;
+    if (a.kw == 3 && a.sw == 1) return &patches<3, 1>;
+    if (a.kw == 3 && a.sw == 2) return &patches<3, 2>;
+    if (a.kw == 5 && a.sw == 1) return &patches<5, 1>;
+    if (a.kw == 5 && a.sw == 2) return &patches<5, 2>;
+    return nullptr;
+}
+
+// One or two rows of one block of channels.
+void some_rows(const ConvArgs& a, Pair two, Inside in, Int item, Int oh, Int rows) {
+    if (two) two(a, item, oh, rows);
+    else row(a, item, oh, in);
+    if (a.tail && item % a.groups == a.groups - 1) {
+        const Int offset = (item * a.y_plane + oh * a.out_w) * B;
+        zero_tail(a.y + offset, rows * a.out_w, a.tail);
+        if (a.sum) zero_tail(a.sum + offset, rows * a.out_w, a.tail);
     }
 }
 
 }  // namespace
 
+void depthwise_rows(const void* args, const Span& span) {
+    const ConvArgs& a = *static_cast<const ConvArgs*>(args);
+    const Inside in = inside(a);
+    const Pair two = pair_of(a);
+    const Int step = two ? 2 : 1;
+    for (Int block = 0; block < a.groups; ++block)
+        for (Int oh = span.begin; oh < span.end; oh += step)
+            some_rows(a, two, in, span.image * a.groups + block, oh, least(step, span.end - oh));
+}
+
 void depthwise(const void* args, Team& team) {
     const ConvArgs& a = *static_cast<const ConvArgs*>(args);
     const Inside in = inside(a);
-    void (*two)(const ConvArgs&, Int, Int, Int) = nullptr;
-    if (a.dh == 1 && a.dw == 1 && a.kh == a.kw && a.sh == a.sw) {
-        if (a.kw == 3 && a.sw == 1) two = &patches<3, 1>;
-        if (a.kw == 3 && a.sw == 2) two = &patches<3, 2>;
-        if (a.kw == 5 && a.sw == 1) two = &patches<5, 1>;
-        if (a.kw == 5 && a.sw == 2) two = &patches<5, 2>;
-    }
+    const Pair two = pair_of(a);
     const Int step = two ? 2 : 1, steps = ceil_div(a.out_h, step);
     const Range range = share(a.n * a.groups * steps, team);
     for (Int i = range.begin; i < range.end; ++i) {
-        const Int item = i / steps, oh = i % steps * step, rows = least(step, a.out_h - oh);
-        if (two) two(a, item, oh, rows);
-        else row(a, item, oh, in);
-        if (a.tail && item % a.groups == a.groups - 1) {
-            const Int offset = (item * a.out_h + oh) * a.out_w * B;
-            zero_tail(a.y + offset, rows * a.out_w, a.tail);
-            if (a.sum) zero_tail(a.sum + offset, rows * a.out_w, a.tail);
-        }
+        const Int oh = i % steps * step;
+        some_rows(a, two, in, i / steps, oh, least(step, a.out_h - oh));
     }
 }
 

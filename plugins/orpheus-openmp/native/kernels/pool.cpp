@@ -126,31 +126,39 @@ ORPHEUS_INLINE void plain(const PoolArgs& a, const float* x, Taps r, Taps c, flo
     *y = a.kind ? result / divisor : result;
 }
 
+void pool_row(const PoolArgs& a, Int image, Int oh) {
+    const Int ih = oh * a.sh - a.pt;
+    const Taps r = taps(ih, a.in_h, a.kh, a.dh, a.pb);
+    if (a.depth == B && a.kw > 1 && a.out_w > 1 && (a.kw - 1) * a.dw < buffered) {
+        const float* x = a.x + (image * a.x_plane + ih * a.in_w) * B;
+        (a.kind ? blocked_row<true> : blocked_row<false>)(a, x, r, a.y + (image * a.y_plane + oh * a.out_w) * B);
+        return;
+    }
+    for (Int ow = 0; ow < a.out_w; ++ow) {
+        const Int iw = ow * a.sw - a.pl;
+        const Taps c = taps(iw, a.in_w, a.kw, a.dw, a.pr);
+        const Int inside = (r.end - r.begin) * (c.end - c.begin);
+        const auto divisor = static_cast<float>(a.kind == 2 ? r.padded * c.padded : inside);
+        const float* x = a.x + (image * a.x_plane + ih * a.in_w + iw) * a.depth;
+        float* y = a.y + (image * a.y_plane + oh * a.out_w + ow) * a.depth;
+        if (a.depth == 1) plain(a, x, r, c, divisor, y);
+        else blocked(a, x, r, c, divisor, y);
+    }
+}
+
 }  // namespace
+
+void pool_rows(const void* args, const Span& span) {
+    const PoolArgs& a = *static_cast<const PoolArgs*>(args);
+    const Int blocks = a.images / a.n;
+    for (Int block = 0; block < blocks; ++block)
+        for (Int oh = span.begin; oh < span.end; ++oh) pool_row(a, span.image * blocks + block, oh);
+}
 
 void pool(const void* args, Team& team) {
     const PoolArgs& a = *static_cast<const PoolArgs*>(args);
     const Range range = share(a.images * a.out_h, team);
-    const bool shared = a.depth == B && a.kw > 1 && a.out_w > 1 && (a.kw - 1) * a.dw < buffered;
-    for (Int i = range.begin; i < range.end; ++i) {
-        const Int image = i / a.out_h, oh = i % a.out_h, ih = oh * a.sh - a.pt;
-        const Taps r = taps(ih, a.in_h, a.kh, a.dh, a.pb);
-        if (shared) {
-            const float* x = a.x + (image * a.in_h + ih) * a.in_w * B;
-            (a.kind ? blocked_row<true> : blocked_row<false>)(a, x, r, a.y + i * a.out_w * B);
-            continue;
-        }
-        for (Int ow = 0; ow < a.out_w; ++ow) {
-            const Int iw = ow * a.sw - a.pl;
-            const Taps c = taps(iw, a.in_w, a.kw, a.dw, a.pr);
-            const Int inside = (r.end - r.begin) * (c.end - c.begin);
-            const auto divisor = static_cast<float>(a.kind == 2 ? r.padded * c.padded : inside);
-            const float* x = a.x + ((image * a.in_h + ih) * a.in_w + iw) * a.depth;
-            float* y = a.y + (i * a.out_w + ow) * a.depth;
-            if (a.depth == 1) plain(a, x, r, c, divisor, y);
-            else blocked(a, x, r, c, divisor, y);
-        }
-    }
+    for (Int i = range.begin; i < range.end; ++i) pool_row(a, i / a.out_h, i % a.out_h);
 }
 
 }  // namespace orpheus::ORPHEUS_NAMESPACE

@@ -14,6 +14,7 @@
 #include "module/barrier.hpp"
 #include "module/fork.hpp"
 #include "module/registry.hpp"
+#include "module/chain.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -70,8 +71,18 @@ public:
     const void* args() const { return args_.data(); }
     int threads() const { return threads_; }
 
+    // This step as a part of a chain.
+    Link link() const {
+        for (const RowFamily& family : row_families())
+            if (std::string_view(name_) == family.name)
+                return {&family, table_->*family.rows, args_, table_->block};
+        throw nb::value_error((std::string("the kernel '") + name_ + "' does not compute rows").c_str());
+    }
+
 private:
     void fill(const Table& table, const Family& family, nb::dict values) {
+        table_ = &table;
+        name_ = family.name;
         kernel_ = table.*family.entry;
         args_.assign((family.size + sizeof(Int) - 1) / sizeof(Int), 0);
         std::size_t used = 0;
@@ -114,10 +125,43 @@ private:
         kept_.push_back(nb::borrow(owner));
     }
 
+    const Table* table_ = nullptr;
+    const char* name_ = "";
     Kernel kernel_ = nullptr;
     std::vector<Int> args_;  // as integers for their alignment; pointers that are not given stay null
     std::vector<nb::object> kept_;
     int threads_;
+};
+
+std::vector<Link> links_of(nb::list steps) {
+    std::vector<Link> links;
+    for (nb::handle step : steps) links.push_back(nb::cast<const Step&>(step).link());
+    return links;
+}
+
+// A chain of steps, each of which reads what the one before writes; see chain.hpp. It keeps their arrays.
+class ChainStep {
+public:
+    ChainStep(nb::list steps, Int band, int threads) : chain_(links_of(steps), band, threads) {
+        for (nb::handle step : steps) kept_.push_back(nb::borrow(step));
+    }
+
+    void operator()() const {
+        const Kernel kernel = &Chain::kernel;
+        const void* args = &chain_;
+        run(&kernel, &args, 1, chain_.threads());
+    }
+
+    const Chain& chain() const { return chain_; }
+    nb::tuple capacities() const {
+        nb::list rows;
+        for (std::size_t i = 0; i + 1 < kept_.size(); ++i) rows.append(chain_.capacity(i));
+        return nb::tuple(rows);
+    }
+
+private:
+    Chain chain_;
+    std::vector<nb::object> kept_;
 };
 
 // Neighbouring steps as one call.
@@ -129,11 +173,13 @@ public:
                 append(nb::cast<const Segment&>(item));
                 continue;
             }
+            if (nb::isinstance<ChainStep>(item)) {
+                const Chain& chain = nb::cast<const ChainStep&>(item).chain();
+                add(&Chain::kernel, &chain, chain.threads(), item);
+                continue;
+            }
             const Step& step = nb::cast<const Step&>(item);
-            kernels_.push_back(step.kernel());
-            args_.push_back(step.args());
-            threads_ = step.threads() > threads_ ? step.threads() : threads_;
-            kept_.push_back(nb::borrow(item));
+            add(step.kernel(), step.args(), step.threads(), item);
         }
     }
 
@@ -141,6 +187,13 @@ public:
     std::size_t size() const { return kernels_.size(); }
 
 private:
+    void add(Kernel kernel, const void* args, int threads, nb::handle owner) {
+        kernels_.push_back(kernel);
+        args_.push_back(args);
+        threads_ = threads > threads_ ? threads : threads_;
+        kept_.push_back(nb::borrow(owner));
+    }
+
     void append(const Segment& other) {
         kernels_.insert(kernels_.end(), other.kernels_.begin(), other.kernels_.end());
         args_.insert(args_.end(), other.args_.begin(), other.args_.end());
@@ -185,6 +238,13 @@ NB_MODULE(_native, m) {
         .def(nb::init<const std::string&, const std::string&, int, nb::dict>(), "isa"_a, "kernel"_a, "threads"_a,
              "arguments"_a)
         .def("__call__", &Step::operator(), nb::call_guard<nb::gil_scoped_release>());
+    nb::list row_kernels;
+    for (const RowFamily& family : row_families()) row_kernels.append(family.name);
+    m.attr("row_kernels") = nb::tuple(row_kernels);
+    nb::class_<ChainStep>(m, "Chain", "Steps that each read what the one before writes, computed band by band.")
+        .def(nb::init<nb::list, Int, int>(), "steps"_a, "band"_a, "threads"_a)
+        .def_prop_ro("capacities", &ChainStep::capacities, "Rows in the window of each step but the last.")
+        .def("__call__", &ChainStep::operator(), nb::call_guard<nb::gil_scoped_release>());
     nb::class_<Segment>(m, "Segment", "Neighbouring steps, or segments, as one call.")
         .def(nb::init<nb::list>(), "steps"_a)
         .def("__len__", &Segment::size)

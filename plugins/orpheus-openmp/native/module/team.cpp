@@ -1,5 +1,7 @@
 // The barrier of a team: arrivals are counted, and the last one opens the next phase. Waiting threads spin, because
-// kernels last microseconds, and give their processor up when it takes longer than that.
+// kernels last microseconds. When it takes longer than that, the one that is missing has probably lost its processor to
+// a thread of somebody else's: they let others run, and then sleep, so that their processor falls idle and the system
+// moves the missing one to it. One that only yields keeps its processor busy, and the other waits out a time slice.
 
 #include "module/barrier.hpp"
 
@@ -7,7 +9,7 @@ namespace orpheus {
 
 namespace {
 
-constexpr int spins_before_yield = 4096;
+constexpr int spins_before_yield = 2048, yields_before_sleep = 32;
 
 void relax() {
 #if defined(__x86_64__)
@@ -26,11 +28,13 @@ void wait(Team& team) {
     if (barrier.arrived.fetch_add(1, std::memory_order_acq_rel) + 1 == team.size) {
         barrier.arrived.store(0, std::memory_order_relaxed);
         barrier.phase.store(phase + 1, std::memory_order_release);
+        barrier.phase.notify_all();
         return;
     }
     for (int spins = 0; barrier.phase.load(std::memory_order_acquire) == phase; ++spins) {
         if (spins < spins_before_yield) relax();
-        else std::this_thread::yield();
+        else if (spins < spins_before_yield + yields_before_sleep) std::this_thread::yield();
+        else barrier.phase.wait(phase, std::memory_order_acquire);
     }
 }
 

@@ -17,6 +17,7 @@ def orpheus_backend() -> Backend:
         kernels=kernels(isa.block_for_manifest()),
         probe="orpheus_openmp.isa:probe",
         seal="orpheus_openmp.layer:seal",
+        chain="orpheus_openmp.chain:chains",
         version="0.1.0",
         rank=50,
         peak="orpheus_openmp.peak:peak",

@@ -35,7 +35,7 @@ class Conv(Layer):
         self.values = {
             "n": shape.batch, "groups": groups, "in_blocks": self.in_blocks, "out_blocks": self.out_blocks,
             "in_depth": depth, "last_depth": self.last_depth, "form": 0, "band": 1, "padded_w": 0,
-            **shape.window.values,
+            **shape.window.values, **shape.window.planes,
             **epilogue.of_attributes(problem.attributes),
             "tail": shape.filters % self.block,
         }  # fmt: skip
@@ -62,7 +62,7 @@ class Direct(Conv):
     def __init__(self, problem: Problem, isa: str | None = None) -> None:
         super().__init__(problem, isa)
         window, (width, outside) = self.shape.window, self.edges()
-        if outside > 1:
+        if outside > 1 and self.depth > 1:  # a plain input's edges are few values, and it may head a chain
             self.values["padded_w"] = width
             rows = self.shape.batch * self.shape.group * self.in_blocks * window.input[0]
             self.workspace = 4 * rows * width * self.depth

@@ -43,6 +43,11 @@ class Window:
         numbers = (*self.kernel, *self.strides, *self.dilations, *self.before, *self.input, *self.output)
         return dict(zip(keys, numbers))
 
+    @property
+    def planes(self) -> dict[str, int]:
+        """Pixels of a whole input and output image, as the arguments of kernels that also work on chains' windows."""
+        return {"x_plane": self.input[0] * self.input[1], "y_plane": self.output[0] * self.output[1]}
+
 
 def window_of(
     attributes: Mapping[str, Any], kernel: Sequence[int], x: Sequence[int], y: Sequence[int]

@@ -18,7 +18,8 @@ class _Pool(Layer):
         depth = self.block if self.type_of(0).layout.block > 1 else 1
         window = self.window()
         self.values = {
-            "images": shape[0] * -(-shape[1] // depth), "depth": depth, "kind": self.kind(), **window.values,
+            "n": shape[0], "images": shape[0] * -(-shape[1] // depth), "depth": depth, "kind": self.kind(),
+            **window.values, **window.planes,
             "pb": window.after[0], "pr": window.after[1],
         }  # fmt: skip
 
