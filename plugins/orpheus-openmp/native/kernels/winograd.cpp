@@ -21,7 +21,7 @@ namespace {
 #include "winograd_transforms.inc"
 
 // Channels that are summed up before they are added to the sum of those before them.
-constexpr Int cut_channels = 128;
+constexpr Int cut_channels = 64;
 
 // One tile of products: y[v][t] = sum over blocks and channels of x[t] w[v], added to y when `resume`.
 struct Product {
@@ -52,7 +52,7 @@ __attribute__((noinline)) void multiply(const Product& p) {
             ORPHEUS_UNROLL
             for (int v = 0; v < V; ++v) {
                 weights[v] = load(w + v * B);
-                __builtin_prefetch(ahead + v * B);
+                __builtin_prefetch(ahead + v * B, 0, 2);  // into L2
             }
             ORPHEUS_UNROLL
             for (int t = 0; t < T; ++t) {
@@ -90,6 +90,7 @@ void transform(const ConvArgs& a, const float* x, Int ih, Int iw, float* v, Int 
         return load(has ? x + ((ih + i) * a.in_w + iw + j) * B : nothing);
     };
     Vec columns[R::size][C::size];
+    ORPHEUS_UNROLL
     for (int j = 0; j < C::size; ++j) {
         Vec d[R::size], o[R::size];
         ORPHEUS_UNROLL
@@ -98,6 +99,7 @@ void transform(const ConvArgs& a, const float* x, Int ih, Int iw, float* v, Int 
         ORPHEUS_UNROLL
         for (int i = 0; i < R::size; ++i) columns[i][j] = o[i];
     }
+    ORPHEUS_UNROLL
     for (int i = 0; i < R::size; ++i) {
         Vec o[C::size];
         C::input(columns[i], o);
@@ -110,6 +112,7 @@ void transform(const ConvArgs& a, const float* x, Int ih, Int iw, float* v, Int 
 template <class R, class C>
 void inverse(const ConvArgs& a, const float* m, Int stride, Int block, Int offset, Int rows, Int cols) {
     Vec columns[R::out][C::size];
+    ORPHEUS_UNROLL
     for (int j = 0; j < C::size; ++j) {
         Vec d[R::size], o[R::out];
         ORPHEUS_UNROLL
@@ -219,7 +222,8 @@ private:
                 const Int size = ((last - first - 1) * B + depth) * width;
                 for (Int run = 0; run < runs; ++run) {
                     const Int tile = tiles * run / runs, count = tiles * (run + 1) / runs - tile;
-                    const Product product{v + (first * v_tiles + tile) * B, last - first, v_tiles * B, depth, w, run ? w : w + size, m + tile * B, tiles * B, cut > 0};
+                    const Product product{v + (first * v_tiles + tile) * B, last - first, v_tiles * B, depth,
+                                          w, run ? w : w + size, m + tile * B, tiles * B, cut > 0};
                     find_multiply(vectors, count, UpTo<max_pixels>{})(product);
                 }
                 w += size;

@@ -25,10 +25,7 @@ class Winograd(Conv):
         self.form = FORMS[name]
         super().__init__(problem, isa)
         rows, across = (-(-size // out) for size, out in zip(self.shape.window.output, self.form.out))
-        bands = -(-rows // max(1, -(-_ENOUGH_TILES // across)))
-        if bands >= 2 * self.threads:  # done apart, as many by each thread
-            bands = min(-(-bands // self.threads) * self.threads, rows)
-        band = -(-rows // bands)
+        band = band_rows(rows, across, self.threads)
         self.values |= {"form": list(FORMS).index(name), "band": band}
         vectors = sum(blocks * band * across | 1 for blocks in (self.in_blocks, self.tile_vectors))
         self.workspace = 4 * self.threads * self.form.elements * vectors * self.block
@@ -47,6 +44,14 @@ class Winograd(Conv):
             target = target.reshape(len(both), channels, width)
             target[..., : len(chunk)] = u.reshape(len(both), len(chunk), channels).swapaxes(1, 2)
         return packed
+
+
+def band_rows(rows: int, across: int, threads: int) -> int:
+    """Tile rows of a band, of ``rows`` in all with ``across`` tiles in each: equal bands of enough tiles."""
+    bands = -(-rows // max(1, -(-_ENOUGH_TILES // across)))
+    if bands >= 2 * threads:  # done apart, as many by each thread
+        bands = min(-(-bands // threads) * threads, rows)
+    return -(-rows // bands)
 
 
 #: ``prepare`` of each form's kernel, by its name.
