@@ -91,9 +91,10 @@ def test_fused_conv(layers, kernel, activation, parts):
         < 1e-4
     )
     calm = ~near if activation == "ThresholdedRelu" else np.ones_like(near)
-    np.testing.assert_allclose(got[calm], result[calm], rtol=2e-5, atol=2e-5)
+    near_enough = 2e-5 * max(1, FORMS[kernel].factor / 4) if kernel in FORMS else 2e-5
+    np.testing.assert_allclose(got[calm], result[calm], rtol=2e-5, atol=near_enough)
     if "S" in parts:
-        np.testing.assert_allclose(kept, total, rtol=2e-5, atol=2e-5)
+        np.testing.assert_allclose(kept, total, rtol=2e-5, atol=near_enough)
 
 
 @pytest.mark.parametrize("rows", [1, 5])

@@ -5,7 +5,8 @@
 // identity, and with it on one axis the form is one-dimensional. `form` is the row of the generated table.
 // Layout: x, y blocked; transformed weights [chunk][element][in channel][vectors * B], a chunk being max_vectors output
 // blocks or what remains. An image is done in bands of `band` tile rows, so that the transformed inputs
-// V [element][in block][tile][B] and a chunk's products M [element][vector][tile][B] stay in L2.
+// V [element][in block][tile][B] and a chunk's products M [element][vector][tile][B] stay in L2; elements are an odd number
+// of vectors apart, so that those of one tile do not meet in one set of L1.
 // Order of the loops: image, band; transforms (block, tile); then for each chunk its products (element, cut of the
 // channels, register tile) and at once their inverse and epilogue (vector, tile). Each cut is summed by itself: that keeps
 // its weights in L1 over all tiles, and the rounding of a long sum from being magnified by the inverse.
@@ -20,7 +21,7 @@ namespace {
 #include "winograd_transforms.inc"
 
 // Channels that are summed up before they are added to the sum of those before them.
-constexpr Int cut_channels = 128;
+constexpr Int cut_channels = 64;
 
 // One tile of products: y[v][t] = sum over blocks and channels of x[t] w[v], added to y when `resume`.
 struct Product {
@@ -51,7 +52,7 @@ __attribute__((noinline)) void multiply(const Product& p) {
             ORPHEUS_UNROLL
             for (int v = 0; v < V; ++v) {
                 weights[v] = load(w + v * B);
-                __builtin_prefetch(ahead + v * B);
+                __builtin_prefetch(ahead + v * B, 0, 2);  // into L2
             }
             ORPHEUS_UNROLL
             for (int t = 0; t < T; ++t) {
@@ -89,6 +90,7 @@ void transform(const ConvArgs& a, const float* x, Int ih, Int iw, float* v, Int 
         return load(has ? x + ((ih + i) * a.in_w + iw + j) * B : nothing);
     };
     Vec columns[R::size][C::size];
+    ORPHEUS_UNROLL
     for (int j = 0; j < C::size; ++j) {
         Vec d[R::size], o[R::size];
         ORPHEUS_UNROLL
@@ -97,6 +99,7 @@ void transform(const ConvArgs& a, const float* x, Int ih, Int iw, float* v, Int 
         ORPHEUS_UNROLL
         for (int i = 0; i < R::size; ++i) columns[i][j] = o[i];
     }
+    ORPHEUS_UNROLL
     for (int i = 0; i < R::size; ++i) {
         Vec o[C::size];
         C::input(columns[i], o);
@@ -109,6 +112,7 @@ void transform(const ConvArgs& a, const float* x, Int ih, Int iw, float* v, Int 
 template <class R, class C>
 void inverse(const ConvArgs& a, const float* m, Int stride, Int block, Int offset, Int rows, Int cols) {
     Vec columns[R::out][C::size];
+    ORPHEUS_UNROLL
     for (int j = 0; j < C::size; ++j) {
         Vec d[R::size], o[R::out];
         ORPHEUS_UNROLL
@@ -160,8 +164,8 @@ public:
 
     void run(Team& team) const {
         const Int bands = a.n * ceil_div(down, a.band);
-        const Int v_size = f.elements * a.in_blocks * a.band * across * B;
-        float* m = a.workspace + team.size * v_size + team.rank * f.elements * max_vectors * a.band * across * B;
+        const Int v_size = f.elements * apart(a.in_blocks * a.band * across);
+        float* m = a.workspace + team.size * v_size + team.rank * f.elements * apart(max_vectors * a.band * across);
         if (bands >= 2 * team.size || team.size == 1) {
             Team alone{0, 1, nullptr};
             const Range range = share(bands, team);
@@ -172,6 +176,9 @@ public:
     }
 
 private:
+    // Floats from one element of `vectors` vectors to the next.
+    static Int apart(Int vectors) { return (vectors | 1) * B; }
+
     void band(Int index, Team& team, float* v, float* m) const {
         const Int bands = ceil_div(down, a.band), image = index / bands, first = index % bands * a.band;
         const Int tiles = (least(first + a.band, down) - first) * across;
@@ -180,7 +187,7 @@ private:
             const Int block = i / tiles, tile = i % tiles;
             const Int ih = (first + tile / across) * f.out_h - a.pt, iw = tile % across * f.out_w - a.pl;
             const float* x = a.x + (image * a.in_blocks + block) * a.in_h * a.in_w * B;
-            f.transform(a, x, ih, iw, v + i * B, a.in_blocks * tiles * B);
+            f.transform(a, x, ih, iw, v + i * B, apart(a.in_blocks * tiles));
         }
         wait(team);
         // Chunks that do not share out evenly are cut into runs of tiles too.
@@ -196,7 +203,7 @@ private:
                 const Int vector = j / (end - begin), tile = begin + j % (end - begin);
                 const Int oh = (first + tile / across) * f.out_h, ow = tile % across * f.out_w;
                 const Int offset = ((image * a.out_blocks + block + vector) * a.out_h + oh) * a.out_w + ow;
-                f.inverse(a, m + j * B, vectors * (end - begin) * B, block + vector, offset * B,
+                f.inverse(a, m + j * B, apart(vectors * (end - begin)), block + vector, offset * B,
                           least(f.out_h, a.out_h - oh), least(f.out_w, a.out_w - ow));
             }
         }
@@ -206,16 +213,17 @@ private:
     // All elements of `tiles` tiles by the chunk that begins with output block `block`.
     void products(Int block, Int vectors, const float* v, Int v_tiles, Int tiles, float* m) const {
         const Int width = vectors * B, cuts = ceil_div(channels, cut_channels), runs = ceil_div(tiles, max_pixels);
+        const Int v_stride = apart(a.in_blocks * v_tiles), m_stride = apart(vectors * tiles);
         const float* w = a.w + block * B * f.elements * channels;
-        for (Int element = 0; element < f.elements; ++element, m += vectors * tiles * B) {
+        for (Int element = 0; element < f.elements; ++element, v += v_stride, m += m_stride) {
             for (Int cut = 0; cut < cuts; ++cut) {
                 const Int first = a.in_blocks * cut / cuts, last = a.in_blocks * (cut + 1) / cuts;
                 const Int depth = last < a.in_blocks ? Int{B} : a.last_depth;
                 const Int size = ((last - first - 1) * B + depth) * width;
                 for (Int run = 0; run < runs; ++run) {
                     const Int tile = tiles * run / runs, count = tiles * (run + 1) / runs - tile;
-                    const Product product{v + ((element * a.in_blocks + first) * v_tiles + tile) * B, last - first,
-                                          v_tiles * B, depth, w, run ? w : w + size, m + tile * B, tiles * B, cut > 0};
+                    const Product product{v + (first * v_tiles + tile) * B, last - first, v_tiles * B, depth,
+                                          w, run ? w : w + size, m + tile * B, tiles * B, cut > 0};
                     find_multiply(vectors, count, UpTo<max_pixels>{})(product);
                 }
                 w += size;

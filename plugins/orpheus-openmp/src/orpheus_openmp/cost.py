@@ -16,6 +16,7 @@ from orpheus_openmp import isa
 from orpheus_openmp.bilinear import ALGORITHMS
 from orpheus_openmp.conv_shape import ConvShape, conv_shape
 from orpheus_openmp.cook_toom import FORMS, Form
+from orpheus_openmp.winograd import band_rows
 
 #: Multiply-adds a second of one core.
 _PEAK = {"avx512": 1e11, "avx2": 5e10, "neon": 2.5e10, "generic": 8e9}
@@ -121,9 +122,9 @@ def _winograd(form: Form, problem: Problem) -> float:
     """Products in register tiles, transforms by the vectors that they pass, or the weights' way from memory."""
     shape, block = conv_shape(problem), isa.tile()[0]
     rows, across = (-(-size // out) for size, out in zip(shape.window.output, form.out))
-    tiles = shape.batch * rows * across
+    tiles, band = shape.batch * rows * across, band_rows(rows, across, problem.threads) * across
     channels, filters, elements = _padded(shape.channels), _padded(shape.filters), form.elements
-    products = tiles * elements * shape.channels * filters / (_peak() * 0.85 * _share(rows * across))
+    products = tiles * elements * shape.channels * filters / (_peak() * 0.85 * _share(band))
     axes = sum(axis.size > 1 for axis in (form.rows, form.cols))
     vectors = tiles * (channels + filters) / block * axes * elements
     weights = 4 * elements * shape.channels * filters / _STREAM

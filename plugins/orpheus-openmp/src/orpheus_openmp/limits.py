@@ -67,9 +67,8 @@ def winograd(problem: Problem) -> str | None:
     window = shape.window
     if (window.strides, window.dilations) != ((1, 1), (1, 1)):
         return "needs stride and dilation 1"
-    if any(
-        pad > taps // 2 for pads in (window.before, window.after) for pad, taps in zip(pads, window.kernel)
-    ):
+    pads = zip((*window.before, *window.after), window.kernel * 2)
+    if any(pad > taps // 2 for pad, taps in pads):
         # A window that sees little but pads would be given its whole tile's rounding.
         return f"needs pads of at most half the kernel, has {window.before} and {window.after}"
     return None if shape.group == 1 else f"needs group == 1, has {shape.group}"

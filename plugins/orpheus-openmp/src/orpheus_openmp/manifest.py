@@ -38,17 +38,9 @@ def kernels(block: int) -> tuple[Kernel, ...]:
 def _convolutions(layout: str, block: int) -> Iterator[Kernel]:
     blocked = Format((layout, "plain", "plain", layout), (layout, layout))
     first = Format(("plain", "plain", "plain", layout), (layout, layout))
+    errors = {name: Accuracy(factor=f.factor, exact_integers=f.exact) for name, f in FORMS.items()}
     rows: tuple[tuple[str, str, str, Format, Accuracy], ...] = (
-        *(
-            (
-                name,
-                f"winograd:layers.{name}",
-                "winograd",
-                blocked,
-                Accuracy(factor=f.factor, exact_integers=f.exact),
-            )
-            for name, f in FORMS.items()
-        ),
+        *((name, f"winograd:layers.{name}", "winograd", blocked, errors[name]) for name in FORMS),
         ("strassen", "strassen:Strassen", "strassen", blocked, Accuracy(factor=4)),
         ("strassen2", "strassen:Strassen2", "strassen2", blocked, Accuracy(factor=8)),
         ("pointwise", "conv:Pointwise", "pointwise", blocked, Accuracy()),

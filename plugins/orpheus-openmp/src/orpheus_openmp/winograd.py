@@ -12,8 +12,8 @@ from orpheus_core.types import Array
 from orpheus_openmp.conv import Conv
 from orpheus_openmp.cook_toom import FORMS
 
-#: Bytes of a band's transformed inputs and one chunk's products: what L2 holds beside weights and tensors.
-_BAND = 640 * 1024
+#: Tiles that make a band worth its weights' way from L2 or beyond; more would only push its inputs out of L1.
+_ENOUGH_TILES = 14
 
 
 class Winograd(Conv):
@@ -25,11 +25,10 @@ class Winograd(Conv):
         self.form = FORMS[name]
         super().__init__(problem, isa)
         rows, across = (-(-size // out) for size, out in zip(self.shape.window.output, self.form.out))
-        blocks = self.in_blocks + self.tile_vectors
-        row = 4 * self.form.elements * blocks * across * self.block
-        band = band_of(rows, row, self.threads)
+        band = band_rows(rows, across, self.threads)
         self.values |= {"form": list(FORMS).index(name), "band": band}
-        self.workspace = self.threads * row * band
+        vectors = sum(blocks * band * across | 1 for blocks in (self.in_blocks, self.tile_vectors))
+        self.workspace = 4 * self.threads * self.form.elements * vectors * self.block
 
     def pack(self, weights: Array) -> Array:
         """G_h w G_w' as [chunk][element][channel][vectors * B]."""
@@ -47,15 +46,12 @@ class Winograd(Conv):
         return packed
 
 
-def band_of(rows: int, size: int, threads: int) -> int:
-    """Tile rows of a band, one of ``rows`` being ``size`` bytes: equal bands, as large as L2 allows.
-
-    Bands that threads do apart are as many for each.
-    """
-    bands = -(-rows // max(1, _BAND // size))
-    if bands >= 2 * threads:
-        bands = -(-bands // threads) * threads
-    return -(-rows // min(bands, rows))
+def band_rows(rows: int, across: int, threads: int) -> int:
+    """Tile rows of a band, of ``rows`` in all with ``across`` tiles in each: equal bands of enough tiles."""
+    bands = -(-rows // max(1, -(-_ENOUGH_TILES // across)))
+    if bands >= 2 * threads:  # done apart, as many by each thread
+        bands = min(-(-bands // threads) * threads, rows)
+    return -(-rows // bands)
 
 
 #: ``prepare`` of each form's kernel, by its name.
