@@ -97,6 +97,9 @@ class Inference:
         value = node.attributes.get("value")
         if node.op == "Constant" and isinstance(value, np.ndarray):
             return (type_of_array(value),)
+        first = node.inputs[0] if node.inputs else None
+        if node.op in _SHAPED_AS_X and not node.domain and first is not None and not _is_vague(first.type):
+            return (first.type,)
         unknown = any(v is not None and _is_vague(v.type) for v in node.inputs)
         if unknown or not spec.schema.has_type_and_shape_inference_function:
             return _by_constraint(node, spec)
@@ -227,8 +230,6 @@ def _by_onnx(*key: Any) -> tuple[ValueType, ...]:
     found = _cached_outputs(*arguments)
     if isinstance(found, str):
         raise ModelError(f"{place}: {_short(found)}")
-    if arguments[0] in _SHAPED_AS_X and isinstance(found[0], UnknownType) and arguments[4][0] is not None:
-        return (arguments[4][0],)
     if any(isinstance(t, UnknownType) for t, present in zip(found, arguments[-1]) if present):
         # The function knows the case only in part; the element types may still follow from the schema.
         spec = find_spec(arguments[1], arguments[0], arguments[2])

@@ -56,7 +56,7 @@ def _moves(layout: str) -> Iterator[Kernel]:
         yield _row(
             op, name, "moves:Move", f"limits_moves:{limit}", formats, opset=opset,
             dtypes={"T": _ANY if formats == (plain,) else _FLOAT},
-            where=tuple(Rule(f"{operand}.runtime", "==", False) for operand in constants),
+            where=tuple(map(_constant, constants)),
         )  # fmt: skip
 
 
@@ -136,12 +136,18 @@ def _others() -> Iterator[Kernel]:
         yield Kernel(
             op=op, name="steps", dtypes={"T": _FLOAT}, opset=(7, None), accuracy=_ROUNDED, overlap=True,
             prepare=f"orpheus_openmp.recurrent:{op.capitalize()}", supports="orpheus_openmp.limits_recurrent:recurrent",
-            cost="orpheus_openmp.cost:traffic", where=(Rule("W.runtime", "==", False), Rule("R.runtime", "==", False)),
+            cost="orpheus_openmp.cost:traffic", where=(Rule("W.constant", "==", True), Rule("R.constant", "==", True)),
         )  # fmt: skip
     yield Kernel(
         op="NonMaxSuppression", name="heap", run="orpheus_openmp.detection:non_max_suppression", takes_problem=True,
         overlap=True, opset=(10, None), cost="orpheus_openmp.cost:traffic",
     )  # fmt: skip
+
+
+def _constant(operand: str) -> Rule:
+    """The rule that an operand, where it is given, is a constant."""
+    required = operand in ("starts", "ends", "pads", "indices", "shape", "repeats")
+    return Rule(f"{operand}.constant", "==", True) if required else Rule(f"{operand}.runtime", "==", False)
 
 
 def _row(op: str, name: str, code: str, limit: str, formats: tuple[Format, ...], **more: Any) -> Kernel:
