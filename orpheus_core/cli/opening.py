@@ -19,4 +19,5 @@ def open_session(args: argparse.Namespace) -> InferenceSession:
         policy=args.policy,
         fallback=args.fallback,
         memory=args.memory,
+        error_factor=args.error_factor,
     )

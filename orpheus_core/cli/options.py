@@ -53,6 +53,12 @@ def add_session(parser: argparse.ArgumentParser) -> None:
         choices=get_args(Memory),
         help="low: no kernel whose packed weights outgrow the weights (default: normal)",
     )
+    parser.add_argument(
+        "--error-factor",
+        type=share,
+        metavar="F",
+        help="no kernel that declares more than F times a direct sum's error, unless pinned (default: 16)",
+    )
 
 
 def add_shape(parser: argparse.ArgumentParser) -> None:

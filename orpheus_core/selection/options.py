@@ -24,7 +24,8 @@ class SelectionOptions:
     kernels; "cost" lets every backend compete, conversions counted. ``fallback``: what to do when a node runs on a
     backend that was not asked for. ``pins``: see :mod:`pins`. ``cache``: measured times, or None. ``memory``: "low"
     leaves out kernels whose packed constants outgrow the constants (Winograd's, Strassen's), unless one is pinned or
-    nothing else can run the node.
+    nothing else can run the node. ``error_factor``: so also kernels that declare a larger error than so many times
+    that of a direct sum (:attr:`Accuracy.factor`); a network's error adds up over its layers.
     """
 
     backends: tuple[Backend, ...]
@@ -35,6 +36,7 @@ class SelectionOptions:
     cache: MeasurementCache | None = None
     threads: int = 1
     memory: Memory = "normal"
+    error_factor: float = 16.0
 
     def __post_init__(self) -> None:
         if self.policy not in get_args(Policy):
@@ -43,6 +45,10 @@ class SelectionOptions:
             raise UsageError(f"fallback {self.fallback!r} is not one of {', '.join(get_args(Fallback))}")
         if self.memory not in get_args(Memory):
             raise UsageError(f"memory {self.memory!r} is not one of {', '.join(get_args(Memory))}")
+        if not self.error_factor >= 1:
+            raise UsageError(
+                f"error_factor is 1 or more (1: plain accumulation only), not {self.error_factor}"
+            )
         if not self.backends:
             raise UsageError("no backend to select from: install one, for example: pip install orpheus-numpy")
 

@@ -19,6 +19,7 @@ class RefusalCode(Enum):
     PIN = "pin"
     POLICY = "policy"
     MEMORY = "memory"
+    ACCURACY = "accuracy"
 
 
 @dataclass(frozen=True)

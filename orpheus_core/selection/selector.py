@@ -62,8 +62,8 @@ def choices_for(node: Node, options: SelectionOptions) -> Choices:
             if not satisfies(candidate, wanted):
                 refused.append(Refusal(candidate.id, RefusalCode.PIN, f"{key!r} is pinned to {wanted}"))
         found = [c for c in found if satisfies(c, wanted)]
-    elif options.memory == "low":
-        found = _modest(found, refused)
+    else:
+        found = _modest(found, refused, options)
     if pin is None and options.policy == "order" and found:
         first = found[0].backend
         for candidate in found:
@@ -75,12 +75,22 @@ def choices_for(node: Node, options: SelectionOptions) -> Choices:
     return Choices(node, problem, scored, tuple(refused), None if pin is None else pin[0])
 
 
-def _modest(found: list[Candidate], refused: list[Refusal]) -> list[Candidate]:
-    """The candidates whose packed constants do not outgrow the constants; all where there is no such one."""
-    modest = [c for c in found if not c.kernel.expands]
+def _modest(found: list[Candidate], refused: list[Refusal], options: SelectionOptions) -> list[Candidate]:
+    """The candidates within the limits of memory and error that the user set; all where there is no such one."""
+    tight = options.memory == "low"
+    refusals = []
+    for candidate in found:
+        factor = candidate.kernel.accuracy.factor
+        if tight and candidate.kernel.expands:
+            text = "its packed constants outgrow the constants, and memory='low' was asked for"
+            refusals.append(Refusal(candidate.id, RefusalCode.MEMORY, text))
+        elif factor > options.error_factor:
+            text = f"declares {factor:g} times a direct sum's error, and error_factor is {options.error_factor:g}"
+            refusals.append(Refusal(candidate.id, RefusalCode.ACCURACY, text))
+    names = {r.kernel for r in refusals}
+    modest = [c for c in found if c.id not in names]
     if modest:
-        text = "its packed constants outgrow the constants, and memory='low' was asked for"
-        refused.extend(Refusal(c.id, RefusalCode.MEMORY, text) for c in found if c.kernel.expands)
+        refused.extend(refusals)
     return modest or found
 
 

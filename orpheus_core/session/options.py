@@ -15,7 +15,8 @@ class SessionOptions:
     ``intra_op_num_threads``: 0 means the default, min(affinity, cgroup quota). ``enable_passes`` names the graph passes
     to run (None: all), ``disable_passes`` those to leave out. ``policy``: "order" or "cost"; ``fallback``: "warn",
     "error" or "allow"; ``memory``: "normal", or "low" for no kernel whose packed weights outgrow the weights; ``pin``:
-    node, operator or ``*`` to kernel. ``shapes`` fixes input shapes at load. ``measurements``: path of the measurement
+    node, operator or ``*`` to kernel; ``error_factor``: the largest declared error, in that of a direct sum, of a
+    kernel that is not pinned. ``shapes`` fixes input shapes at load. ``measurements``: path of the measurement
     cache, None for the default one, "" for none. ``profile_file_prefix`` names the trace that ``end_profiling`` writes.
     """
 
@@ -25,6 +26,7 @@ class SessionOptions:
     policy: str = "order"
     fallback: str = "warn"
     memory: str = "normal"
+    error_factor: float = 16.0
     pin: Mapping[str, str] = field(default_factory=dict)
     shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)
     measurements: str | None = None

@@ -81,13 +81,15 @@ class InferenceSession:
         policy: str | None = None,
         fallback: str | None = None,
         memory: str | None = None,
+        error_factor: float | None = None,
         shapes: Mapping[str, Sequence[int]] | None = None,
         enable_passes: Sequence[str] | None = None,
         disable_passes: Sequence[str] | None = None,
     ) -> None:
         start = time.perf_counter()
         settings = replace(sess_options) if sess_options is not None else SessionOptions()
-        given: dict[str, Any] = {"pin": pin, "policy": policy, "fallback": fallback, "memory": memory, "shapes": shapes,
+        given: dict[str, Any] = {"pin": pin, "policy": policy, "fallback": fallback, "memory": memory,
+                 "error_factor": error_factor, "shapes": shapes,
                  "enable_passes": enable_passes, "disable_passes": disable_passes}  # fmt: skip
         settings = replace(settings, **{k: v for k, v in given.items() if v is not None})
         self.settings = settings
@@ -104,6 +106,7 @@ class InferenceSession:
             cache=None if settings.measurements == "" else MeasurementCache(settings.measurements),
             threads=self.threads,
             memory=settings.memory,  # type: ignore[arg-type]
+            error_factor=settings.error_factor,
         )
         apply_threads(backends, self.threads)
         self.model = (

@@ -13,7 +13,7 @@ from onnx import parser
 
 import orpheus_core as orpheus
 from orpheus_core import discovery
-from orpheus_core.plugin import Backend, Format, Kernel, Rule
+from orpheus_core.plugin import Accuracy, Backend, Format, Kernel, Rule
 
 SHAPE = (1, 24, 8, 8)  # 24 channels: the last block of 16 is half padding
 CHAIN = [("Relu", ["x"], "a"), ("Relu", ["a"], "b"), ("Relu", ["b"], "c"), ("Relu", ["c"], "d")]
@@ -254,6 +254,23 @@ def test_low_memory_yields_to_a_pin_and_to_necessity() -> None:
     assert kernels(session([("Neg", ["x"], "n")], [expanding()], ["n"], memory="low")) == ["packs:Neg/big"]
     with pytest.raises(orpheus.UsageError, match="normal, low"):
         session(CHAIN[:1], [expanding()], ["a"], memory="tiny")
+
+
+def test_kernels_of_a_large_declared_error_are_left_out_unless_asked_for() -> None:
+    kernel = Kernel(
+        op="Relu", name="rough", run="toys:relu", cost="toys:cost_1", accuracy=Accuracy(factor=20)
+    )
+    fine = Kernel(op="Relu", name="fine", run="toys:relu", cost="toys:cost_20", accuracy=Accuracy(factor=8))
+    backend = Backend(name="two", api=1, kernels=(kernel, fine))
+    s = session(CHAIN[:1], [backend], ["a"])
+    assert kernels(s) == ["two:Relu/fine"]
+    assert "20 times" in str(s.explain().decisions[0].rejected[0])
+    assert kernels(session(CHAIN[:1], [backend], ["a"], error_factor=32)) == ["two:Relu/rough"]
+    assert kernels(session(CHAIN[:1], [backend], ["a"], pin={"Relu": "two:Relu/rough"})) == ["two:Relu/rough"]
+    # Where nothing is within the limit, something still runs.
+    assert kernels(session(CHAIN[:1], [backend], ["a"], error_factor=1)) == ["two:Relu/rough"]
+    with pytest.raises(orpheus.UsageError, match="error_factor"):
+        session(CHAIN[:1], [backend], ["a"], error_factor=0.5)
 
 
 @pytest.mark.parametrize(("cost", "expected"), [("toys:cost_1000", "plain"), ("toys:cost_1", "blocked")])
