@@ -213,6 +213,14 @@ class Draw:
         kept = self.integer(0, len(shape))
         return tuple(self.choose((d, 1)) for d in shape[len(shape) - kept :])
 
+    def single(self, name: str) -> bool:
+        """Whether a rule demands an operand of one element."""
+        return any(rule.op == "==" and rule.value == 1 for rule in self._rules.get(f"{name}.size", ()))
+
+    def ones(self, rank: int) -> tuple[int, ...]:
+        """A shape of one element that broadcasts to any of ``rank`` axes."""
+        return (1,) * self.integer(0, rank)
+
     def axis(self, rank: int) -> int:
         """An axis, counted from either end."""
         return self.choose([a for n in range(rank) for a in (n, n - rank)])

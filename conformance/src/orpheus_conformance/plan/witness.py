@@ -36,7 +36,10 @@ class Record:
 def witnessed(backend: Backend, record: Record, *, watch: bool) -> Backend:
     """The copy. With ``watch``, its kernels are also watched for delegation (:mod:`..delegation`)."""
     return replace(
-        backend, seal=None, chain=None, kernels=tuple(_noting(backend, k, record, watch) for k in backend.kernels)
+        backend,
+        seal=None,
+        chain=None,
+        kernels=tuple(_noting(backend, k, record, watch) for k in backend.kernels),
     )
 
 

@@ -94,9 +94,8 @@ def swiglu(d: Draw) -> Layer:
 def prelu(d: Draw) -> Layer:
     """The slope broadcasts to X."""
     dtype, shape = d.dtype("T"), d.shape("X", RANKS)
-    return Layer(
-        (d.tensor("X", dtype, shape), d.tensor("slope", dtype, d.broadcastable(shape), constant=None))
-    )
+    slope = d.ones(len(shape)) if d.single("slope") else d.broadcastable(shape)
+    return Layer((d.tensor("X", dtype, shape), d.tensor("slope", dtype, slope, constant=None)))
 
 
 def _length(case: Case) -> int:

@@ -75,9 +75,14 @@ def pair(
 ) -> tuple[Operand, Operand]:
     """Two operands that broadcast against each other; ``second`` narrows the values of the second."""
     a, b = d.spec.input_names[:2]
-    shape, other_shape = broadcast(d, a, 1)
-    narrow = d.choose((shape, other_shape, other_shape))
-    shapes = (narrow, shape) if d.flag() else (shape, narrow)
+    if d.single(a) or d.single(b):
+        shape = d.shape(b if d.single(a) else a, RANKS)
+        one = d.ones(len(shape))
+        shapes = (one, shape) if d.single(a) else (shape, one)
+    else:
+        shape, other_shape = broadcast(d, a, 1)
+        narrow = d.choose((shape, other_shape, other_shape))
+        shapes = (narrow, shape) if d.flag() else (shape, narrow)
     return (
         d.tensor(a, dtype, shapes[0], constant=None, kind=kind),
         d.tensor(b, other or dtype, shapes[1], constant=None, kind=kind, **(second or {})),

@@ -26,7 +26,11 @@ _FACTS = ("rank", "size", "nbytes", "shape", "dtype", "present", "constant", "ru
 
 
 def _backend(backend: Backend) -> Sequence[str]:
-    wrong = [w for ref in (backend.runtime, backend.seal, backend.chain, backend.set_threads) for w in _resolves(ref)]
+    wrong = [
+        w
+        for ref in (backend.runtime, backend.seal, backend.chain, backend.set_threads)
+        for w in _resolves(ref)
+    ]
     if backend.device != CPU and backend.runtime is None:
         wrong.append(f"computes on {backend.device} but names no runtime=")
     if backend.probe is not None:

@@ -113,6 +113,7 @@ def _elementwise(layout: str) -> Iterator[Kernel]:
             inplace=((0, 0),), accuracy=Accuracy() if exact else Accuracy(factor=4, exact_integers=False),
         )  # fmt: skip
     for op in ("Add", "Sub", "Mul", "Div", "PRelu"):
+        second = "slope" if op == "PRelu" else "B"
         rows: list[tuple[str, str, tuple[Format, ...], tuple[tuple[int, int], ...]]] = [
             ("same", "binary_same", (plain, blocked), ((0, 0), (0, 1))),
             ("channel", "binary_channel", (plain, blocked), ((0, 0), (0, 1))),
@@ -123,7 +124,11 @@ def _elementwise(layout: str) -> Iterator[Kernel]:
             rows.append(("single-left", "binary_single_left", left, ((0, 1),)))
         for name, limit, layouts, inplace in rows:
             opset = (7, None)
-            yield _by_traffic(op, name, "elementwise:Binary", limit, layouts, inplace=inplace, opset=opset)
+            single = {"single": second, "single-left": "A"}.get(name)
+            where = () if single is None else (Rule(f"{single}.size", "==", 1),)
+            yield _by_traffic(
+                op, name, "elementwise:Binary", limit, layouts, inplace=inplace, opset=opset, where=where
+            )
     yield _by_traffic(
         "ScaleShift", "vector", "elementwise:ScaleShift", "scale_shift", (plain, Format((layout,), (layout,))),
         domain=_ORPHEUS, inplace=((0, 0),),
