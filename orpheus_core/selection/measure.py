@@ -2,7 +2,9 @@
 
 In a network a layer's weights were last touched one inference ago, and everything else of the network since; its input
 was written a moment ago. So before each timed call as many bytes are read as the rest of the network touches, and then
-the layer's activations. Candidates of one layer are timed in turns (interleaved), and the median counts.
+the layer's activations. A backend's candidates are timed in turns (interleaved), and the median counts. Backends follow
+each other after a pause: the threads of one's library may spin for a while after its last call, and would take the
+processors from another's.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ from orpheus_core.types import CPU, Array, Layout, TensorType
 
 #: More than a common last-level cache: reading so many bytes leaves nothing of a layer in it.
 COLD_BYTES = 64 << 20
+#: Seconds between the measurements of two backends, in which a library's waiting threads fall asleep.
+SETTLE = 0.05
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ def measure(
     seed: int = 0,
     others: int = COLD_BYTES,
 ) -> list[Timing | None]:
-    """Time every candidate of one layer, interleaved; None for one that fails.
+    """Time every candidate of one layer, those of one backend interleaved; None for one that fails.
 
     ``seconds`` is the budget of each candidate's calls, and a third of that of preparing them; at least ``min_runs``
     calls are timed. ``others``: bytes that the rest of the network touches between two calls.
@@ -61,30 +65,34 @@ def measure(
         call = _call(problem, candidate, seed)
         if call is not None:
             calls[i] = call
-    alive = list(calls)
     times: list[list[float]] = [[] for _ in candidates]
     spent = [0.0] * len(candidates)
     rest = np.zeros(min(max(others, 0), COLD_BYTES) // 4, np.float32)
-    for i in list(alive):  # first touch of memory and code is no measurement
-        try:
-            calls[i].step()
-        except Exception:
-            alive.remove(i)
-    while alive:
-        for i in alive:
-            begin = time.perf_counter()
-            rest.sum()
-            for array in calls[i].warm:
-                array.sum()
-            sync = runtime_of(candidates[i].backend).synchronize
-            sync()
-            start = time.perf_counter()
-            calls[i].step()
-            sync()
-            end = time.perf_counter()
-            times[i].append(end - start)
-            spent[i] += end - start + (start - begin) / 3
-        alive = [i for i in alive if len(times[i]) < min_runs or spent[i] < seconds]
+    owners = dict.fromkeys(c.backend.name for c in candidates)
+    for number, owner in enumerate(owners):
+        if number:
+            time.sleep(SETTLE)
+        alive = [i for i in calls if candidates[i].backend.name == owner]
+        for i in list(alive):  # first touch of memory and code is no measurement
+            try:
+                calls[i].step()
+            except Exception:
+                alive.remove(i)
+        while alive:
+            for i in alive:
+                begin = time.perf_counter()
+                rest.sum()
+                for array in calls[i].warm:
+                    array.sum()
+                sync = runtime_of(candidates[i].backend).synchronize
+                sync()
+                start = time.perf_counter()
+                calls[i].step()
+                sync()
+                end = time.perf_counter()
+                times[i].append(end - start)
+                spent[i] += end - start + (start - begin) / 3
+            alive = [i for i in alive if len(times[i]) < min_runs or spent[i] < seconds]
     return [
         Timing(statistics.median(t), min(t), max(t), len(t)) if len(t) >= min_runs else None for t in times
     ]
