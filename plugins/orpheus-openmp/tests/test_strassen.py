@@ -83,7 +83,7 @@ def test_what_is_refused(layers, name):
     assert "without pads" in refusal(pads=(0, 1, 0, 0))
     assert "channels" in refusal(channels=1)
     assert "filters" in refusal(filters=3)
-    assert "a group" in refusal(channels=128, filters=128, group=8)
+    assert "a group" in refusal(channels=128, filters=128, group=64)
 
 
 @pytest.mark.parametrize("name", CLASSES)

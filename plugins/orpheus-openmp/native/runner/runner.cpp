@@ -76,7 +76,7 @@ void set(std::vector<Int>& args, const Family& family, const std::string& name, 
         char kind;
         read(&kind, 1);
         if (kind == 'p') {
-            if (field.kind != Kind::input && field.kind != Kind::output) fail(name + " is no pointer");
+            if (field.kind == Kind::integer || field.kind == Kind::real) fail(name + " is no pointer");
             const std::size_t block = size(), offset = size();
             std::byte* pointer = blocks.at(block).memory.data() + offset;
             std::memcpy(place, &pointer, sizeof pointer);
