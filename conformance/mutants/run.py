@@ -88,11 +88,9 @@ def _product(shape: tuple[int, ...]) -> int:
 
 def _replay(trial: Trial, row: Row) -> str:
     if row.case is None:
-        return (
-            ""
-            if row.tier in SURVEYS or row.outcome == "untested"
-            else f"{row.tier}: no line to replay: {row.message}"
-        )
+        # A survey looks at the manifest, and where nothing ran there is no case that could be run again.
+        caseless = row.tier in SURVEYS or row.outcome == "untested" or row.executed == 0
+        return "" if caseless else f"{row.tier}: no line to replay: {row.message}"
     if _size(row.case) > SMALL:
         return f"not shrunk: {_size(row.case)} elements: {row.case.line()}"
     case = read_line(row.case.line())
