@@ -110,4 +110,9 @@ ORPHEUS_INLINE Range share(Int count, const Team& team) {
     return {count * team.rank / team.size, count * (team.rank + 1) / team.size};
 }
 
+// Whether the largest share of `count` pieces is near the others: within a sixteenth of what it would be.
+ORPHEUS_INLINE bool even(Int count, const Team& team) {
+    return ceil_div(count, Int{team.size}) * team.size * 16 <= count * 17;
+}
+
 }  // namespace orpheus::ORPHEUS_NAMESPACE

@@ -8,7 +8,7 @@
 // panels of output blocks that fill no chunk. Order of the loops: image, band of groups of s tiles; its input sums
 // [group][sum][in block][pixel][B], formed once; then chunk, group, program. All channels are summed at once, so that
 // partial sums leave the registers for slots in L1 only. Input sums of a band and the weights of a chunk stay in L2.
-// Threads: bands apart where there are enough of them, else all work on one band together.
+// Threads: as many groups by each, in bands of its own; the few groups that are left over by all together, by chunks.
 // Measured on AVX-512, counting the multiplications of an ordinary product: 105 to 110 % of peak with one level from 256
 // channels on, up to 117 % with two, weights in cache; two levels hold three times the weights and lose where they stream.
 
@@ -212,16 +212,13 @@ class Bilinear {
 public:
     static void run(const ConvArgs& a, Team& team) {
         const Bilinear work(a);
-        const Int bands = ceil_div(work.groups, a.band), wholes = a.n * a.groups;
-        if (wholes * bands >= 2 * team.size || team.size == 1) {
-            Team alone{0, 1, nullptr};
-            const Range range = share(wholes * bands, team);
-            for (Int i = range.begin; i < range.end; ++i) work.band(i / bands, i % bands, alone, team.rank, team);
-        } else {
-            for (Int i = 0; i < wholes * bands; ++i) {
-                if (i) wait(team);
-                work.band(i / bands, i % bands, team, 0, team);
-            }
+        const Int all = a.n * a.groups * work.groups;
+        const Int each = all / team.size, apart = each * team.size;
+        Team alone{0, 1, nullptr};
+        work.bands({team.rank * each, team.rank * each + each}, alone, team.rank, team);
+        if (apart < all) {
+            wait(team);
+            work.bands({apart, all}, team, 0, team);
         }
         work.left_over(team);
     }
@@ -240,19 +237,31 @@ private:
 
     Int chunk_floats() const { return (A::products * part + side * rest) * B * max_vectors * B; }
 
-    // Groups [index * band, ...) of one image and group of channels, by `team`; all share the sums of `place`.
-    void band(Int whole, Int index, Team& team, Int place, const Team& all) const {
-        const Int first = index * a.band, count = least(a.band, groups - first);
+    // Groups [range), counted over all images and groups of channels, in equal bands.
+    void bands(Range range, Team& team, Int place, const Team& all) const {
+        for (Int begin = range.begin; begin < range.end;) {
+            const Int first = begin % groups, run = least(groups - first, range.end - begin), count = ceil_div(run, a.band);
+            for (Int i = 0; i < count; ++i) {
+                if (begin + i > range.begin) wait(team);
+                band(begin / groups, {first + run * i / count, first + run * (i + 1) / count}, first + run, team, place, all);
+            }
+            begin += run;
+        }
+    }
+
+    // Groups [range) of one image and group of channels, by `team`, which goes on to `end`; all share the sums of `place`.
+    void band(Int whole, Range range, Int end, Team& team, Int place, const Team& all) const {
+        const Int first = range.begin, count = range.end - first;
         const Int sums_floats = A::sums * part * max_pixels * B;
         float* slots = a.workspace + all.rank * A::slots * slot_floats;
         float* sums = a.workspace + all.size * A::slots * slot_floats + place * a.band * sums_floats;
         const float* x = a.x + whole * a.in_blocks * plane * B;
-        const Range range = share(count * part, team);
-        for (Int i = range.begin; i < range.end; ++i)
+        const Range mine = share(count * part, team);
+        for (Int i = mine.begin; i < mine.end; ++i)
             form(x, Group<side>(plane, first + i / part, groups), i % part, sums + i / part * sums_floats);
         wait(team);
         const Range items = share(chunks * count, team);
-        Ahead ahead = inputs_of(whole, first + count);
+        Ahead ahead = inputs_of(whole, range.end, least(range.end + count, end));
         const Int blocks = (items.end - items.begin) * A::products * part;  // times that it is called
         ahead.at_once = ceil_div(ahead.rows * ahead.lines, most(blocks, Int{1}));
         for (Int i = items.begin; i < items.end; ++i) {
@@ -265,9 +274,8 @@ private:
         }
     }
 
-    Ahead inputs_of(Int whole, Int first) const {
-        if (first >= groups) return {};
-        const Int next = least(first + a.band, groups);
+    Ahead inputs_of(Int whole, Int first, Int next) const {
+        if (first >= next) return {};
         const Group<side> begin(plane, first, groups), end(plane, next - 1, groups);
         const Int pixel = begin.begin[0];
         return {a.x + (whole * a.in_blocks * plane + pixel) * B, plane * B, a.in_blocks,

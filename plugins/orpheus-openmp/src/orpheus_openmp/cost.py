@@ -21,6 +21,7 @@ from orpheus_openmp.winograd import band_rows
 #: Multiply-adds a second of one core.
 _PEAK = {"avx512": 1e11, "avx2": 5e10, "neon": 2.5e10, "generic": 8e9}
 _STREAM = 3e10  # bytes a second of weights that come from memory
+_MORE = 5e10  # the same of weights that an algorithm has more of; products hide a part of their way
 _CACHE = 3e10  # bytes a second of tensors that lie in L2
 _CALL = 2e-7  # seconds of a step inside a segment
 _TRANSFORM = 1.5e9  # vectors a second loaded, transformed along one axis, stored
@@ -136,7 +137,7 @@ winograd = SimpleNamespace(**{name: partial(_winograd, form) for name, form in F
 
 
 def _bilinear(problem: Problem, name: str) -> float:
-    """Pointwise with fewer products, more weights (measured cold: little of their way is hidden), and sums to move."""
+    """Pointwise with fewer products, more weights (measured cold: part of their way is hidden), and sums to move."""
     shape, found = conv_shape(problem), ALGORITHMS[name]
     block, _, vectors = isa.tile()
     side, pixels = found.side, math.prod(shape.window.output)
@@ -149,10 +150,10 @@ def _bilinear(problem: Problem, name: str) -> float:
     sums = (max(found.formed) + 1) * part * side
     macs = filters * channels * block**2 * pixels * 0.95 * fewer / (0.9 * _share(tile))
     macs += tile * block * (_SLOT * slots + _SUM * sums)
-    weights = 4 * shape.group * filters * channels * block**2 / _STREAM
+    weights = 4 * shape.group * filters * channels * block**2
     stored = 1 + done * (found.products / side**2 - 1)
-    work = shape.batch * shape.group * macs / _peak() + weights * (stored - 1)
-    return _CALL + max(work / problem.threads, weights * stored)
+    work = shape.batch * shape.group * macs / _peak() + weights / _MORE * (stored - 1)
+    return _CALL + max(work / problem.threads, weights / _STREAM * stored)
 
 
 def _share(row: int) -> float:
