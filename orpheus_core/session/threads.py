@@ -1,26 +1,15 @@
-"""One thread setting, obeyed exactly: how many processors may be used, and telling the backends."""
+"""One thread setting, obeyed exactly: checked, and told to the backends."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from orpheus_core.errors import UsageError
 from orpheus_core.plugin import Backend
+from orpheus_core.processors import default_threads
 from orpheus_core.selection.invoke import function_of
 
 _applied: dict[str, int] = {}
-
-
-def default_threads() -> int:
-    """The least of: processors this process may run on, and the cgroup's CPU quota; at least one."""
-    try:
-        allowed = len(os.sched_getaffinity(0))
-    except AttributeError:  # not on this system
-        allowed = os.cpu_count() or 1
-    quota = _cgroup_quota()
-    return max(1, allowed if quota is None else min(allowed, int(quota)))
 
 
 def check_threads(threads: int | None) -> int:
@@ -39,19 +28,3 @@ def apply_threads(backends: Sequence[Backend], threads: int) -> None:
         if reference is not None and _applied.get(reference) != threads:
             function_of(reference)(threads)
             _applied[reference] = threads
-
-
-def _cgroup_quota() -> float | None:
-    """Processors that the cgroup's CPU bandwidth limit amounts to (version 2, then 1), or None."""
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()[:2]
-        return None if quota == "max" else float(quota) / float(period)
-    except (OSError, ValueError):
-        pass
-    try:
-        base = Path("/sys/fs/cgroup/cpu")
-        quota_us = int((base / "cpu.cfs_quota_us").read_text())
-        period_us = int((base / "cpu.cfs_period_us").read_text())
-        return quota_us / period_us if quota_us > 0 else None
-    except (OSError, ValueError):
-        return None

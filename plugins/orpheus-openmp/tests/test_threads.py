@@ -16,7 +16,7 @@ isas = pytest.importorskip("orpheus_openmp.isa", reason="orpheus-openmp is not i
 SCRIPT = """
     import os, sys
     import numpy as np, orpheus_core as orpheus
-    from orpheus_core.session import threads as settings
+    from orpheus_core import processors as settings
     {before}
     x = np.ones((1, 8, 40, 40), np.float32)
     tasks = lambda: len(os.listdir("/proc/self/task"))

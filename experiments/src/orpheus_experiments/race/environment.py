@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from orpheus_core.cli.machine import machine
-from orpheus_core.session.threads import default_threads
+from orpheus_core.processors import default_threads
 from orpheus_experiments.race.entrant import version_of
 
 __all__ = ["environment"]

@@ -67,7 +67,7 @@ def block_for_manifest() -> int:
 
 def probe() -> Ready | Unavailable:
     """Ready with the instruction set and the threads there may be, or why nothing can run."""
-    from orpheus_core.session.threads import default_threads
+    from orpheus_core.processors import default_threads
 
     try:
         name = current()

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from orpheus_core.session import threads
+from orpheus_core import processors
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,6 @@ def test_default_threads(tmp_path, monkeypatch, files, expected):
     for name, text in files.items():
         (base / name).parent.mkdir(parents=True, exist_ok=True)
         (base / name).write_text(text)
-    monkeypatch.setattr(threads, "Path", lambda path: tmp_path / path.lstrip("/"))
+    monkeypatch.setattr(processors, "Path", lambda path: tmp_path / path.lstrip("/"))
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
-    assert threads.default_threads() == expected
+    assert processors.default_threads() == expected
