@@ -10,9 +10,10 @@ from orpheus_core.errors import SelectionError, UnsupportedModelError
 from orpheus_core.graph import Graph, Node, Value
 from orpheus_core.ops.spec import find_spec
 from orpheus_core.plugin import Problem
+from orpheus_core.selection.alike import Alike, likeness
 from orpheus_core.selection.assignment import assign
-from orpheus_core.selection.candidates import Candidate, candidates, problem_of
-from orpheus_core.selection.cost import Scored, Source, score
+from orpheus_core.selection.candidates import Candidate, problem_of
+from orpheus_core.selection.cost import Scored, Source
 from orpheus_core.selection.decision import Decision, Selection
 from orpheus_core.selection.options import SelectionOptions
 from orpheus_core.selection.pins import pin_for, satisfies
@@ -55,10 +56,15 @@ def select(graph: Graph, options: SelectionOptions) -> tuple[Graph, Selection]:
     return graph, selection
 
 
-def choices_for(node: Node, options: SelectionOptions) -> Choices:
-    """Every candidate that pins and policy leave to a node, and every refusal with its reason."""
+def choices_for(node: Node, options: SelectionOptions, alike: Alike | None = None) -> Choices:
+    """Every candidate that pins and policy leave to a node, and every refusal with its reason.
+
+    ``alike`` remembers what was found for nodes before it, under the same options.
+    """
     problem = problem_of(node, threads=options.threads)
-    found, refused = candidates(problem, options.backends)
+    key = None if alike is None else likeness(problem)
+    alike = alike or Alike(options.backends, options.cache)
+    found, refused = alike.candidates(problem, key)
     pin = pin_for(node, options.pins)
     if pin is not None:
         key, wanted = pin
@@ -75,7 +81,7 @@ def choices_for(node: Node, options: SelectionOptions) -> Choices:
                 text = f"{first.name} comes first in the order of backends"
                 refused.append(Refusal(candidate.id, RefusalCode.POLICY, text))
         found = [c for c in found if c.backend.name == first.name]
-    scored = tuple(score(problem, c, options.cache) for c in found)
+    scored = tuple(alike.score(problem, c, key) for c in found)
     return Choices(node, problem, scored, tuple(refused), None if pin is None else pin[0])
 
 
@@ -103,10 +109,14 @@ def _expand_fused(graph: Graph, options: SelectionOptions) -> tuple[Graph, list[
     nodes: list[Node] = []
     choices: list[Choices] = []
     mapping: dict[Value, Value] = {}
+    alike = Alike(options.backends, options.cache)
     for node in graph.nodes:
-        whole = choices_for(node, options)
-        parts = _parts(node, options)
+        whole = choices_for(node, options, alike)
+        key = None if options.pins or not node.domain else likeness(whole.problem)
+        parts = None if key in alike.whole else _parts(node, options, alike)
         if parts is None or not _parts_win(whole, parts[1], options):
+            if key is not None:
+                alike.whole.add(key)
             nodes.append(node)
             choices.append(whole)
             continue
@@ -127,7 +137,7 @@ def _expand_fused(graph: Graph, options: SelectionOptions) -> tuple[Graph, list[
     return expanded, choices
 
 
-def _parts(node: Node, options: SelectionOptions) -> tuple[Graph, list[Choices]] | None:
+def _parts(node: Node, options: SelectionOptions, alike: Alike) -> tuple[Graph, list[Choices]] | None:
     spec = find_spec(node.domain, node.op, node.version) if node.domain else None
     if spec is None or spec.decompose is None:
         return None
@@ -138,7 +148,7 @@ def _parts(node: Node, options: SelectionOptions) -> tuple[Graph, list[Choices]]
         part.replace(name=f"{node.name or node.op}/{part.op}.{i}") for i, part in enumerate(body.nodes)
     )
     body = body.replace(nodes=renamed)
-    return body, [choices_for(part, options) for part in body.nodes]
+    return body, [choices_for(part, options, alike) for part in body.nodes]
 
 
 def _parts_win(whole: Choices, parts: Sequence[Choices], options: SelectionOptions) -> bool:

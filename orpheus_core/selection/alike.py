@@ -1,0 +1,65 @@
+"""Networks repeat their layers: what one selection has found out about a layer serves every layer that is alike."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+from orpheus_core.plugin import Backend, Problem
+from orpheus_core.selection.cache import MeasurementCache
+from orpheus_core.selection.candidates import Candidate, candidates
+from orpheus_core.selection.cost import Scored, score
+from orpheus_core.selection.refusal import Refusal
+from orpheus_core.types import Array
+
+#: Constants of floats that are larger are weights: no kernel's rules or cost may hang on their values.
+_SMALL = 1024
+
+
+class Alike:
+    """Candidates, refusals and costs by what a problem is, for one list of backends and one cache of times."""
+
+    def __init__(self, backends: Sequence[Backend], cache: MeasurementCache | None) -> None:
+        self._backends = backends
+        self._cache = cache
+        self._found: dict[Hashable, tuple[list[Candidate], list[Refusal]]] = {}
+        self._scores: dict[tuple[Hashable, Candidate], Scored] = {}
+        #: Keys of fused layers that are not computed in parts.
+        self.whole: set[Hashable] = set()
+
+    def candidates(self, problem: Problem, key: Hashable | None) -> tuple[list[Candidate], list[Refusal]]:
+        """As :func:`candidates` says; the lists are the caller's own."""
+        known = None if key is None else self._found.get(key)
+        if known is None:
+            known = candidates(problem, self._backends)
+            if key is not None:
+                self._found[key] = known
+        return list(known[0]), list(known[1])
+
+    def score(self, problem: Problem, candidate: Candidate, key: Hashable | None) -> Scored:
+        """As :func:`score` says."""
+        if key is None:
+            return score(problem, candidate, self._cache)
+        known = self._scores.get((key, candidate))
+        if known is None:
+            known = self._scores[key, candidate] = score(problem, candidate, self._cache)
+        return known
+
+
+def likeness(problem: Problem) -> Hashable | None:
+    """Equal for problems that every kernel judges alike, None when that cannot be told (attributes without a hash)."""
+    key = (
+        problem.domain, problem.op, problem.version, problem.threads, problem.inputs, problem.outputs,
+        tuple(problem.attributes.items()), tuple((i, _content(a)) for i, a in problem.constants.items()),
+    )  # fmt: skip
+    try:
+        hash(key)
+    except TypeError:
+        return None
+    return key
+
+
+def _content(array: Array) -> Hashable:
+    # Type and shape are those of the input; the values of what is not a weight (axes, bounds, indices) may matter.
+    if array.dtype.kind == "O":
+        return id(array)
+    return None if array.dtype.kind in "fV" and array.nbytes > _SMALL else array.tobytes()
