@@ -42,6 +42,7 @@ What the references mean:
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -448,7 +449,11 @@ def resolve(reference: str) -> Any:
     module, _, attribute = reference.partition(":")
     if not attribute:
         raise ImportError(f"reference {reference!r} must look like 'package.module:attribute'")
-    found: Any = importlib.import_module(module)
+    # A module that is there needs no import, but for one that another thread is still importing.
+    found: Any = sys.modules.get(module)
+    spec = getattr(found, "__spec__", None)
+    if spec is None or getattr(spec, "_initializing", False):
+        found = importlib.import_module(module)
     for part in attribute.split("."):
         found = getattr(found, part)
     return found

@@ -14,7 +14,6 @@ from orpheus_core.selection.refusal import Refusal, RefusalCode
 from orpheus_core.selection.views import VIEWS, is_view, view_backend
 from orpheus_core.types import TensorType, ValueType, layout_of
 
-
 #: A type constraint's name, the element type of an operand under it (None for what is no tensor), and its type.
 _Constrained: TypeAlias = tuple[str, Union[str, None], ValueType]
 

@@ -55,7 +55,8 @@ class Conversions:
 
     def _leg(self, type_: TensorType, source: Place, target: Place) -> float:
         cache = self._options.cache
-        measured = cache.get(conversion_key(type_, source, target)) if cache is not None and len(cache) else None
+        some = cache is not None and len(cache) > 0
+        measured = cache.get(conversion_key(type_, source, target)) if cache is not None and some else None
         if measured is not None:
             return measured
         if source[1] == target[1]:

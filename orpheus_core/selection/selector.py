@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -113,7 +114,7 @@ def _expand_fused(graph: Graph, options: SelectionOptions) -> tuple[Graph, list[
     for node in graph.nodes:
         whole = choices_for(node, options, alike)
         key = None if options.pins or not node.domain else likeness(whole.problem)
-        parts = None if key in alike.whole else _parts(node, options, alike)
+        parts = None if key in alike.whole else _parts(whole, options, alike)
         if parts is None or not _parts_win(whole, parts[1], options):
             if key is not None:
                 alike.whole.add(key)
@@ -137,7 +138,9 @@ def _expand_fused(graph: Graph, options: SelectionOptions) -> tuple[Graph, list[
     return expanded, choices
 
 
-def _parts(node: Node, options: SelectionOptions, alike: Alike) -> tuple[Graph, list[Choices]] | None:
+def _parts(whole: Choices, options: SelectionOptions, alike: Alike) -> tuple[Graph, list[Choices]] | None:
+    """A fused node taken apart and the choices of its parts; None when the first of them already take too long."""
+    node = whole.node
     spec = find_spec(node.domain, node.op, node.version) if node.domain else None
     if spec is None or spec.decompose is None:
         return None
@@ -148,7 +151,22 @@ def _parts(node: Node, options: SelectionOptions, alike: Alike) -> tuple[Graph, 
         part.replace(name=f"{node.name or node.op}/{part.op}.{i}") for i, part in enumerate(body.nodes)
     )
     body = body.replace(nodes=renamed)
-    return body, [choices_for(part, options, alike) for part in body.nodes]
+    left, choices = _at_most(whole, options), []
+    for part in body.nodes:
+        choices.append(choices_for(part, options, alike))
+        left -= min((s.seconds for s in choices[-1].scored), default=0.0)
+        if left <= 0:
+            return None
+    return body, choices
+
+
+def _at_most(whole: Choices, options: SelectionOptions) -> float:
+    """Seconds that parts must stay below to win; infinity where something else than time may decide."""
+    if not whole.scored or whole.pin is not None:
+        return math.inf
+    own = min(whole.scored, key=lambda s: s.seconds)
+    first = own.candidate.backend.name == options.backends[0].name
+    return _CLEARLY * own.seconds if first or options.policy == "cost" else math.inf
 
 
 def _parts_win(whole: Choices, parts: Sequence[Choices], options: SelectionOptions) -> bool:
