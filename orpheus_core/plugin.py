@@ -22,7 +22,7 @@ What the references mean:
     original is no longer needed because the object holds its own packed copy; bind gets None there).
 ``Kernel.supports``
     ``supports(problem) -> None or the reason`` for limits that rules cannot express. It, rules and costs must not
-    hang on the values of weights (constants of floats beyond 1 KB): layers that differ in nothing else are judged once.
+    hang on the values of weights (constants of more than 8 floats): layers that differ in nothing else are judged once.
 ``Kernel.cost``
     ``cost(problem) -> seconds``, a model of the time of one call.
 ``Backend.probe``

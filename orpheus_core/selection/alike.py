@@ -11,8 +11,9 @@ from orpheus_core.selection.cost import Scored, score
 from orpheus_core.selection.refusal import Refusal
 from orpheus_core.types import Array
 
-#: Constants of floats that are larger are weights: no kernel's rules or cost may hang on their values.
-_SMALL = 1024
+#: Constants of more floats are weights: no kernel's rules or cost may hang on their values. Bounds of a Clip and
+#: scales of a Resize are fewer.
+_SMALL = 8
 
 
 class Alike:
@@ -62,4 +63,4 @@ def _content(array: Array) -> Hashable:
     # Type and shape are those of the input; the values of what is not a weight (axes, bounds, indices) may matter.
     if array.dtype.kind == "O":
         return id(array)
-    return None if array.dtype.kind in "fV" and array.nbytes > _SMALL else array.tobytes()
+    return None if array.dtype.kind in "fV" and array.size > _SMALL else array.tobytes()
