@@ -18,7 +18,7 @@ _was_on = False
 
 @contextmanager
 def paused_collection() -> Iterator[None]:
-    """No automatic collection within, in any thread; afterwards as before. May be nested and used by several threads."""
+    """No automatic collection within, in any thread; afterwards as before. Several threads may be inside."""
     global _inside, _was_on
     with _lock:
         if _inside == 0:
