@@ -22,12 +22,18 @@ class Alike:
     def __init__(self, backends: Sequence[Backend], cache: MeasurementCache | None) -> None:
         self._backends = backends
         self._cache = cache
-        self._found: dict[Hashable, tuple[list[Candidate], list[Refusal]]] = {}
-        self._scores: dict[tuple[Hashable, Candidate], Scored] = {}
+        self._numbers: dict[Hashable, int] = {}
+        self._found: dict[int, tuple[list[Candidate], list[Refusal]]] = {}
+        self._scores: dict[tuple[int, Candidate], Scored] = {}
         #: Keys of fused layers that are not computed in parts.
-        self.whole: set[Hashable] = set()
+        self.whole: set[int] = set()
 
-    def candidates(self, problem: Problem, key: Hashable | None) -> tuple[list[Candidate], list[Refusal]]:
+    def key(self, problem: Problem) -> int | None:
+        """Equal for problems that every kernel judges alike, None where that cannot be told."""
+        likeness = _likeness(problem)
+        return None if likeness is None else self._numbers.setdefault(likeness, len(self._numbers))
+
+    def candidates(self, problem: Problem, key: int | None) -> tuple[list[Candidate], list[Refusal]]:
         """As :func:`candidates` says; the lists are the caller's own."""
         known = None if key is None else self._found.get(key)
         if known is None:
@@ -36,7 +42,7 @@ class Alike:
                 self._found[key] = known
         return list(known[0]), list(known[1])
 
-    def score(self, problem: Problem, candidate: Candidate, key: Hashable | None) -> Scored:
+    def score(self, problem: Problem, candidate: Candidate, key: int | None) -> Scored:
         """As :func:`score` says."""
         if key is None:
             return score(problem, candidate, self._cache)
@@ -46,8 +52,8 @@ class Alike:
         return known
 
 
-def likeness(problem: Problem) -> Hashable | None:
-    """Equal for problems that every kernel judges alike, None when that cannot be told (attributes without a hash)."""
+def _likeness(problem: Problem) -> Hashable | None:
+    """All that judging a layer may hang on, None when an attribute has no hash."""
     key = (
         problem.domain, problem.op, problem.version, problem.threads, problem.inputs, problem.outputs,
         tuple(problem.attributes.items()), tuple((i, _content(a)) for i, a in problem.constants.items()),

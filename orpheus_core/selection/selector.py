@@ -11,7 +11,7 @@ from orpheus_core.errors import SelectionError, UnsupportedModelError
 from orpheus_core.graph import Graph, Node, Value
 from orpheus_core.ops.spec import find_spec
 from orpheus_core.plugin import Problem
-from orpheus_core.selection.alike import Alike, likeness
+from orpheus_core.selection.alike import Alike
 from orpheus_core.selection.assignment import assign
 from orpheus_core.selection.candidates import Candidate, problem_of
 from orpheus_core.selection.cost import Scored, Source
@@ -63,7 +63,7 @@ def choices_for(node: Node, options: SelectionOptions, alike: Alike | None = Non
     ``alike`` remembers what was found for nodes before it, under the same options.
     """
     problem = problem_of(node, threads=options.threads)
-    key = None if alike is None else likeness(problem)
+    key = None if alike is None else alike.key(problem)
     alike = alike or Alike(options.backends, options.cache)
     found, refused = alike.candidates(problem, key)
     pin = pin_for(node, options.pins)
@@ -113,7 +113,7 @@ def _expand_fused(graph: Graph, options: SelectionOptions) -> tuple[Graph, list[
     alike = Alike(options.backends, options.cache)
     for node in graph.nodes:
         whole = choices_for(node, options, alike)
-        key = None if options.pins or not node.domain else likeness(whole.problem)
+        key = None if options.pins or not node.domain else alike.key(whole.problem)
         parts = None if key in alike.whole else _parts(whole, options, alike)
         if parts is None or not _parts_win(whole, parts[1], options):
             if key is not None:
