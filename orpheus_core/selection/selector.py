@@ -63,9 +63,9 @@ def choices_for(node: Node, options: SelectionOptions, alike: Alike | None = Non
     ``alike`` remembers what was found for nodes before it, under the same options.
     """
     problem = problem_of(node, threads=options.threads)
-    key = None if alike is None else alike.key(problem)
+    likeness = None if alike is None else alike.key(problem)
     alike = alike or Alike(options.backends, options.cache)
-    found, refused = alike.candidates(problem, key)
+    found, refused = alike.candidates(problem, likeness)
     pin = pin_for(node, options.pins)
     if pin is not None:
         key, wanted = pin
@@ -82,7 +82,7 @@ def choices_for(node: Node, options: SelectionOptions, alike: Alike | None = Non
                 text = f"{first.name} comes first in the order of backends"
                 refused.append(Refusal(candidate.id, RefusalCode.POLICY, text))
         found = [c for c in found if c.backend.name == first.name]
-    scored = tuple(alike.score(problem, c, key) for c in found)
+    scored = tuple(alike.score(problem, c, likeness) for c in found)
     return Choices(node, problem, scored, tuple(refused), None if pin is None else pin[0])
 
 
