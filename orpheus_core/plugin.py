@@ -21,7 +21,8 @@ What the references mean:
     ``workspace`` (bytes needed at bind, default 0) and ``packed`` (indices of constant inputs whose
     original is no longer needed because the object holds its own packed copy; bind gets None there).
 ``Kernel.supports``
-    ``supports(problem) -> None or the reason`` for limits that rules cannot express.
+    ``supports(problem) -> None or the reason`` for limits that rules cannot express. It, rules and costs must not
+    hang on the values of weights (constants of more than 8 floats): layers that differ in nothing else are judged once.
 ``Kernel.cost``
     ``cost(problem) -> seconds``, a model of the time of one call.
 ``Backend.probe``
@@ -41,6 +42,7 @@ What the references mean:
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -447,7 +449,11 @@ def resolve(reference: str) -> Any:
     module, _, attribute = reference.partition(":")
     if not attribute:
         raise ImportError(f"reference {reference!r} must look like 'package.module:attribute'")
-    found: Any = importlib.import_module(module)
+    # A module that is there needs no import, but for one that another thread is still importing.
+    found: Any = sys.modules.get(module)
+    spec = getattr(found, "__spec__", None)
+    if spec is None or getattr(spec, "_initializing", False):
+        found = importlib.import_module(module)
     for part in attribute.split("."):
         found = getattr(found, part)
     return found

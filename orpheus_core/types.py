@@ -170,6 +170,12 @@ class Layout:
 PLAIN = Layout()
 
 
+@cache
+def layout_of(name: str) -> Layout:
+    """The layout of this name, one object for all who ask, so that its name is read once."""
+    return Layout(name)
+
+
 @dataclass(frozen=True)
 class TensorType:
     """Type of a tensor: element type, logical shape, layout in memory, device.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Mapping
@@ -17,11 +18,13 @@ from orpheus_core.graph import Graph
 from orpheus_core.importer.build import Builder
 from orpheus_core.importer.external import ExternalData
 from orpheus_core.importer.limits import Limits
+from orpheus_core.importer.stored import Stored, split
 from orpheus_core.importer.survey import Survey
 from orpheus_core.importer.tensors import TensorReader
 from orpheus_core.importer.wire import count_messages
 
 _DEFAULT = Limits()
+_LARGE_FILE = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,26 +59,27 @@ def load(
     place; UsageError when the file cannot be read at all.
     """
     folder = None if external_data_dir is None else Path(external_data_dir)
+    stored = Stored()
     if isinstance(source, onnx.ModelProto):
         proto, nbytes = source, source.ByteSize()
-    else:
-        if isinstance(source, (bytes, bytearray, memoryview)):
-            data = bytes(source)
-        else:
-            path = Path(source)
-            folder = path.parent if folder is None else folder
-            data = _read_file(path, limits)
+    elif isinstance(source, (bytes, bytearray, memoryview)):
+        data = bytes(source)
         proto, nbytes = _parse(data, limits), len(data)
         del data
+    else:
+        path = Path(source)
+        folder = path.parent if folder is None else folder
+        proto, stored, nbytes = _read(path, limits)
     try:
-        return _build(proto, nbytes, folder, limits)
+        return _build(proto, nbytes, folder, limits, stored)
     except RecursionError:
         raise LimitError("the model nests deeper than this interpreter can follow") from None
     except MemoryError:
         raise LimitError("the model needs more memory than there is") from None
 
 
-def _read_file(path: Path, limits: Limits) -> bytes:
+def _read(path: Path, limits: Limits) -> tuple[onnx.ModelProto, Stored, int]:
+    """The parsed file, its large weights apart, and its size."""
     try:
         facts = path.stat()
         if not stat.S_ISREG(facts.st_mode):
@@ -83,9 +87,18 @@ def _read_file(path: Path, limits: Limits) -> bytes:
         size = facts.st_size
         if size > limits.file_bytes:
             raise LimitError(f"{path.name}: {size} bytes is over the limit of {limits.file_bytes}")
-        return path.read_bytes()
+        with path.open("rb") as file:
+            found = split(file, size) if size >= _LARGE_FILE else None
+            if found is not None and not file.read(1):
+                with contextlib.suppress(ParseError):  # the whole says better what is wrong where
+                    return _parse(found[0], limits), found[1], size
+            file.seek(0)
+            data = file.read()
     except OSError as error:
         raise UsageError(f"cannot read the model {str(path)!r}: {error.strerror or error}") from None
+    except MemoryError:
+        raise LimitError("the model needs more memory than there is") from None
+    return _parse(data, limits), Stored(), len(data)
 
 
 def _parse(data: bytes, limits: Limits) -> onnx.ModelProto:
@@ -103,7 +116,7 @@ def _parse(data: bytes, limits: Limits) -> onnx.ModelProto:
     return proto
 
 
-def _build(proto: onnx.ModelProto, nbytes: int, folder: Path | None, limits: Limits) -> Model:
+def _build(proto: onnx.ModelProto, nbytes: int, folder: Path | None, limits: Limits, stored: Stored) -> Model:
     if proto.ir_version < 1:
         raise ParseError("not an ONNX model: it has no ir_version")
     if proto.ir_version > onnx.IR_VERSION:
@@ -114,7 +127,7 @@ def _build(proto: onnx.ModelProto, nbytes: int, folder: Path | None, limits: Lim
     if not proto.HasField("graph"):
         raise ParseError("not an ONNX model, or cut short: it has no graph")
     survey = Survey(proto, limits)
-    tensors = TensorReader(ExternalData(folder, limits), limits)
+    tensors = TensorReader(ExternalData(folder, limits), limits, stored)
     graph = Builder(survey, tensors, proto.ir_version, limits).main(proto.graph)
     return Model(
         graph=graph,

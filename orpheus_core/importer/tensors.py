@@ -1,7 +1,7 @@
 """TensorProto to array, for every place a model can hold a tensor, and back.
 
 The length of the data is checked against dtype and shape before anything is decoded. Ordinary element types are
-views of the protobuf's bytes; packed sub-byte ones are widened to one element a byte, as ml_dtypes holds them.
+views of the bytes that were read; packed sub-byte ones are widened to one element a byte, as ml_dtypes holds them.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from orpheus_core.errors import LimitError, ModelError
 from orpheus_core.importer.external import ExternalData
 from orpheus_core.importer.limits import Limits
 from orpheus_core.importer.protos import dtype_of
+from orpheus_core.importer.stored import Stored
 from orpheus_core.importer.survey import check_text, shorten
 from orpheus_core.types import Array, DType
 
@@ -44,10 +45,11 @@ _ALL_FIELDS = ("float_data", "int32_data", "int64_data", "double_data", "uint64_
 
 
 class TensorReader:
-    """Decodes the tensors of one model; ``external`` finds those kept in other files."""
+    """Decodes the tensors of one model; ``external`` finds those kept in other files, ``stored`` those read already."""
 
-    def __init__(self, external: ExternalData, limits: Limits) -> None:
+    def __init__(self, external: ExternalData, limits: Limits, stored: Stored) -> None:
         self._external = external
+        self._stored = stored
         self._limits = limits
         self._sparse_bytes = 0
 
@@ -69,7 +71,8 @@ class TensorReader:
             if raw and present:
                 raise ModelError(f"{place}: has both raw_data and {present[0]}; keep one")
             if not (present and not raw):
-                return _decode(raw, dtype, shape, place)
+                read = self._stored.find(raw)
+                return _decode(raw if read is None else read, dtype, shape, place)
         return _from_field(proto, dtype, shape, count, present, place)
 
     def sparse(self, proto: onnx.SparseTensorProto, place: str) -> Array:

@@ -17,6 +17,7 @@ from orpheus_core.graph import Graph
 from orpheus_core.passes import fold_constants
 from orpheus_core.passes.evaluate import Evaluator
 from orpheus_core.passes.fold_constants import Budget
+from orpheus_core.passes.rewriting import forget
 from orpheus_core.plugin import PassSpec, resolve
 
 __all__ = ["PIPELINE", "Evaluator", "Observer", "describe", "simplify"]
@@ -87,8 +88,11 @@ def simplify(
         steps["fold_constants"] = partial(fold_constants.run, evaluator=evaluator, budget=budget)
     names = list(known)
     early = set(names[: names.index(_FIRST_FUSION)])
-    graph = _settle(graph, {n: run for n, run in steps.items() if n in early}, observer)
-    return _settle(graph, steps, observer)
+    try:
+        graph = _settle(graph, {n: run for n, run in steps.items() if n in early}, observer)
+        return _settle(graph, steps, observer)
+    finally:
+        forget()
 
 
 def _settle(graph: Graph, steps: Mapping[str, Callable[[Graph], Graph]], observer: Observer | None) -> Graph:

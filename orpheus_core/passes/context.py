@@ -27,7 +27,7 @@ class Context:
 
     def __init__(self, graph: Graph, names: Names) -> None:
         self.graph = graph
-        self._names = names
+        self.names = names
         self._outputs: dict[Value, int] = {}
         for value in graph.outputs:
             self._outputs[value] = self._outputs.get(value, 0) + 1
@@ -82,11 +82,11 @@ class Context:
 
     def new_value(self, hint: str, type: ValueType = UNKNOWN) -> Value:
         """A new value whose name starts with ``hint`` and is unique in the whole model."""
-        return Value(self._names.unique(hint), type)
+        return Value(self.names.unique(hint), type)
 
     def new_constant(self, hint: str, array: Array) -> Value:
         """A new constant whose name starts with ``hint`` and is unique in the whole model."""
-        return Value.constant(self._names.unique(hint), array)
+        return Value.constant(self.names.unique(hint), array)
 
     # What follows is the driver's side.
 

@@ -20,6 +20,7 @@ What a rule can rely on:
 from __future__ import annotations
 
 import logging
+import threading
 from collections import deque
 from collections.abc import Callable
 from typing import TypeAlias
@@ -28,7 +29,7 @@ from orpheus_core.graph import Attribute, Graph, Node
 from orpheus_core.passes.context import Context, Replacement
 from orpheus_core.passes.names import Names, all_values
 
-__all__ = ["Context", "Names", "Replacement", "Rule", "all_values", "rewrite"]
+__all__ = ["Context", "Names", "Replacement", "Rule", "all_values", "forget", "rewrite"]
 
 _log = logging.getLogger("orpheus.passes")
 
@@ -37,8 +38,9 @@ Rule: TypeAlias = "Callable[[Node, Context], Replacement | None]"
 
 def rewrite(graph: Graph, rule: Rule, names: Names | None = None) -> Graph:
     """The graph after the rule has been applied wherever it matches; the same object if nowhere."""
-    names = Names(graph) if names is None else names
-    context = Context(graph, names)
+    outermost = names is None
+    context = _context(graph) if names is None else Context(graph, names)
+    names = context.names
     queue = deque(range(len(graph.nodes)))
     queued = set(queue)
     budget = 100 * len(graph.nodes) + 1000
@@ -74,7 +76,26 @@ def rewrite(graph: Graph, rule: Rule, names: Names | None = None) -> Graph:
         again = [s for s in context.take_touched() if s not in queued]
         queue.extendleft(reversed(again))
         queued.update(again)
-    return context.finish() if changed else graph
+    if changed:
+        return context.finish()
+    if outermost:
+        _kept.context = context  # nothing has changed in it
+    return graph
+
+
+#: Each thread's last context, for the next pass over the same graph: most passes change nothing.
+_kept = threading.local()
+
+
+def _context(graph: Graph) -> Context:
+    kept: Context | None = getattr(_kept, "context", None)
+    _kept.context = None
+    return kept if kept is not None and kept.graph is graph else Context(graph, Names(graph))
+
+
+def forget() -> None:
+    """Keep no graph: to be called after the last pass."""
+    _kept.context = None
 
 
 def _rewrite_subgraphs(node: Node, rule: Rule, names: Names) -> Node:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias, Union
 
 from orpheus_core.graph import Graph, Node
 from orpheus_core.ops import OpSpec, find_spec
@@ -11,7 +12,10 @@ from orpheus_core.ops.spec import latest_version
 from orpheus_core.plugin import Backend, Format, Kernel, Problem, resolve
 from orpheus_core.selection.refusal import Refusal, RefusalCode
 from orpheus_core.selection.views import VIEWS, is_view, view_backend
-from orpheus_core.types import Layout, TensorType, ValueType
+from orpheus_core.types import TensorType, ValueType, layout_of
+
+#: A type constraint's name, the element type of an operand under it (None for what is no tensor), and its type.
+_Constrained: TypeAlias = tuple[str, Union[str, None], ValueType]
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +85,7 @@ def in_format(problem: Problem, candidate: Candidate) -> Problem:
     def place(type_: ValueType | None, layout: str) -> ValueType | None:
         if not isinstance(type_, TensorType):
             return type_
-        return replace(type_, layout=Layout(layout), device=device)
+        return TensorType(type_.dtype, type_.shape, layout_of(layout), device)
 
     return replace(
         problem,
@@ -99,13 +103,14 @@ def candidates(problem: Problem, backends: Iterable[Backend]) -> tuple[list[Cand
         # A view costs nothing anywhere, so it is offered on every device that may hold the operand.
         devices = dict.fromkeys(b.device for b in backends)
         found.extend(Candidate(view_backend(d), VIEWS[problem.op], Format()) for d in devices)
+    static, operands = _is_static(problem), _constrained(problem)
     for backend in backends:
         for kernel in kernels_of(backend).get((problem.domain, problem.op), ()):
-            refusal = _refusal(problem, backend, kernel)
+            refusal = _refusal(problem, backend, kernel, operands, static)
             if refusal is not None:
                 refused.append(refusal)
                 continue
-            if kernel.prepare is not None and not _is_static(problem):
+            if kernel.prepare is not None and not static:
                 found.append(Candidate(backend, kernel, Format(), late=True))
                 continue
             fits = [f for f in kernel.formats if _fits(problem, f)]
@@ -117,17 +122,19 @@ def candidates(problem: Problem, backends: Iterable[Backend]) -> tuple[list[Cand
     return found, refused
 
 
-def _refusal(problem: Problem, backend: Backend, kernel: Kernel) -> Refusal | None:
+def _refusal(
+    problem: Problem, backend: Backend, kernel: Kernel, operands: Sequence[_Constrained], static: bool
+) -> Refusal | None:
     name = kernel_id(backend, kernel)
     low, high = kernel.opset
     if problem.version < low or (high is not None and problem.version > high):
         text = f"implements opset {low} to {high or 'newest'}, the node is version {problem.version}"
         return Refusal(name, RefusalCode.OPSET, text)
-    text_or_none = _dtype_refusal(problem, kernel)
+    text_or_none = _dtype_refusal(operands, kernel)
     if text_or_none:
         return Refusal(name, RefusalCode.DTYPE, text_or_none)
     late = False
-    if kernel.prepare is not None and not _is_static(problem):
+    if kernel.prepare is not None and not static:
         if Format() not in kernel.formats or not _are_tensors(problem):
             return Refusal(name, RefusalCode.SHAPE, "needs tensors whose shapes are known before the run")
         late = True
@@ -148,22 +155,29 @@ def _refusal(problem: Problem, backend: Backend, kernel: Kernel) -> Refusal | No
     return None
 
 
-def _dtype_refusal(problem: Problem, kernel: Kernel) -> str | None:
-    if not kernel.dtypes:
-        return None
+def _constrained(problem: Problem) -> list[_Constrained]:
+    """The operands under each type constraint of the operator: each type once."""
     spec = find_spec(problem.domain, problem.op, problem.version)
     if spec is None:
-        return None
-    operands = [(spec.constraint_of_input(i), t) for i, t in enumerate(problem.inputs)]
-    operands += [(spec.constraint_of_output(i), t) for i, t in enumerate(problem.outputs)]
+        return []
+    operands = [(spec.constraint_of_input(i), t) for i, t in enumerate(problem.inputs) if t is not None]
+    operands += [(spec.constraint_of_output(i), t) for i, t in enumerate(problem.outputs) if t is not None]
+    seen: dict[tuple[str, object], _Constrained] = {}
     for name, type_ in operands:
-        allowed = kernel.dtypes.get(name) if name is not None else None
-        if allowed is None or type_ is None:
+        if name is not None:
+            element = type_.dtype.value if isinstance(type_, TensorType) else None
+            seen.setdefault((name, element or type_), (name, element, type_))
+    return list(seen.values())
+
+
+def _dtype_refusal(operands: Sequence[_Constrained], kernel: Kernel) -> str | None:
+    for name, element, type_ in operands:
+        allowed = kernel.dtypes.get(name)
+        if allowed is None or element in allowed:
             continue
-        if not isinstance(type_, TensorType):
+        if element is None:
             return f"needs {name} to be a tensor of {' or '.join(allowed)}, has {type_}"
-        if type_.dtype.value not in allowed:
-            return f"needs {name} in {' or '.join(allowed)}, has {type_.dtype}"
+        return f"needs {name} in {' or '.join(allowed)}, has {element}"
     return None
 
 
@@ -186,7 +200,7 @@ def _fits(problem: Problem, fmt: Format) -> bool:
         if not isinstance(type_, TensorType) or type_.static_shape is None:
             return False
         try:
-            Layout(layout).physical_shape(type_.static_shape)
+            layout_of(layout).physical_shape(type_.static_shape)
         except ValueError:
             return False
     return True

@@ -20,7 +20,7 @@ from orpheus_core.selection.measure import measure
 from orpheus_core.selection.options import SelectionOptions
 from orpheus_core.selection.reorder import convert
 from orpheus_core.selection.signature import machine
-from orpheus_core.types import CPU, Device, Layout, TensorType, ValueType
+from orpheus_core.types import CPU, Device, Layout, TensorType, ValueType, layout_of
 
 #: Where and how a value lies: layout name and device.
 Place: TypeAlias = tuple[str, Device]
@@ -55,7 +55,8 @@ class Conversions:
 
     def _leg(self, type_: TensorType, source: Place, target: Place) -> float:
         cache = self._options.cache
-        measured = None if cache is None else cache.get(conversion_key(type_, source, target))
+        some = cache is not None and len(cache) > 0
+        measured = cache.get(conversion_key(type_, source, target)) if cache is not None and some else None
         if measured is not None:
             return measured
         if source[1] == target[1]:
@@ -97,7 +98,7 @@ def _legs(source: Place, target: Place) -> list[tuple[Place, Place]]:
 
 def _bytes(type_: TensorType, leg: tuple[Place, Place]) -> int:
     assert type_.static_shape is not None
-    shapes = [Layout(name).physical_shape(type_.static_shape) for name, _ in leg]
+    shapes = [layout_of(name).physical_shape(type_.static_shape) for name, _ in leg]
     return max(prod(s) for s in shapes) * type_.dtype.itemsize
 
 

@@ -36,7 +36,7 @@ class Scored:
 
 def score(problem: Problem, candidate: Candidate, cache: MeasurementCache | None) -> Scored:
     """The cost of one candidate. A cost function that fails, or gives no time, counts as none."""
-    if cache is not None:
+    if cache is not None and len(cache):
         seconds = cache.get(measurement_key(problem, candidate))
         if seconds is not None:
             return Scored(candidate, seconds, Source.MEASURED)

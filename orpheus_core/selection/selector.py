@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,9 +11,10 @@ from orpheus_core.errors import SelectionError, UnsupportedModelError
 from orpheus_core.graph import Graph, Node, Value
 from orpheus_core.ops.spec import find_spec
 from orpheus_core.plugin import Problem
+from orpheus_core.selection.alike import Alike
 from orpheus_core.selection.assignment import assign
-from orpheus_core.selection.candidates import Candidate, candidates, problem_of
-from orpheus_core.selection.cost import Scored, Source, score
+from orpheus_core.selection.candidates import Candidate, problem_of
+from orpheus_core.selection.cost import Scored, Source
 from orpheus_core.selection.decision import Decision, Selection
 from orpheus_core.selection.options import SelectionOptions
 from orpheus_core.selection.pins import pin_for, satisfies
@@ -55,10 +57,15 @@ def select(graph: Graph, options: SelectionOptions) -> tuple[Graph, Selection]:
     return graph, selection
 
 
-def choices_for(node: Node, options: SelectionOptions) -> Choices:
-    """Every candidate that pins and policy leave to a node, and every refusal with its reason."""
+def choices_for(node: Node, options: SelectionOptions, alike: Alike | None = None) -> Choices:
+    """Every candidate that pins and policy leave to a node, and every refusal with its reason.
+
+    ``alike`` remembers what was found for nodes before it, under the same options.
+    """
     problem = problem_of(node, threads=options.threads)
-    found, refused = candidates(problem, options.backends)
+    likeness = None if alike is None else alike.key(problem)
+    alike = alike or Alike(options.backends, options.cache)
+    found, refused = alike.candidates(problem, likeness)
     pin = pin_for(node, options.pins)
     if pin is not None:
         key, wanted = pin
@@ -75,7 +82,7 @@ def choices_for(node: Node, options: SelectionOptions) -> Choices:
                 text = f"{first.name} comes first in the order of backends"
                 refused.append(Refusal(candidate.id, RefusalCode.POLICY, text))
         found = [c for c in found if c.backend.name == first.name]
-    scored = tuple(score(problem, c, options.cache) for c in found)
+    scored = tuple(alike.score(problem, c, likeness) for c in found)
     return Choices(node, problem, scored, tuple(refused), None if pin is None else pin[0])
 
 
@@ -103,10 +110,14 @@ def _expand_fused(graph: Graph, options: SelectionOptions) -> tuple[Graph, list[
     nodes: list[Node] = []
     choices: list[Choices] = []
     mapping: dict[Value, Value] = {}
+    alike = Alike(options.backends, options.cache)
     for node in graph.nodes:
-        whole = choices_for(node, options)
-        parts = _parts(node, options)
+        whole = choices_for(node, options, alike)
+        key = None if options.pins or not node.domain else alike.key(whole.problem)
+        parts = None if key in alike.whole else _parts(whole, options, alike)
         if parts is None or not _parts_win(whole, parts[1], options):
+            if key is not None:
+                alike.whole.add(key)
             nodes.append(node)
             choices.append(whole)
             continue
@@ -127,7 +138,9 @@ def _expand_fused(graph: Graph, options: SelectionOptions) -> tuple[Graph, list[
     return expanded, choices
 
 
-def _parts(node: Node, options: SelectionOptions) -> tuple[Graph, list[Choices]] | None:
+def _parts(whole: Choices, options: SelectionOptions, alike: Alike) -> tuple[Graph, list[Choices]] | None:
+    """A fused node taken apart and the choices of its parts; None when the first of them already take too long."""
+    node = whole.node
     spec = find_spec(node.domain, node.op, node.version) if node.domain else None
     if spec is None or spec.decompose is None:
         return None
@@ -138,7 +151,22 @@ def _parts(node: Node, options: SelectionOptions) -> tuple[Graph, list[Choices]]
         part.replace(name=f"{node.name or node.op}/{part.op}.{i}") for i, part in enumerate(body.nodes)
     )
     body = body.replace(nodes=renamed)
-    return body, [choices_for(part, options) for part in body.nodes]
+    left, choices = _at_most(whole, options), []
+    for part in body.nodes:
+        choices.append(choices_for(part, options, alike))
+        left -= min((s.seconds for s in choices[-1].scored), default=0.0)
+        if left <= 0:
+            return None
+    return body, choices
+
+
+def _at_most(whole: Choices, options: SelectionOptions) -> float:
+    """Seconds that parts must stay below to win; infinity where something else than time may decide."""
+    if not whole.scored or whole.pin is not None:
+        return math.inf
+    own = min(whole.scored, key=lambda s: s.seconds)
+    first = own.candidate.backend.name == options.backends[0].name
+    return _CLEARLY * own.seconds if first or options.policy == "cost" else math.inf
 
 
 def _parts_win(whole: Choices, parts: Sequence[Choices], options: SelectionOptions) -> bool:

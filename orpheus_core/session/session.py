@@ -25,6 +25,7 @@ from orpheus_core.selection.check import check_operators, check_pins
 from orpheus_core.selection.options import SelectionOptions
 from orpheus_core.selection.selector import select
 from orpheus_core.session.binding import IOBinding
+from orpheus_core.session.collection import paused_collection
 from orpheus_core.session.explanation import Explanation, PlanRow, plan_rows
 from orpheus_core.session.feeds import check_feeds, signature
 from orpheus_core.session.options import SessionOptions
@@ -70,6 +71,7 @@ class InferenceSession:
     for pins that cannot hold.
     """
 
+    @paused_collection()
     def __init__(
         self,
         path_or_bytes: Union[str, os.PathLike[str], bytes, onnx.ModelProto, Model],

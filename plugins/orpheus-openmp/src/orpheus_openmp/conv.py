@@ -120,16 +120,19 @@ def pack_chunks(weights: Array, group: int, depth: int, block: int, vectors: int
     has the channels that there are.
     """
     filters, channels, taps = weights.shape[0] // group, weights.shape[1], int(np.prod(weights.shape[2:]))
-    out_blocks, in_blocks = -(-filters // block), -(-channels // depth)
-    full = np.zeros((group, out_blocks * block, in_blocks * depth, taps), np.float32)
-    full[:, :filters, :channels] = weights.reshape(group, filters, channels, taps)
-    # [group, in block, taps, depth, filter]: a chunk is then a run of the last axis.
-    ordered = full.reshape(group, out_blocks * block, in_blocks, depth, taps).transpose(0, 2, 4, 3, 1)
-    step = vectors * block
-    last = channels - (in_blocks - 1) * depth
-    parts = []
-    for g in range(group):
-        for first in range(0, out_blocks * block, step):
-            chunk = ordered[g, ..., first : first + step]
-            parts += [chunk[:-1].reshape(-1), chunk[-1, :, :last].reshape(-1)]
-    return np.concatenate(parts)
+    out, whole = -(-filters // block) * block, channels // depth * depth  # channels of whole blocks
+    grouped = weights.reshape(group, filters, channels, taps)
+    packed = (np.zeros if out > filters else np.empty)((group, out * channels * taps), np.float32)
+    for source, target in zip(grouped, packed):
+        for first in range(0, out, vectors * block):
+            chunk = source[first : first + vectors * block]
+            width, given = min(vectors * block, out - first), len(chunk)
+            # [in block, taps, depth, filter]: whole blocks of channels, then what is left of the last.
+            place = target[first * channels * taps :][: width * channels * taps].reshape(
+                channels * taps, width
+            )
+            blocks = place[: whole * taps].reshape(-1, taps, depth, width)
+            blocks[..., :given] = chunk[:, :whole].reshape(given, -1, depth, taps).transpose(1, 3, 2, 0)
+            rest = place[whole * taps :].reshape(taps, channels - whole, width)
+            rest[..., :given] = chunk[:, whole:].transpose(2, 1, 0)
+    return packed.reshape(-1)

@@ -132,6 +132,9 @@ def batch_runs(a: Sequence[int], b: Sequence[int]) -> list[Run]:
 def pack_panels(b: Any, transposed: bool, k: int, n: int, panel: int) -> Array:
     """B [k, n] (or its transpose) as [panel][k][width], zeros beyond n."""
     panels = -(-n // panel)
-    full = np.zeros((k, panels * panel), np.float32)
-    full[:, :n] = np.asarray(b, np.float32).T if transposed else b
-    return np.ascontiguousarray(full.reshape(k, panels, panel).swapaxes(0, 1))
+    columns = np.asarray(b, np.float32).T if transposed else np.asarray(b, np.float32)
+    packed = (np.zeros if n % panel else np.empty)((panels, k, panel), np.float32)
+    for target, first in zip(packed, range(0, n, panel)):
+        some = columns[:, first : first + panel]
+        target[:, : some.shape[1]] = some
+    return packed

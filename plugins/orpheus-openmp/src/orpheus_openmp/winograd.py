@@ -14,6 +14,8 @@ from orpheus_openmp.cook_toom import FORMS
 
 #: Tiles that make a band worth its weights' way from L2 or beyond; more would only push its inputs out of L1.
 _ENOUGH_TILES = 14
+#: Channels whose weights are transformed together.
+_CHANNELS = 64
 
 
 class Winograd(Conv):
@@ -35,14 +37,17 @@ class Winograd(Conv):
         both = np.kron(np.array(self.form.rows.weights), np.array(self.form.cols.weights))  # [elements, taps]
         channels, taps = weights.shape[1], both.shape[1]
         out, step = self.out_blocks * self.block, self.tile_vectors * self.block
-        packed = np.zeros(out * len(both) * channels, np.float32)
+        packed = (np.zeros if out > len(weights) else np.empty)(out * len(both) * channels, np.float32)
         for first in range(0, out, step):
             width = min(step, out - first)
             chunk = weights[first : first + width]
-            u = both @ chunk.reshape(-1, taps).T.astype(np.float64)
             target = packed[first * len(both) * channels :][: width * len(both) * channels]
             target = target.reshape(len(both), channels, width)
-            target[..., : len(chunk)] = u.reshape(len(both), len(chunk), channels).swapaxes(1, 2)
+            # In doubles, a few channels at a time, so that what is rounded to floats still lies in L2.
+            for start in range(0, channels, _CHANNELS):
+                some = chunk[:, start : start + _CHANNELS].reshape(len(chunk), -1, taps).transpose(2, 1, 0)
+                u = both @ some.astype(np.float64, order="C").reshape(taps, -1)
+                target[:, start : start + _CHANNELS, : len(chunk)] = u.reshape(len(both), -1, len(chunk))
         return packed
 
 
