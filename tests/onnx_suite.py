@@ -1,6 +1,6 @@
 """ONNX's own backend test suite through Orpheus, counted honestly.
 
-usage: python tests/onnx_suite.py [--passes all|none|NAME,NAME] [--only REGEX] [--json FILE] [--compare]
+usage: python tests/onnx_suite.py [--backends LIST] [--passes all|none|NAME,..] [--only REGEX] [--json FILE] [--compare]
 
 Every case ends as passed, failed, or not supported (no kernel for an operator); nothing is skipped or declined. The
 cases expected not to pass stand in ``EXPECTED`` with their reason; anything else that fails, or an expected one that
@@ -16,6 +16,7 @@ import re
 import sys
 import unittest
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,13 +85,13 @@ def _first_lines(error: BaseException) -> str:
     return " ".join(str(error).split())[:300]
 
 
-def run(passes: str, only: str | None) -> _Result:
-    """Run the suite with the given passes."""
+def run(passes: str, only: str | None, backends: Sequence[str] = ("numpy",)) -> _Result:
+    """Run the suite with the given passes on these backends."""
     import onnx.backend.test
 
-    _Backend.options = (
-        {} if passes == "all" else {"enable_passes": [p for p in passes.split(",") if p != "none"]}
-    )
+    _Backend.options = {"providers": list(backends)}
+    if passes != "all":
+        _Backend.options["enable_passes"] = [p for p in passes.split(",") if p != "none"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         suite = onnx.backend.test.BackendTest(_Backend, __name__)
@@ -140,11 +141,13 @@ def main() -> int:
     parser.add_argument("--only", help="a regular expression that case names must contain")
     parser.add_argument("--json", type=Path, help="write the outcome of every case here")
     parser.add_argument("--compare", action="store_true", help="with every pass and with none: equal sets")
+    parser.add_argument("--backends", default="numpy", help="in order of preference (default: the reference)")
     args = parser.parse_args()
-    result = run(args.passes, args.only)
+    backends = args.backends.split(",")
+    result = run(args.passes, args.only, backends)
     good = report(result, args.passes, args.only)
     if args.compare:
-        bare = run("none", args.only)
+        bare = run("none", args.only, backends)
         good = report(bare, "none", args.only) and good
         same = set(bare.passed) == set(result.passed)
         print("identical sets with every pass and with none" if same else "DIFFERENT SETS:")

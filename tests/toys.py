@@ -207,6 +207,19 @@ class LateAdd:
         return lambda: np.add(inputs[0], inputs[1], out=outputs[0])
 
 
+class LateStrict(LateAdd):
+    """Demands arrays of the very shapes that it was prepared for."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+    def bind(self, inputs: Sequence[Any], outputs: Sequence[Any], workspace: Any) -> Callable[[], None]:
+        for array, type_ in zip(inputs, self.problem.inputs):
+            assert isinstance(type_, TensorType) and array.shape == type_.static_shape
+        return super().bind(inputs, outputs, workspace)
+
+
 def fails(X: Any) -> Any:
     raise RuntimeError("on purpose")
 

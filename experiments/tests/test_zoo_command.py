@@ -23,7 +23,7 @@ def verb():
     manager.add_hookspecs(Hooks)
     manager.register(orpheus_experiments)
     manager.check_pending()
-    (command,) = manager.hook.orpheus_commands()
+    command = next(c for c in manager.hook.orpheus_commands() if c.name == "zoo")
 
     def call(*words):
         parser = argparse.ArgumentParser()

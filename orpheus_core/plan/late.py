@@ -117,7 +117,7 @@ def _full_form(
             None
             if i in packed
             else np.ascontiguousarray(a)
-            if chosen.backend.device == CPU and a is not None
+            if chosen.backend.device == CPU and np.ndim(a)  # which would give a scalar an axis
             else a
             for i, a in enumerate(inputs)
         ]

@@ -158,6 +158,18 @@ def test_a_full_form_kernel_on_shapes_known_only_in_the_run() -> None:
     assert toys.LateAdd.prepared == 2
 
 
+def test_a_kernel_chosen_during_the_run_gets_scalars_as_scalars() -> None:
+    model = text_model(
+        """g (float[4] x, float k) => (float[M] y) { b = Cast <to = 9> (x) c = Compress (x, b) y = Add (c, k) }"""
+    )
+    full = Backend(name="full", api=1, kernels=(Kernel(op="Add", name="f", prepare="toys:LateStrict"),))
+    with discovery.override(full, keep_installed=True):
+        s = orpheus.InferenceSession(model, providers=["full", "numpy"])
+        (y,) = s.run(None, {"x": np.float32([1, 0, 2, 3]), "k": np.array(1, np.float32)})
+    assert y.tolist() == [2, 3, 4]
+    assert "full:Add/f" in [r.kernel_id for r in s.kernel_plan()]
+
+
 def test_a_kernel_chosen_during_the_run_is_not_called_twice_at_once_unless_it_allows_that() -> None:
     model = text_model(
         "g (float[4] x) => (float[M] y) { b = Cast <to = 9> (x) c = Compress (x, b) y = Add (c, c) }"
