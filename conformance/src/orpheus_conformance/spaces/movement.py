@@ -9,8 +9,10 @@ from orpheus_conformance.tolerance import MOVEMENT
 
 @space("Transpose", MOVEMENT)
 def transpose(d: Draw) -> Layer:
-    """Data of any rank; perm left out reverses the axes."""
+    """Data of any rank; perm left out reverses the axes. Often all axes are equal: then it may be done in place."""
     shape = d.shape("data", (2, 1, 3, 4, 5, 0))
+    if d.choose((False, True)) and len(shape) > 1:
+        shape = (max(2, shape[0]),) * len(shape)
     perm = d.choose((d.shuffled(range(len(shape))), OMIT)) if shape else OMIT
     return Layer((d.tensor("data", d.dtype("T"), shape),), {"perm": perm})
 
