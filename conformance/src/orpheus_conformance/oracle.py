@@ -122,13 +122,19 @@ def _ignored_minus_one(case: Case) -> bool:
 
 
 def _shrunk_to_one(case: Case) -> bool:
-    """Whether scales leave one element of an axis whose exact length is a fraction above one."""
+    """Whether one element is left of a longer axis, or of one whose exact length is a fraction above one."""
     mode = case.attributes.get("coordinate_transformation_mode")
-    data, scales = case.inputs[0], case.inputs[2] if len(case.inputs) > 2 else None
-    if mode != "pytorch_half_pixel" or not isinstance(data, Operand) or not isinstance(scales, Operand):
+    data, *rest = (*case.inputs, None, None, None)
+    if mode != "pytorch_half_pixel" or not isinstance(data, Operand):
         return False
-    lengths = [n * s for n, s in zip(_scaled_sizes(case, data), scales.data or ())]
-    return any(1 < length < 2 for length in lengths)
+    before = _scaled_sizes(case, data)
+    scales, sizes = rest[1], rest[2]
+    after: list[Any]
+    if isinstance(scales, Operand) and scales.data:
+        after = [n * s for n, s in zip(before, scales.data)]
+    else:
+        after = list(sizes.data or ()) if isinstance(sizes, Operand) else []
+    return any(1 < length < 2 or (length == 1 and n > 1) for n, length in zip(before, after))
 
 
 def _scaled_sizes(case: Case, data: Operand) -> list[int]:
@@ -154,7 +160,11 @@ FAULTS: dict[tuple[str, str], tuple[tuple[Callable[[Case], bool], str], ...]] = 
         ),
     ),
     ("", "Resize"): (
-        (_shrunk_to_one, "it asks whether the exact length is one, the page whether the resized length is"),
+        (
+            _shrunk_to_one,
+            "it asks whether the exact length is one, the page whether the resized length is; and puts the one"
+            " element at -0.5, the page at 0",
+        ),
     ),
     ("ai.onnx.ml", "LinearClassifier"): (
         (
