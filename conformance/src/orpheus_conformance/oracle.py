@@ -16,6 +16,7 @@ from onnx.reference import ReferenceEvaluator
 from orpheus_conformance.bodies import callables
 from orpheus_conformance.case import Case, Input, Operand, Sequence
 from orpheus_conformance.formulas import Formula, find_formula
+from orpheus_conformance.formulas.resized import shrunk_to_one
 from orpheus_conformance.instance import Instance, assemble, spec_of_case
 from orpheus_conformance.tolerance import tiny
 from orpheus_core.errors import OrpheusError
@@ -121,27 +122,6 @@ def _ignored_minus_one(case: Case) -> bool:
     return case.attributes.get("ignore_index") == -1 and mean and not weighted
 
 
-def _shrunk_to_one(case: Case) -> bool:
-    """Whether one element is left of a longer axis, or of one whose exact length is a fraction above one."""
-    mode = case.attributes.get("coordinate_transformation_mode")
-    data, *rest = (*case.inputs, None, None, None)
-    if mode != "pytorch_half_pixel" or not isinstance(data, Operand):
-        return False
-    before = _scaled_sizes(case, data)
-    scales, sizes = rest[1], rest[2]
-    after: list[Any]
-    if isinstance(scales, Operand) and scales.data:
-        after = [n * s for n, s in zip(before, scales.data)]
-    else:
-        after = list(sizes.data or ()) if isinstance(sizes, Operand) else []
-    return any(1 < length < 2 or (length == 1 and n > 1) for n, length in zip(before, after))
-
-
-def _scaled_sizes(case: Case, data: Operand) -> list[int]:
-    axes = case.attributes.get("axes")
-    return list(data.shape) if axes is None else [data.shape[a] for a in axes]
-
-
 def _softmax_zero(case: Case) -> bool:
     return case.attributes.get("post_transform") == "SOFTMAX_ZERO"
 
@@ -161,7 +141,7 @@ FAULTS: dict[tuple[str, str], tuple[tuple[Callable[[Case], bool], str], ...]] = 
     ),
     ("", "Resize"): (
         (
-            _shrunk_to_one,
+            shrunk_to_one,
             "it asks whether the exact length is one, the page whether the resized length is; and puts the one"
             " element at -0.5, the page at 0",
         ),

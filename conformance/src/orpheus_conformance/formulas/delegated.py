@@ -10,6 +10,7 @@ from onnx.reference import ReferenceEvaluator
 
 from orpheus_conformance.case import Case, Operand
 from orpheus_conformance.formulas import formula
+from orpheus_conformance.formulas.resized import shrunk_to_one
 from orpheus_conformance.instance import Instance
 from orpheus_core.graph import Graph, Node, Value
 from orpheus_core.importer.export import to_onnx
@@ -69,7 +70,7 @@ def cast(instance: Instance) -> tuple[Any, ...]:
 
 
 def _counted_from_the_end(case: Case) -> bool:
-    return any(a < 0 for a in case.attributes.get("axes", ()))
+    return any(a < 0 for a in case.attributes.get("axes", ())) and not shrunk_to_one(case)
 
 
 @formula("Resize", when=_counted_from_the_end, why="it fails for negative axes")
