@@ -19,7 +19,8 @@ What the references mean:
     ``bind(inputs, outputs, workspace) -> step`` where inputs and outputs are arrays that stay in
     place (None where omitted) and ``step()`` computes one inference. Optional attributes of that object:
     ``workspace`` (bytes needed at bind, default 0) and ``packed`` (indices of constant inputs whose
-    original is no longer needed because the object holds its own packed copy; bind gets None there).
+    original is no longer needed because the object holds its own packed copy; bind gets None there; a
+    copy made by ``orpheus_core.memory.empty`` lies on large pages).
 ``Kernel.supports``
     ``supports(problem) -> None or the reason`` for limits that rules cannot express. It, rules and costs must not
     hang on the values of weights (constants of more than 8 floats): layers that differ in nothing else are judged once.

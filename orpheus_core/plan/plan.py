@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from orpheus_core import memory
 from orpheus_core.errors import KernelError, LimitError
 from orpheus_core.graph import Graph
 from orpheus_core.plan.arena import Arena
@@ -86,8 +87,9 @@ def make_plan(graph: Graph, selection: Selection, options: SelectionOptions, com
     exceed the machine's memory.
     """
     program = lower(graph, selection, options)
-    for operation in program.operations:
-        _prepare(operation, options)
+    with memory.pooled():
+        for operation in program.operations:
+            _prepare(operation, options)
     share_memory(program)
     offsets, arenas = plan_memory(program)
     _check_size(arenas)

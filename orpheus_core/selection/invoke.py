@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from orpheus_core import memory
 from orpheus_core.errors import KernelError
 from orpheus_core.graph import Graph
 from orpheus_core.plugin import Backend, Prepared, Problem, Runtime, Step, resolve
@@ -16,9 +17,7 @@ from orpheus_core.types import CPU, Array
 
 
 class HostRuntime:
-    """Memory of the host, as numpy arrays. Blocks are aligned to 64 bytes, a cache line and an AVX-512 vector."""
-
-    alignment = 64
+    """Memory of the host, as numpy arrays."""
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
         """A new array."""
@@ -26,9 +25,7 @@ class HostRuntime:
 
     def arena(self, nbytes: int) -> Array:
         """A new block of bytes, aligned."""
-        block = np.empty(nbytes + self.alignment, np.uint8)
-        start = -block.ctypes.data % self.alignment
-        return block[start : start + nbytes]
+        return memory.block(nbytes)
 
     def view(self, arena: Any, offset: int, shape: tuple[int, ...], dtype: Any) -> Array:
         """An array inside a block."""

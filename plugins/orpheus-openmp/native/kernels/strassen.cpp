@@ -54,19 +54,23 @@ template <int side> struct Group {
     }
 };
 
-// Inputs that the next band will read first, `rows` runs of `lines` vectors, fetched into L2 while products run.
+// What will be read next, fetched into L2 while products run, a few lines with every block of channels: of the inputs of
+// the next band `rows` runs of `lines` vectors, and the weights of the next chunk.
 struct Ahead {
     const float* row = nullptr;
-    Int stride = 0, rows = 0, lines = 0, line = 0, at_once = 0;
+    Int stride = 0, rows = 0, lines = 0, next = 0, at_once = 0;
+    const float* weights = nullptr;
+    Int weights_at_once = 0;
 
     ORPHEUS_INLINE void fetch() {
         for (Int i = 0; i < at_once && rows; ++i) {
-            __builtin_prefetch(row + line * B, 0, 2);
-            if (++line < lines) continue;
-            line = 0;
+            prefetch_far(row + next * B);
+            if (++next < lines) continue;
+            next = 0;
             row += stride;
             --rows;
         }
+        for (Int i = 0; i < weights_at_once; ++i, weights += line) prefetch_far(weights);
     }
 };
 
@@ -237,6 +241,9 @@ private:
 
     Int chunk_floats() const { return (A::products * part + side * rest) * B * max_vectors * B; }
 
+    // Blocks that one group and chunk multiplies.
+    Int blocks() const { return A::products * part + side * side * rest; }
+
     // Groups [range), counted over all images and groups of channels, in equal bands.
     void bands(Range range, Team& team, Int place, const Team& all) const {
         for (Int begin = range.begin; begin < range.end;) {
@@ -262,10 +269,10 @@ private:
         wait(team);
         const Range items = share(chunks * count, team);
         Ahead ahead = inputs_of(whole, range.end, least(range.end + count, end));
-        const Int blocks = (items.end - items.begin) * A::products * part;  // times that it is called
-        ahead.at_once = ceil_div(ahead.rows * ahead.lines, most(blocks, Int{1}));
+        ahead.at_once = ceil_div(ahead.rows * ahead.lines, most((items.end - items.begin) * blocks(), Int{1}));
         for (Int i = items.begin; i < items.end; ++i) {
             const Int chunk = i / count, at = i % count;
+            if (i == items.begin || at == 0) aim(ahead, whole, chunk, least((chunk + 1) * count, items.end) - i, items.end - i);
             const Group<side> group(plane, first + at, groups);
             Operand table[operands];
             fill(table, x, weights_of(whole) + chunk * chunk_floats(), group, sums + at * sums_floats);
@@ -280,6 +287,13 @@ private:
         const Int pixel = begin.begin[0];
         return {a.x + (whole * a.in_blocks * plane + pixel) * B, plane * B, a.in_blocks,
                 end.begin[side - 1] + end.pixels - pixel, 0, 0};
+    }
+
+    // The weights of the chunk after this one, spread over this one's `left` groups: a network's weights come from memory,
+    // and the first group of a chunk would wait for them. `all` groups are left in all chunks.
+    void aim(Ahead& ahead, Int whole, Int chunk, Int left, Int all) const {
+        ahead.weights = weights_of(whole) + (chunk + 1) * chunk_floats();
+        ahead.weights_at_once = left < all ? ceil_div(chunk_floats(), left * blocks() * line) : 0;
     }
 
     // The sums of input block `block` of every run, for one group of tiles.

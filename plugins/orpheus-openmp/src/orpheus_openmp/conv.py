@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 
+from orpheus_core import memory
 from orpheus_core.plugin import Problem
 from orpheus_core.types import Array
 from orpheus_openmp import epilogue
@@ -110,7 +111,9 @@ class Depthwise(Conv):
         taps = self.shape.window.taps
         full = np.zeros((self.groups() * self.block, taps), np.float32)
         full[: self.shape.filters] = weights.reshape(-1, taps)
-        return np.ascontiguousarray(full.reshape(-1, self.block, taps).swapaxes(1, 2))
+        packed = memory.empty((self.groups(), taps, self.block))
+        packed[...] = full.reshape(-1, self.block, taps).swapaxes(1, 2)
+        return packed
 
 
 def pack_chunks(weights: Array, group: int, depth: int, block: int, vectors: int) -> Array:
@@ -122,7 +125,7 @@ def pack_chunks(weights: Array, group: int, depth: int, block: int, vectors: int
     filters, channels, taps = weights.shape[0] // group, weights.shape[1], int(np.prod(weights.shape[2:]))
     out, whole = -(-filters // block) * block, channels // depth * depth  # channels of whole blocks
     grouped = weights.reshape(group, filters, channels, taps)
-    packed = (np.zeros if out > filters else np.empty)((group, out * channels * taps), np.float32)
+    packed = (memory.zeros if out > filters else memory.empty)((group, out * channels * taps))
     for source, target in zip(grouped, packed):
         for first in range(0, out, vectors * block):
             chunk = source[first : first + vectors * block]

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from orpheus_core import memory
 from orpheus_core.plugin import Problem, Step
 from orpheus_core.types import Array
 from orpheus_openmp import epilogue
@@ -133,7 +134,7 @@ def pack_panels(b: Any, transposed: bool, k: int, n: int, panel: int) -> Array:
     """B [k, n] (or its transpose) as [panel][k][width], zeros beyond n."""
     panels = -(-n // panel)
     columns = np.asarray(b, np.float32).T if transposed else np.asarray(b, np.float32)
-    packed = (np.zeros if n % panel else np.empty)((panels, k, panel), np.float32)
+    packed = (memory.zeros if n % panel else memory.empty)((panels, k, panel))
     for target, first in zip(packed, range(0, n, panel)):
         some = columns[:, first : first + panel]
         target[:, : some.shape[1]] = some

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from orpheus_core import memory
 from orpheus_core.plugin import Problem
 from orpheus_core.types import Array
 from orpheus_openmp.bilinear import ALGORITHMS
@@ -54,7 +55,9 @@ class Strassen(Conv):
             left = full[len(ends) * chunk :]
             if len(left):
                 parts.append(pack_chunks(left, 1, block, block, self.tile_vectors))
-        return np.concatenate([np.asarray(p, np.float32).reshape(-1) for p in parts])
+        packed = memory.empty(sum(p.size for p in parts))
+        np.concatenate([p.reshape(-1) for p in parts], out=packed, casting="same_kind")
+        return packed
 
 
 class Strassen2(Strassen):

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from orpheus_core import memory
 from orpheus_core.plugin import Problem
 from orpheus_core.types import Array
 from orpheus_openmp.conv import Conv
@@ -37,7 +38,7 @@ class Winograd(Conv):
         both = np.kron(np.array(self.form.rows.weights), np.array(self.form.cols.weights))  # [elements, taps]
         channels, taps = weights.shape[1], both.shape[1]
         out, step = self.out_blocks * self.block, self.tile_vectors * self.block
-        packed = (np.zeros if out > len(weights) else np.empty)(out * len(both) * channels, np.float32)
+        packed = (memory.zeros if out > len(weights) else memory.empty)(out * len(both) * channels)
         for first in range(0, out, step):
             width = min(step, out - first)
             chunk = weights[first : first + width]

@@ -1,0 +1,122 @@
+"""Host memory that every inference reads again: packed weights and arenas, on large pages where the system has them.
+
+The weights of a network lie on thousands of ordinary pages, more than a processor's TLB holds: each page then costs a
+walk through the page tables at every inference, stops the prefetchers, and costs a fault when it is first written.
+Linux gives large pages to whoever asks (Documentation/admin-guide/mm/transhuge.rst). Whoever packs constants takes
+memory from ``empty`` or ``zeros``; while a plan is made they are cut one after the other from few large slabs, which
+live as long as any array in them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import mmap
+import threading
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from orpheus_core.types import Array
+
+__all__ = ["ALIGNMENT", "block", "empty", "pooled", "zeros"]
+
+#: Bytes: a cache line, and a vector of AVX-512.
+ALIGNMENT = 64
+#: A pool of fewer bytes is not worth a large page.
+_PLAIN = 1 << 20
+_SLAB = 32 << 20
+_LARGEST_PAGE = 4 << 20
+
+
+class _Pool:
+    """Arrays of one plan, in few slabs. Takes may come from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._taken = 0
+        self._slab: Array | None = None
+
+    def take(self, nbytes: int) -> Array | None:
+        """Bytes that are zero and aligned; None while there is too little for a slab."""
+        with self._lock:
+            self._taken += nbytes
+            if self._taken < _PLAIN or not _large_page():
+                return None
+            step = -(-nbytes // ALIGNMENT) * ALIGNMENT
+            if self._slab is None or self._slab.nbytes < step:
+                self._slab = _mapped(max(step, _SLAB))
+            taken, self._slab = self._slab[:nbytes], self._slab[step:]
+            return taken
+
+
+_pool: ContextVar[_Pool | None] = ContextVar("_pool", default=None)
+
+
+@contextlib.contextmanager
+def pooled() -> Iterator[None]:
+    """Within the block ``empty`` and ``zeros`` cut their arrays from shared slabs."""
+    token = _pool.set(_Pool())
+    try:
+        yield
+    finally:
+        _pool.reset(token)
+
+
+def empty(shape: int | Sequence[int], dtype: Any = np.float32) -> Array:
+    """A new array whose elements are to be written, as numpy's; MemoryError when there is no memory."""
+    pool = _pool.get()
+    taken = pool.take(_nbytes(shape, dtype)) if pool else None
+    return np.empty(shape, dtype) if taken is None else taken.view(dtype).reshape(shape)
+
+
+def zeros(shape: int | Sequence[int], dtype: Any = np.float32) -> Array:
+    """A new array of zeros, as numpy's; MemoryError when there is no memory."""
+    pool = _pool.get()
+    taken = pool.take(_nbytes(shape, dtype)) if pool else None
+    return np.zeros(shape, dtype) if taken is None else taken.view(dtype).reshape(shape)
+
+
+def block(nbytes: int) -> Array:
+    """New bytes, aligned, for an arena; MemoryError when there is no memory."""
+    if nbytes >= _PLAIN and _large_page():
+        return _mapped(nbytes)
+    given = np.empty(nbytes + ALIGNMENT, np.uint8)
+    start: int = -given.ctypes.data % ALIGNMENT
+    return given[start : start + nbytes]
+
+
+def _nbytes(shape: int | Sequence[int], dtype: Any) -> int:
+    return math.prod((shape,) if isinstance(shape, int) else shape) * int(np.dtype(dtype).itemsize)
+
+
+def _mapped(nbytes: int) -> Array:
+    """Fresh bytes, all zero, that begin where a large page may; what is not touched takes no memory."""
+    page = _large_page()
+    try:
+        mapping = mmap.mmap(-1, nbytes + page, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except OSError as error:
+        raise MemoryError(f"the system gives no {nbytes / 2**20:.0f} MiB: {error}") from error
+    with contextlib.suppress(OSError):  # a kernel without large pages: ordinary ones do
+        mapping.madvise(mmap.MADV_HUGEPAGE)
+    given = np.frombuffer(mapping, np.uint8)
+    start: int = -given.ctypes.data % page
+    return given[start : start + nbytes]
+
+
+@cache
+def _large_page() -> int:
+    """Bytes of a large page, 0 where the system gives none on request."""
+    if not hasattr(mmap, "MADV_HUGEPAGE"):
+        return 0
+    system = Path("/sys/kernel/mm/transparent_hugepage")
+    try:
+        allowed = "[never]" not in (system / "enabled").read_text()
+        size = int((system / "hpage_pmd_size").read_text())
+    except (OSError, ValueError):
+        return 0
+    return size if allowed and size <= _LARGEST_PAGE else 0  # of 64 KiB pages, the large ones are 512 MiB
