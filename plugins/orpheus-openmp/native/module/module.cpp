@@ -212,6 +212,7 @@ private:
 
 NB_MODULE(_native, m) {
     using namespace orpheus;
+    watch_forks();
     m.doc() = "Native kernels of orpheus-openmp; see orpheus_openmp for what to call.";
     m.def(
         "isas",
