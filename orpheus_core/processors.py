@@ -17,16 +17,34 @@ def default_threads() -> int:
 
 
 def _cgroup_quota() -> float | None:
-    """Processors that the cgroup's CPU bandwidth limit amounts to (version 2, then 1), or None."""
+    """Processors that the CPU bandwidth limits of this process's cgroups, versions 2 and 1, amount to, or None.
+
+    A limit holds for all groups below, so the least counts of those from the process's group up to the root.
+    """
+    paths = {"": "/", "cpu": "/"}  # by controller, that of version 2 having no name
     try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()[:2]
-        return None if quota == "max" else float(quota) / float(period)
+        for line in Path("/proc/self/cgroup").read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            paths.update(dict.fromkeys(controllers.split(","), path))
     except (OSError, ValueError):
         pass
+    found = [_quota(f"/sys/fs/cgroup{group}/cpu.max") for group in _upwards(paths[""])]
+    for group in _upwards(paths["cpu"]):
+        base = f"/sys/fs/cgroup/cpu{group}/cpu.cfs_"
+        found.append(_quota(f"{base}quota_us", f"{base}period_us"))
+    return min((quota for quota in found if quota is not None), default=None)
+
+
+def _upwards(path: str) -> list[str]:
+    """``/a/b`` as ``/a/b``, ``/a`` and an empty string."""
+    parts = path.strip("/").split("/") if path.strip("/") else []
+    return ["".join(f"/{part}" for part in parts[:count]) for count in range(len(parts), -1, -1)]
+
+
+def _quota(*files: str) -> float | None:
+    """The quotient of the two numbers in these files; None when there is no limit or nothing to be read."""
     try:
-        base = Path("/sys/fs/cgroup/cpu")
-        quota_us = int((base / "cpu.cfs_quota_us").read_text())
-        period_us = int((base / "cpu.cfs_period_us").read_text())
-        return quota_us / period_us if quota_us > 0 else None
-    except (OSError, ValueError):
+        quota, period = " ".join(Path(file).read_text() for file in files).split()[:2]
+        return None if quota == "max" or int(quota) <= 0 else int(quota) / int(period)
+    except (OSError, ValueError, ZeroDivisionError):
         return None

@@ -34,15 +34,24 @@ class Ready:
 
     @contextmanager
     def context(self) -> Iterator[Context]:
-        """A context that nobody else uses until the block ends."""
+        """A context that nobody else uses until the block ends. LimitError when memory ends before."""
         try:
-            context = self.resting.pop()
-        except IndexError:
-            context = Context(self.plan)
-        with self.lock:
-            yield context
-        context.release()
-        self.resting.append(context)
+            try:
+                context = self.resting.pop()
+            except IndexError:
+                context = Context(self.plan)
+            with self.lock:
+                yield context
+            context.release()
+            self.resting.append(context)
+        except MemoryError as error:
+            raise self.out_of_memory(error) from None
+
+    def out_of_memory(self, error: MemoryError) -> LimitError:
+        """What a run that ended so is to raise."""
+        needed = self.plan.arena_bytes / 2**20
+        text = f"out of memory in a run, whose intermediate tensors take {needed:.0f} MiB: {error}"
+        return LimitError(text.rstrip(": "))
 
 
 class Executable:
@@ -84,18 +93,9 @@ class Executable:
         Element types and ranks are the caller's duty; they were checked at the model's border. LimitError when there
         is not enough memory.
         """
-        ready = self.ready(inputs)
-        try:
-            with np.errstate(all="ignore"), ready.context() as context:
-                context.run(inputs)
-                return context.take_outputs(inputs)
-        except MemoryError as error:
-            needed = ready.plan.arena_bytes / 2**20
-            raise LimitError(
-                f"out of memory in a run, whose intermediate tensors take {needed:.0f} MiB: {error}".rstrip(
-                    ": "
-                )
-            ) from None
+        with np.errstate(all="ignore"), self.ready(inputs).context() as context:
+            context.run(inputs)
+            return context.take_outputs(inputs)
 
     def ready(self, inputs: Sequence[Any] = ()) -> Ready:
         """The plan for inputs of these shapes, made now if need be."""

@@ -76,6 +76,12 @@ class IOBinding:
         """What ``InferenceSession.run_with_iobinding`` does."""
         inputs = self._session.ordered(self._inputs)
         ready = self._session.executable.ready(inputs)
+        try:
+            self._run(ready, inputs)
+        except MemoryError as error:
+            raise ready.out_of_memory(error) from None
+
+    def _run(self, ready: Ready, inputs: list[Any]) -> None:
         if self._context is None or self._context[0] is not ready:
             self._context = (ready, *self._bind(ready))
         context = self._context[1]
@@ -112,7 +118,8 @@ class IOBinding:
             type_ = operand.type
             assert isinstance(type_, TensorType)
             if not is_input:
-                _fits(value.name, array, np.empty(type_.static_shape or (), type_.dtype.numpy))
+                one = np.empty((), type_.dtype.numpy)
+                _fits(value.name, array, np.broadcast_to(one, type_.static_shape or ()))
             fits = offset == 0 and owner.nbytes == operand.nbytes and owner not in taken
             if not is_input and any(np.may_share_memory(array, other) for other in homes.values()):
                 fits = False  # it would be written while the other is still read

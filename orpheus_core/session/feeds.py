@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from orpheus_core.errors import InputError
+from orpheus_core.errors import InputError, LimitError
 from orpheus_core.graph import Value
 from orpheus_core.types import DType, MapType, OptionalType, SequenceType, TensorType, UnknownType, ValueType
 
@@ -19,7 +19,7 @@ def check_feeds(
     """Feeds by graph input, arrays made of anything that speaks DLPack.
 
     ``optional`` inputs may be missing. Raises InputError for a name that is not an input, one that is missing, or
-    a value of another element type, rank or shape than declared.
+    a value of another element type, rank or shape than declared; LimitError when memory ends as one is converted.
     """
     if not isinstance(feeds, Mapping):
         raise InputError(f"feeds must be a mapping of input name to array, not {type(feeds).__name__}")
@@ -91,10 +91,13 @@ def _check_tensor(name: str, declared: TensorType, value: Any, symbols: dict[str
         raise InputError(f"input {name!r}: {error}; expected {declared}") from None
     if actual is not declared.dtype:
         raise InputError(f"input {name!r} has element type {actual}, expected {declared.dtype} ({declared})")
-    if actual is DType.STRING and array.dtype != object:
-        array = array.astype(object)
-    if not array.dtype.isnative:
-        array = array.astype(array.dtype.newbyteorder("="))
+    try:
+        if actual is DType.STRING and array.dtype != object:
+            array = array.astype(object)
+        if not array.dtype.isnative:
+            array = array.astype(array.dtype.newbyteorder("="))
+    except MemoryError as error:
+        raise LimitError(f"out of memory while input {name!r} was converted: {error}".rstrip(": ")) from None
     if declared.shape is None:
         return array
     if array.ndim != len(declared.shape):

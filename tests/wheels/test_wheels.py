@@ -104,3 +104,20 @@ def test_without_a_compiler_the_build_says_what_to_install(tmp_path):
     assert "orpheus-openmp needs a C++20 compiler to be built from source" in said, said
     assert "apt install g++" in said
     assert "pip install --only-binary" in said
+
+
+@pytest.mark.skipif(not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="needs a C++ compiler")
+def test_without_the_headers_of_python_the_build_says_what_to_install(tmp_path):
+    beside = str(Path(sys.executable).parent)
+    cmake, ninja = (shutil.which(name, path=beside) or shutil.which(name) for name in ("cmake", "ninja"))
+    if cmake is None or ninja is None:
+        pytest.skip("building orpheus-openmp needs cmake and ninja here")
+    given = [f"-DPython_EXECUTABLE={sys.executable}", f"-DPython_INCLUDE_DIR={tmp_path / 'nothing'}"]
+    given += ["-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={ninja}"]
+    command = [cmake, "-S", str(PLUGIN), "-B", str(tmp_path / "build"), *given]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    said = " ".join(done.stderr.split())
+    assert done.returncode != 0
+    assert "orpheus-openmp needs the header files of Python to be built from source" in said, said
+    assert "apt install python3-dev" in said
+    assert "pip install --only-binary" in said

@@ -168,9 +168,13 @@ def test_segments_hold_steps_and_segments():
     block = isas.tile(name)[0]
     x, y, z = np.arange(3, dtype=np.float32), np.zeros((3, block), np.float32), np.zeros(3, np.float32)
     values = {"n": 1, "channels": 1, "plane": 3}
-    there = native.Step(name, "reorder", 1, {**values, "to_blocked": 1, "x": x, "y": y})
+    there = native.Step(name, "reorder", 2, {**values, "to_blocked": 1, "x": x, "y": y})
     back = native.Step(name, "reorder", 2, {**values, "to_blocked": 0, "x": y, "y": z})
     both = native.Segment([native.Segment([there]), back])
     assert len(both) == 2
     both()
     np.testing.assert_array_equal(z, x)
+    alone = native.Step(name, "reorder", 1, {**values, "to_blocked": 1, "x": x, "y": y})
+    for steps in ([alone, back], [native.Segment([back]), alone], [alone, native.Segment([back])]):
+        with pytest.raises(ValueError, match="one team; its steps are for . and . threads"):
+            native.Segment(steps)

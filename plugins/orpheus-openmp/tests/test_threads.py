@@ -78,3 +78,73 @@ def test_the_default_obeys_affinity(model):
 def test_the_default_obeys_the_quota(model, quota, threads):
     before = f"settings._cgroup_quota = lambda: {quota}; os.sched_getaffinity = lambda pid: set(range(8))"
     assert measured(model, None, before) == (threads, threads - 1)
+
+
+FORKED = """
+    import os, signal, sys
+    import numpy as np, orpheus_core as orpheus
+    x = np.linspace(-1, 1, 8 * 40 * 40, dtype=np.float32).reshape(1, 8, 40, 40)
+    session = orpheus.InferenceSession(sys.argv[1], providers=["openmp", "numpy"], threads=3, fallback="error")
+    (before,) = session.run(None, {"x": x})
+
+    def generation(left):
+        signal.alarm(30)  # a child that waits for ever is ended, which the parent sees
+        child = os.fork()
+        if child:
+            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        good = np.array_equal(session.run(None, {"x": x})[0], before)
+        other = orpheus.InferenceSession(sys.argv[1], providers=["openmp", "numpy"], threads=2)
+        good &= np.array_equal(other.run(None, {"x": x})[0], before)
+        os._exit((not good) or (left and generation(left - 1)))
+
+    print(generation(1), np.array_equal(session.run(None, {"x": x})[0], before))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_process_forked_after_a_run_runs_too(model):
+    code = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(FORKED), str(model)]
+    done = subprocess.run(code, capture_output=True, text=True, check=False, timeout=120)
+    assert done.stdout.split() == ["0", "True"], done.stdout + done.stderr
+
+
+STARVED = """
+    import resource, sys
+    import numpy as np, orpheus_core as orpheus
+    from orpheus_core.errors import KernelError
+    x = np.ones((1, 8, 40, 40), np.float32)
+    sessions = [orpheus.InferenceSession(sys.argv[1], providers=["openmp", "numpy"], threads=n) for n in (1, 2, 200)]
+    (expected,) = sessions[0].run(None, {"x": x})
+    unlimited = resource.getrlimit(resource.RLIMIT_AS)
+    # Room for a few stacks of 8 MiB.
+    used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + 400 * 2**20, unlimited[1]))
+    for _ in range(2):
+        try:
+            sessions[2].run(None, {"x": x})
+        except KernelError as error:
+            print(error)
+        np.testing.assert_array_equal(sessions[0].run(None, {"x": x})[0], expected)
+        np.testing.assert_array_equal(sessions[1].run(None, {"x": x})[0], expected)
+    resource.setrlimit(resource.RLIMIT_AS, unlimited)
+    for session in sessions:
+        np.testing.assert_array_equal(session.run(None, {"x": x})[0], expected)
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs /proc")
+@pytest.mark.skipif("LD_PRELOAD" in os.environ, reason="a sanitizer's shadow memory is beyond any limit")
+def test_threads_that_cannot_be_started_are_a_typed_error(model):
+    resource = pytest.importorskip("resource", reason="memory is limited by setrlimit")
+    before = resource.getrlimit(resource.RLIMIT_STACK)
+
+    def stacks():  # those of new threads have this size
+        resource.setrlimit(resource.RLIMIT_STACK, (8 * 2**20, before[1]))
+
+    code = [sys.executable, "-c", textwrap.dedent(STARVED), str(model)]
+    done = subprocess.run(code, capture_output=True, text=True, check=False, preexec_fn=stacks)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 2, done.stdout
+    for line in lines:
+        assert "of 200 threads" in line and "threads=" in line, line

@@ -188,17 +188,26 @@ public:
 
 private:
     void add(Kernel kernel, const void* args, int threads, nb::handle owner) {
+        settle(threads);
         kernels_.push_back(kernel);
         args_.push_back(args);
-        threads_ = threads > threads_ ? threads : threads_;
         kept_.push_back(nb::borrow(owner));
     }
 
+    // One team for all: each kernel's workspace has room for as many threads as its step was made for.
+    void settle(int threads) {
+        if (!kernels_.empty() && threads != threads_)
+            throw nb::value_error(("a segment is of one team; its steps are for " + std::to_string(threads_) + " and " +
+                                   std::to_string(threads) + " threads").c_str());
+        threads_ = threads;
+    }
+
     void append(const Segment& other) {
+        if (other.kernels_.empty()) return;
+        settle(other.threads_);
         kernels_.insert(kernels_.end(), other.kernels_.begin(), other.kernels_.end());
         args_.insert(args_.end(), other.args_.begin(), other.args_.end());
         kept_.insert(kept_.end(), other.kept_.begin(), other.kept_.end());
-        threads_ = other.threads_ > threads_ ? other.threads_ : threads_;
     }
 
     std::vector<Kernel> kernels_;
@@ -212,6 +221,7 @@ private:
 
 NB_MODULE(_native, m) {
     using namespace orpheus;
+    watch_forks();
     m.doc() = "Native kernels of orpheus-openmp; see orpheus_openmp for what to call.";
     m.def(
         "isas",
