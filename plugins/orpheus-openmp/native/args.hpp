@@ -42,6 +42,16 @@ namespace orpheus {
     M(Int, out_w) M(Int, kh) M(Int, kw) M(Int, sh) M(Int, sw) M(Int, dh) M(Int, dw) M(Int, pt) M(Int, pl) \
     M(Ptr, x) M(Ptr, w) M(Out, y) M(Out, workspace) ORPHEUS_EPILOGUE(M)
 
+// Convolution of packed tiles, and its transpose; see spatial.cpp. Tiles of tile_h x tile_w among span_d x span_h x span_w
+// outputs of a job, which lie step_* pixels apart in y; reach_*: rows and columns of a packed part beyond the tile's.
+// `room`: floats of a thread's workspace. `table`: the first row and column of each part, then the jobs.
+#define ORPHEUS_SPATIAL(M) \
+    M(Int, n) M(Int, groups) M(Int, channels) M(Int, in_d) M(Int, in_h) M(Int, in_w) M(Int, filters) M(Int, out_d) \
+    M(Int, out_h) M(Int, out_w) M(Int, sd) M(Int, sh) M(Int, sw) M(Int, tile_h) M(Int, tile_w) M(Int, reach_h) \
+    M(Int, reach_w) M(Int, span_d) M(Int, span_h) M(Int, span_w) M(Int, step_d) M(Int, step_h) M(Int, step_w) \
+    M(Int, parts) M(Int, jobs) M(Int, room) M(Ints, table) M(Ptr, x) M(Ptr, w) M(Out, y) M(Out, workspace) \
+    ORPHEUS_EPILOGUE(M)
+
 // Pooling of x [images, in_h, in_w, depth]; kind 0 is max, 1 average over what is inside, 2 average over all taps but
 // those beyond the padded input. A global pooling has one window. `images` counts the blocks of n images; x_plane and
 // y_plane are as in a convolution.
@@ -121,6 +131,7 @@ using BytesOut = unsigned char*;
 struct ConvArgs { ORPHEUS_CONV(ORPHEUS_MEMBER) };
 struct GemmArgs { ORPHEUS_GEMM(ORPHEUS_MEMBER) };
 struct Im2colArgs { ORPHEUS_IM2COL(ORPHEUS_MEMBER) };
+struct SpatialArgs { ORPHEUS_SPATIAL(ORPHEUS_MEMBER) };
 struct PoolArgs { ORPHEUS_POOL(ORPHEUS_MEMBER) };
 struct ElementwiseArgs { ORPHEUS_ELEMENTWISE(ORPHEUS_MEMBER) };
 struct ReorderArgs { ORPHEUS_REORDER(ORPHEUS_MEMBER) };
@@ -145,6 +156,7 @@ struct BroadcastArgs { ORPHEUS_BROADCAST(ORPHEUS_MEMBER) };
     K(strassen, ConvArgs, ORPHEUS_CONV) \
     K(strassen2, ConvArgs, ORPHEUS_CONV) \
     K(im2col, Im2colArgs, ORPHEUS_IM2COL) \
+    K(spatial, SpatialArgs, ORPHEUS_SPATIAL) \
     K(gemm, GemmArgs, ORPHEUS_GEMM) \
     K(pool, PoolArgs, ORPHEUS_POOL) \
     K(elementwise, ElementwiseArgs, ORPHEUS_ELEMENTWISE) \
