@@ -122,6 +122,30 @@ namespace orpheus {
     M(Int, op) M(Int, rank) M(Ints, table) M(Ptr, x) M(Ptr, z) M(Bytes, left) M(Bytes, right) M(Out, y) \
     M(BytesOut, truth)
 
+// Gather, GatherND and GatherElements of indices that come at run time; see pick.cpp. `wide`: indices of 64 bits, else 32.
+// `fault`: three Ints, the first not zero once an index was outside; the module raises what they say.
+#define ORPHEUS_PICK(M) \
+    M(Int, outer) M(Int, count) M(Int, positions) M(Int, piece) M(Int, depth) M(Int, index_step) M(Int, wide) \
+    M(Ints, table) M(Bytes, x) M(Bytes, indices) M(BytesOut, y) M(BytesOut, fault)
+#define ORPHEUS_PICK_ELEMENTS(M) \
+    M(Int, rank) M(Int, width) M(Int, size) M(Int, step) M(Int, wide) M(Ints, table) M(Bytes, x) M(Bytes, indices) \
+    M(BytesOut, y) M(BytesOut, fault)
+
+// `count` elements of type `from` as type `to`; see cast.cpp for their numbers.
+#define ORPHEUS_CAST(M) M(Int, count) M(Int, from) M(Int, to) M(Bytes, x) M(BytesOut, y)
+
+// The place of the largest or smallest along the middle axis, and the `wanted` first in order; see search.cpp.
+#define ORPHEUS_EXTREME(M) \
+    M(Int, outer) M(Int, size) M(Int, inner) M(Int, smallest) M(Int, last) M(Ptr, x) M(BytesOut, y)
+#define ORPHEUS_TOP_K(M) \
+    M(Int, outer) M(Int, size) M(Int, inner) M(Int, wanted) M(Int, largest) M(Ptr, x) M(Out, y) M(BytesOut, indices) \
+    M(Out, workspace)
+
+// scale = gain / sqrt(variance + epsilon), shift = bias - mean * scale, of each channel.
+#define ORPHEUS_BATCH_NORM(M) \
+    M(Int, channels) M(Int, padded) M(float, epsilon) M(Ptr, gain) M(Ptr, bias) M(Ptr, mean) M(Ptr, variance) \
+    M(Out, scale) M(Out, shift)
+
 using Ptr = const float*;
 using Out = float*;
 using Ints = const Int*;
@@ -145,6 +169,12 @@ struct NormalizeArgs { ORPHEUS_NORMALIZE(ORPHEUS_MEMBER) };
 struct RecurrentArgs { ORPHEUS_RECURRENT(ORPHEUS_MEMBER) };
 struct NmsArgs { ORPHEUS_NMS(ORPHEUS_MEMBER) };
 struct BroadcastArgs { ORPHEUS_BROADCAST(ORPHEUS_MEMBER) };
+struct PickArgs { ORPHEUS_PICK(ORPHEUS_MEMBER) };
+struct PickElementsArgs { ORPHEUS_PICK_ELEMENTS(ORPHEUS_MEMBER) };
+struct CastArgs { ORPHEUS_CAST(ORPHEUS_MEMBER) };
+struct ExtremeArgs { ORPHEUS_EXTREME(ORPHEUS_MEMBER) };
+struct TopKArgs { ORPHEUS_TOP_K(ORPHEUS_MEMBER) };
+struct BatchNormArgs { ORPHEUS_BATCH_NORM(ORPHEUS_MEMBER) };
 #undef ORPHEUS_MEMBER
 
 // One row a kernel: its name in Python and in the table, and its arguments.
@@ -170,7 +200,13 @@ struct BroadcastArgs { ORPHEUS_BROADCAST(ORPHEUS_MEMBER) };
     K(normalize, NormalizeArgs, ORPHEUS_NORMALIZE) \
     K(recurrent, RecurrentArgs, ORPHEUS_RECURRENT) \
     K(nms, NmsArgs, ORPHEUS_NMS) \
-    K(broadcast_op, BroadcastArgs, ORPHEUS_BROADCAST)
+    K(broadcast_op, BroadcastArgs, ORPHEUS_BROADCAST) \
+    K(pick, PickArgs, ORPHEUS_PICK) \
+    K(pick_elements, PickElementsArgs, ORPHEUS_PICK_ELEMENTS) \
+    K(cast, CastArgs, ORPHEUS_CAST) \
+    K(extreme, ExtremeArgs, ORPHEUS_EXTREME) \
+    K(top_k, TopKArgs, ORPHEUS_TOP_K) \
+    K(batch_norm, BatchNormArgs, ORPHEUS_BATCH_NORM)
 
 // One row a kernel that computes spans of rows too, as name_rows: these can be links of a chain.
 #define ORPHEUS_ROWS(K) \
