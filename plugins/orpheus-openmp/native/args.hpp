@@ -42,6 +42,16 @@ namespace orpheus {
     M(Int, out_w) M(Int, kh) M(Int, kw) M(Int, sh) M(Int, sw) M(Int, dh) M(Int, dw) M(Int, pt) M(Int, pl) \
     M(Ptr, x) M(Ptr, w) M(Out, y) M(Out, workspace) ORPHEUS_EPILOGUE(M)
 
+// Convolution of packed tiles, and its transpose; see spatial.cpp. Tiles of tile_h x tile_w among span_d x span_h x span_w
+// outputs of a job, which lie step_* pixels apart in y; reach_*: rows and columns of a packed part beyond the tile's.
+// `room`: floats of a thread's workspace. `table`: the first row and column of each part, then the jobs.
+#define ORPHEUS_SPATIAL(M) \
+    M(Int, n) M(Int, groups) M(Int, channels) M(Int, in_d) M(Int, in_h) M(Int, in_w) M(Int, filters) M(Int, out_d) \
+    M(Int, out_h) M(Int, out_w) M(Int, sd) M(Int, sh) M(Int, sw) M(Int, tile_h) M(Int, tile_w) M(Int, reach_h) \
+    M(Int, reach_w) M(Int, span_d) M(Int, span_h) M(Int, span_w) M(Int, step_d) M(Int, step_h) M(Int, step_w) \
+    M(Int, parts) M(Int, jobs) M(Int, room) M(Ints, table) M(Ptr, x) M(Ptr, w) M(Out, y) M(Out, workspace) \
+    ORPHEUS_EPILOGUE(M)
+
 // Pooling of x [images, in_h, in_w, depth]; kind 0 is max, 1 average over what is inside, 2 average over all taps but
 // those beyond the padded input. A global pooling has one window. `images` counts the blocks of n images; x_plane and
 // y_plane are as in a convolution.
@@ -112,6 +122,30 @@ namespace orpheus {
     M(Int, op) M(Int, rank) M(Ints, table) M(Ptr, x) M(Ptr, z) M(Bytes, left) M(Bytes, right) M(Out, y) \
     M(BytesOut, truth)
 
+// Gather, GatherND and GatherElements of indices that come at run time; see pick.cpp. `wide`: indices of 64 bits, else 32.
+// `fault`: three Ints, the first not zero once an index was outside; the module raises what they say.
+#define ORPHEUS_PICK(M) \
+    M(Int, outer) M(Int, count) M(Int, positions) M(Int, piece) M(Int, depth) M(Int, index_step) M(Int, wide) \
+    M(Ints, table) M(Bytes, x) M(Bytes, indices) M(BytesOut, y) M(BytesOut, fault)
+#define ORPHEUS_PICK_ELEMENTS(M) \
+    M(Int, rank) M(Int, width) M(Int, size) M(Int, step) M(Int, wide) M(Ints, table) M(Bytes, x) M(Bytes, indices) \
+    M(BytesOut, y) M(BytesOut, fault)
+
+// `count` elements of type `from` as type `to`; see cast.cpp for their numbers.
+#define ORPHEUS_CAST(M) M(Int, count) M(Int, from) M(Int, to) M(Bytes, x) M(BytesOut, y)
+
+// The place of the largest or smallest along the middle axis, and the `wanted` first in order; see search.cpp.
+#define ORPHEUS_EXTREME(M) \
+    M(Int, outer) M(Int, size) M(Int, inner) M(Int, smallest) M(Int, last) M(Ptr, x) M(BytesOut, y)
+#define ORPHEUS_TOP_K(M) \
+    M(Int, outer) M(Int, size) M(Int, inner) M(Int, wanted) M(Int, largest) M(Ptr, x) M(Out, y) M(BytesOut, indices) \
+    M(Out, workspace)
+
+// scale = gain / sqrt(variance + epsilon), shift = bias - mean * scale, of each channel.
+#define ORPHEUS_BATCH_NORM(M) \
+    M(Int, channels) M(Int, padded) M(float, epsilon) M(Ptr, gain) M(Ptr, bias) M(Ptr, mean) M(Ptr, variance) \
+    M(Out, scale) M(Out, shift)
+
 using Ptr = const float*;
 using Out = float*;
 using Ints = const Int*;
@@ -121,6 +155,7 @@ using BytesOut = unsigned char*;
 struct ConvArgs { ORPHEUS_CONV(ORPHEUS_MEMBER) };
 struct GemmArgs { ORPHEUS_GEMM(ORPHEUS_MEMBER) };
 struct Im2colArgs { ORPHEUS_IM2COL(ORPHEUS_MEMBER) };
+struct SpatialArgs { ORPHEUS_SPATIAL(ORPHEUS_MEMBER) };
 struct PoolArgs { ORPHEUS_POOL(ORPHEUS_MEMBER) };
 struct ElementwiseArgs { ORPHEUS_ELEMENTWISE(ORPHEUS_MEMBER) };
 struct ReorderArgs { ORPHEUS_REORDER(ORPHEUS_MEMBER) };
@@ -134,6 +169,12 @@ struct NormalizeArgs { ORPHEUS_NORMALIZE(ORPHEUS_MEMBER) };
 struct RecurrentArgs { ORPHEUS_RECURRENT(ORPHEUS_MEMBER) };
 struct NmsArgs { ORPHEUS_NMS(ORPHEUS_MEMBER) };
 struct BroadcastArgs { ORPHEUS_BROADCAST(ORPHEUS_MEMBER) };
+struct PickArgs { ORPHEUS_PICK(ORPHEUS_MEMBER) };
+struct PickElementsArgs { ORPHEUS_PICK_ELEMENTS(ORPHEUS_MEMBER) };
+struct CastArgs { ORPHEUS_CAST(ORPHEUS_MEMBER) };
+struct ExtremeArgs { ORPHEUS_EXTREME(ORPHEUS_MEMBER) };
+struct TopKArgs { ORPHEUS_TOP_K(ORPHEUS_MEMBER) };
+struct BatchNormArgs { ORPHEUS_BATCH_NORM(ORPHEUS_MEMBER) };
 #undef ORPHEUS_MEMBER
 
 // One row a kernel: its name in Python and in the table, and its arguments.
@@ -145,6 +186,7 @@ struct BroadcastArgs { ORPHEUS_BROADCAST(ORPHEUS_MEMBER) };
     K(strassen, ConvArgs, ORPHEUS_CONV) \
     K(strassen2, ConvArgs, ORPHEUS_CONV) \
     K(im2col, Im2colArgs, ORPHEUS_IM2COL) \
+    K(spatial, SpatialArgs, ORPHEUS_SPATIAL) \
     K(gemm, GemmArgs, ORPHEUS_GEMM) \
     K(pool, PoolArgs, ORPHEUS_POOL) \
     K(elementwise, ElementwiseArgs, ORPHEUS_ELEMENTWISE) \
@@ -158,7 +200,13 @@ struct BroadcastArgs { ORPHEUS_BROADCAST(ORPHEUS_MEMBER) };
     K(normalize, NormalizeArgs, ORPHEUS_NORMALIZE) \
     K(recurrent, RecurrentArgs, ORPHEUS_RECURRENT) \
     K(nms, NmsArgs, ORPHEUS_NMS) \
-    K(broadcast_op, BroadcastArgs, ORPHEUS_BROADCAST)
+    K(broadcast_op, BroadcastArgs, ORPHEUS_BROADCAST) \
+    K(pick, PickArgs, ORPHEUS_PICK) \
+    K(pick_elements, PickElementsArgs, ORPHEUS_PICK_ELEMENTS) \
+    K(cast, CastArgs, ORPHEUS_CAST) \
+    K(extreme, ExtremeArgs, ORPHEUS_EXTREME) \
+    K(top_k, TopKArgs, ORPHEUS_TOP_K) \
+    K(batch_norm, BatchNormArgs, ORPHEUS_BATCH_NORM)
 
 // One row a kernel that computes spans of rows too, as name_rows: these can be links of a chain.
 #define ORPHEUS_ROWS(K) \

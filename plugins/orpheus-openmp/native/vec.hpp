@@ -66,6 +66,17 @@ ORPHEUS_INLINE Vec min(Vec a, Vec b) { return a < b ? a : b; }
 
 ORPHEUS_INLINE Vec zero() { return broadcast(0.0f); }
 
+// The larger of both, or NaN where either is.
+ORPHEUS_INLINE Vec larger(Vec a, Vec b) {
+#if defined(ORPHEUS_ISA_avx512)
+    return _mm512_mask_max_ps(a, _mm512_cmp_ps_mask(a, a, _CMP_ORD_Q), a, b);
+#elif defined(ORPHEUS_ISA_neon)
+    return max(a, b);
+#else
+    return a != a ? a : max(a, b);
+#endif
+}
+
 // max(lo, min(hi, v)) that keeps NaN.
 ORPHEUS_INLINE Vec clamp(Vec v, Vec lo, Vec hi) { return max(lo, min(hi, v)); }
 

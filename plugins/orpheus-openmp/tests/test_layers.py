@@ -55,6 +55,22 @@ def test_max_pool(layers, case, blocked, threads):
     np.testing.assert_array_equal(layers.run(pool.MaxPool, problem, [x])[0], exact)
 
 
+@pytest.mark.parametrize("blocked", [False, True])
+@pytest.mark.parametrize("window", [(1, 1), (1, 4), (3, 3), (2, 5), (9, 9)])
+def test_a_maximum_keeps_what_is_not_a_number(layers, blocked, window):
+    """Wherever in the window it lies, as numpy and the reference have it."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((1, 2 * layers.block + 3, 9, 21)).astype(np.float32)
+    x[rng.random(x.shape) < 0.03] = np.nan
+    x[rng.random(x.shape) < 0.03] = -np.inf
+    attributes = {"kernel_shape": window, "strides": (1, 2), "pads": tuple(w // 2 for w in window) * 2}
+    exact = max_pool(x, **attributes, dilations=(1, 1))
+    exact = exact[0] if isinstance(exact, tuple) else exact
+    layout = layers.blocked if blocked else "plain"
+    problem = layers.problem("MaxPool", [x], [exact.shape], attributes, layouts=(layout,), out=(layout,))
+    np.testing.assert_array_equal(layers.run(pool.MaxPool, problem, [x])[0], exact)
+
+
 @DRAWN
 @given(case=windows(), blocked=st.booleans(), counted=st.integers(0, 1))
 def test_average_pool(layers, bound, case, blocked, counted):

@@ -39,14 +39,14 @@ ORPHEUS_INLINE void blocked(const PoolArgs& a, const float* x, Taps r, Taps c, f
         for (Int j = c.begin; j < c.end; ++j) {
             const Vec value = load(row + j * a.dw * B);
             if (a.kind) sum = sum + value;
-            else result = max(result, value);
+            else result = larger(result, value);
         }
         if (a.kind) result = result + sum;
     }
     store(y, a.kind ? result / broadcast(divisor) : result);
 }
 
-template <bool Sum> ORPHEUS_INLINE Vec reduce(Vec a, Vec b) { return Sum ? a + b : max(a, b); }
+template <bool Sum> ORPHEUS_INLINE Vec reduce(Vec a, Vec b) { return Sum ? a + b : larger(a, b); }
 
 constexpr int at_once = 4, buffered = 64;
 
@@ -119,7 +119,7 @@ ORPHEUS_INLINE void plain(const PoolArgs& a, const float* x, Taps r, Taps c, flo
         for (; j < c.end; ++j) {
             const float value = row[j * a.dw];
             if (a.kind) sum += value;
-            else result = result > value ? result : value;
+            else result = result > value || result != result ? result : value;
         }
         if (a.kind) result += sum;
     }

@@ -49,6 +49,14 @@ void run(const Kernel* kernels, const void* const* args, std::size_t count, int 
     fork(threads, [&](int rank, int size) { all(rank, size, &barrier); });
 }
 
+// Raises what a kernel that reads at indices found outside: (1, the index, the axis' size); see kernels/pick.cpp.
+void raise(Int* fault) {
+    if (!__atomic_load_n(fault, __ATOMIC_RELAXED)) return;
+    fault[0] = 0;
+    throw nb::value_error(("index " + std::to_string(fault[1]) + " is outside an axis of " + std::to_string(fault[2]) +
+                           " elements").c_str());
+}
+
 // One bound kernel: its function, its arguments, and the arrays they point into.
 class Step {
 public:
@@ -65,8 +73,10 @@ public:
     void operator()() const {
         const void* args = args_.data();
         run(&kernel_, &args, 1, threads_);
+        if (fault_) raise(fault_);
     }
 
+    Int* fault() const { return fault_; }
     Kernel kernel() const { return kernel_; }
     const void* args() const { return args_.data(); }
     int threads() const { return threads_; }
@@ -112,7 +122,11 @@ private:
             case Kind::output: return put(field, nb::cast<Array<float>>(value, false).data(), value);
             case Kind::integers: return put(field, nb::cast<Array<const Int>>(value, false).data(), value);
             case Kind::bytes: return put(field, nb::cast<Array<const unsigned char>>(value, false).data(), value);
-            case Kind::bytes_out: return put(field, nb::cast<Array<unsigned char>>(value, false).data(), value);
+            case Kind::bytes_out: {
+                unsigned char* bytes = nb::cast<Array<unsigned char>>(value, false).data();
+                if (std::string_view(field.name) == "fault") fault_ = reinterpret_cast<Int*>(bytes);
+                return put(field, bytes, value);
+            }
         }
     }
 
@@ -127,6 +141,7 @@ private:
 
     const Table* table_ = nullptr;
     const char* name_ = "";
+    Int* fault_ = nullptr;
     Kernel kernel_ = nullptr;
     std::vector<Int> args_;  // as integers for their alignment; pointers that are not given stay null
     std::vector<nb::object> kept_;
@@ -180,10 +195,14 @@ public:
             }
             const Step& step = nb::cast<const Step&>(item);
             add(step.kernel(), step.args(), step.threads(), item);
+            if (step.fault()) faults_.push_back(step.fault());
         }
     }
 
-    void operator()() const { run(kernels_.data(), args_.data(), kernels_.size(), threads_); }
+    void operator()() const {
+        run(kernels_.data(), args_.data(), kernels_.size(), threads_);
+        for (Int* fault : faults_) raise(fault);
+    }
     std::size_t size() const { return kernels_.size(); }
 
 private:
@@ -208,11 +227,13 @@ private:
         kernels_.insert(kernels_.end(), other.kernels_.begin(), other.kernels_.end());
         args_.insert(args_.end(), other.args_.begin(), other.args_.end());
         kept_.insert(kept_.end(), other.kept_.begin(), other.kept_.end());
+        faults_.insert(faults_.end(), other.faults_.begin(), other.faults_.end());
     }
 
     std::vector<Kernel> kernels_;
     std::vector<const void*> args_;
     std::vector<nb::object> kept_;
+    std::vector<Int*> faults_;
     int threads_ = 1;
 };
 
@@ -238,6 +259,7 @@ NB_MODULE(_native, m) {
             return nb::make_tuple(table.block, table.tile_pixels, table.tile_vectors);
         },
         "isa"_a, "(block, pixels, vectors) of the instruction set's register tile.");
+    m.attr("build") = ORPHEUS_BUILD;
     m.attr("has_openmp") =
 #ifdef _OPENMP
         true;

@@ -1,6 +1,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+build: str
 has_openmp: bool
 row_kernels: tuple[str, ...]
 

@@ -16,6 +16,7 @@ from orpheus_openmp import isa
 from orpheus_openmp.bilinear import ALGORITHMS
 from orpheus_openmp.conv_shape import ConvShape, conv_shape
 from orpheus_openmp.cook_toom import FORMS, Form
+from orpheus_openmp.spatial import Packing, conv_packing, transpose_packing
 from orpheus_openmp.winograd import band_rows
 
 #: Multiply-adds a second of one core.
@@ -28,6 +29,9 @@ _TRANSFORM = 1.5e9  # vectors a second loaded, transformed along one axis, store
 _SLOT = 2.0  # multiply-adds of a vector that take as long as an accumulator's way to L1 or back
 _SUM = 1.8  # the same of a vector of an input sum, times the side of the algorithm: the more, the farther from L1
 _GATHER = 2e9  # elements a second into im2col's panels
+_PACK = 4e9  # elements a second into a packed tile
+_FINISH = 4e9  # results a second that are stored row by row
+_HEAP = 5e-9  # seconds of a step down a heap
 
 
 def direct(problem: Problem) -> float:
@@ -81,6 +85,23 @@ def im2col(problem: Problem) -> float:
     return _CALL + max(work / problem.threads, _weights(problem) / _STREAM)
 
 
+def spatial_pack(problem: Problem) -> float:
+    """Tiles copied once, then all positions between their rows' ends."""
+    return _packed(problem, conv_packing(problem, _panel()))
+
+
+def conv_transpose(problem: Problem) -> float:
+    """The same, one job for each residue of the output's position."""
+    return _packed(problem, transpose_packing(problem, _panel()))
+
+
+def top_k(problem: Problem) -> float:
+    """A heap of every column, of which K are taken."""
+    x, y = (t if isinstance(t, TensorType) else None for t in (problem.inputs[0], problem.outputs[0]))
+    count, taken = (float(t.size or 0) if t else 0.0 for t in (x, y))
+    return _CALL + (count + taken * math.log2(max(count, 2))) * _HEAP / problem.threads
+
+
 def product(problem: Problem) -> float:
     """Gemm and MatMul; one row is bound by the weights' way from memory."""
     a, y = problem.inputs[0], problem.outputs[0]
@@ -109,6 +130,27 @@ def pool(problem: Problem) -> float:
 def plain_pool(problem: Problem) -> float:
     """The same with scalars instead of vectors."""
     return 4 * pool(problem)
+
+
+def _packed(problem: Problem, packing: Packing) -> float:
+    depth, _, _ = packing.axes
+    height, width = packing.tile
+    block = isa.tile()[0]
+    positions = (height - 1) * packing.pitch + width
+    vectors = -(-positions // block)
+    images = packing.batch * packing.groups
+    tiles = images * packing.tiles * depth.span
+    terms = packing.channels * sum(math.prod(len(phase.elements) for phase in job) for job in packing.jobs())
+    macs = tiles * vectors * block * packing.filters * terms
+    stored = images * packing.filters * vectors * block * packing.tiles * depth.span * len(packing.jobs())
+    work = macs / (_peak() * 0.9 * _share(packing.filters)) + stored / _FINISH
+    work += tiles * len(depth.phases) * packing.room / _PACK
+    return _CALL + max(work / problem.threads, _weights(problem) / _STREAM)
+
+
+def _panel() -> int:
+    block, _, vectors = isa.tile()
+    return block * vectors
 
 
 def _direct(problem: Problem, shape: ConvShape, row: int, channels: int) -> float:

@@ -99,6 +99,11 @@ class ScaleShift(Layer):
         self.packed = (1, 2)
 
 
+def scale_shift(layer: Layer) -> dict[str, Any]:
+    """The arguments of y = x * scale + shift, but for the two vectors."""
+    return {**_extent(layer), "op": _SCALE_SHIFT, "z_kind": PER_CHANNEL, "swapped": 0, **epilogue.activation("")}
+
+
 def _extent(layer: Layer) -> dict[str, Any]:
     """[outer, channels, inner] of the output, and the channels in its last block when they do not fill it."""
     shape = layer.output_shape()

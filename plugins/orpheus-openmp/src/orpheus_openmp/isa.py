@@ -6,7 +6,10 @@ the manifest declares. It is made once a process, when the backend is first look
 
 from __future__ import annotations
 
+import hashlib
 import os
+from functools import cache
+from pathlib import Path
 from types import ModuleType
 
 from orpheus_core.errors import BackendError
@@ -15,11 +18,12 @@ from orpheus_core.plugin import Ready, Unavailable
 VARIABLE = "ORPHEUS_ISA"
 #: Name, as ORPHEUS_ISA has it -> name in print.
 NAMES = {"avx512": "AVX-512", "avx2": "AVX2", "neon": "NEON", "generic": "plain C++"}
+_ROOT = Path(__file__).resolve().parents[2]  # of the sources, in a checkout
 _FIX = "pip install --force-reinstall orpheus-openmp: a wheel, or from source with CMake and GCC 11, Clang 14 or newer"
 
 
 def native() -> ModuleType:
-    """The native module; BackendError when it was not built or does not load."""
+    """The native module; BackendError when it was not built, does not load, or is older than the Python sources."""
     try:
         from orpheus_openmp import _native
     except ImportError as error:
@@ -27,7 +31,26 @@ def native() -> ModuleType:
             f"orpheus-openmp's native module does not load: {error}; to fix: {_FIX}"
         ) from error
     found: ModuleType = _native
+    check_build(found, _ROOT)
     return found
+
+
+@cache
+def check_build(module: ModuleType, root: Path) -> None:
+    """Raise BackendError when ``module`` was built from other kernel arguments than those of the sources at ``root``.
+
+    A wheel has no such sources beside it: its module and its Python files were installed together.
+    """
+    source = root / "native" / "args.hpp"
+    if not source.is_file():
+        return
+    wanted, built = hashlib.sha256(source.read_bytes()).hexdigest(), getattr(module, "build", None)
+    if built != wanted:
+        raise BackendError(
+            f"orpheus-openmp's native module {module.__file__} was built from other sources than those at {root}:"
+            f" its kernels' arguments are {str(built)[:12]}, not {wanted[:12]};"
+            f" to fix: pip install --force-reinstall --no-deps {root}"
+        )
 
 
 def available() -> tuple[str, ...]:
@@ -72,9 +95,8 @@ def probe() -> Ready | Unavailable:
     try:
         name = current()
     except BackendError as error:
-        fix = f"unset {VARIABLE}, or name another" if os.environ.get(VARIABLE) else _FIX
-        return Unavailable(str(error), fix)
-    if not native().has_openmp:
-        return Ready(f"{NAMES[name]}, 1 thread (built without OpenMP)")
+        reason, _, fix = str(error).partition("; to fix: ")
+        return Unavailable(reason, fix or f"unset {VARIABLE}, or name another")
     threads = default_threads()
-    return Ready(f"{NAMES[name]}, {threads} thread{'s' if threads > 1 else ''}")
+    how = "" if native().has_openmp else " (built without OpenMP: each run starts its own)"
+    return Ready(f"{NAMES[name]}, {threads} thread{'s' if threads > 1 else ''}{how}")

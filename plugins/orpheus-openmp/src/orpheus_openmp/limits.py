@@ -75,7 +75,7 @@ def winograd(problem: Problem) -> str | None:
 
 
 def im2col(problem: Problem) -> str | None:
-    """Any convolution in one or two axes."""
+    """Any convolution, also a packed or transposed one; how many axes is a rule."""
     return _tensors(problem) or _activation(problem)
 
 

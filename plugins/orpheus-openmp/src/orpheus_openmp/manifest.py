@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from orpheus_core.plugin import Accuracy, Format, Kernel, Rule
-from orpheus_openmp import manifest_tensors
+from orpheus_openmp import manifest_more, manifest_tensors
 from orpheus_openmp.bilinear import ALGORITHMS
 from orpheus_openmp.cook_toom import FORMS
 
@@ -31,7 +31,7 @@ def kernels(block: int) -> tuple[Kernel, ...]:
     tensors = manifest_tensors.kernels(layout)
     return (
         *_convolutions(layout, block), *_products(), *_pools(layout), *_elementwise(layout), *_movement(layout),
-        *tensors,
+        *tensors, *manifest_more.kernels(layout),
     )  # fmt: skip
 
 

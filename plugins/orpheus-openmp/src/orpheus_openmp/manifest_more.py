@@ -1,0 +1,64 @@
+"""Rows of packed convolutions, of look-ups, conversions and searches, and of BatchNormalization. No kernel is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from orpheus_core.plugin import Accuracy, Format, Kernel, Rule
+
+_FLOAT = ("float32",)
+#: Element types that look-ups move by their size.
+_ANY = (
+    "float32", "uint8", "int8", "uint16", "int16", "int32", "int64", "bool", "float16", "float64", "uint32", "uint64",
+    "complex64", "bfloat16",
+)  # fmt: skip
+#: Element types that Cast converts; orpheus_openmp.cast.TYPES.
+_NUMBERS = (
+    "float32", "float64", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "bool", "float16",
+    "bfloat16",
+)  # fmt: skip
+
+
+def kernels(layout: str) -> Iterator[Kernel]:
+    """The table, for the blocked layout ``layout``."""
+    packed = {"where": (Rule("X.rank", "in", (3, 4, 5)), Rule("W.constant", "==", True))}
+    for domain, op in (("", "Conv"), ("ai.orpheus", "FusedConv")):
+        yield _row(
+            op, "spatial-pack", "spatial:SpatialPack", "limits:im2col", domain=domain,
+            cost="orpheus_openmp.cost:spatial_pack", **packed,
+        )  # fmt: skip
+    yield _row(
+        "ConvTranspose", "spatial-pack", "spatial:ConvTranspose", "limits:im2col",
+        cost="orpheus_openmp.cost:conv_transpose", **packed,
+    )  # fmt: skip
+    indices = {"Tind": ("int32", "int64")}
+    runtime = (Rule("indices.constant", "==", False),)  # constant ones are boxes: see moves.py
+    for op, limit, where in (
+        ("Gather", "gather", runtime),
+        ("GatherElements", "gather_elements", ()),
+    ):
+        yield _row(
+            op, "indexed", f"pick:{op}", f"limits_pick:{limit}", dtypes={"T": _ANY, **indices}, where=where
+        )
+    yield _row("GatherND", "indexed", "pick:GatherND", "limits_pick:gather_nd", dtypes={"T": _ANY}, opset=(11, None))
+    yield _row(
+        "Cast", "vector", "cast:Cast", "limits_pick:cast", dtypes={"T1": _NUMBERS, "T2": _NUMBERS}, opset=(6, None)
+    )
+    for op in ("ArgMax", "ArgMin"):
+        yield _row(op, "rows", "search:Extreme", "limits_pick:search")
+    yield _row("TopK", "heap", "search:TopK", "limits_pick:top_k", cost="orpheus_openmp.cost:top_k")
+    yield _row(
+        "BatchNormalization", "vector", "batchnorm:BatchNorm", "limits_pick:batch_norm", opset=(7, None),
+        formats=(Format(), Format((layout,), (layout,))), inplace=((0, 0),),
+        accuracy=Accuracy(factor=4, exact_integers=False),
+    )  # fmt: skip
+
+
+def _row(op: str, name: str, code: str, limit: str, **more: Any) -> Kernel:
+    """A kernel; of float32 and bound by memory where nothing else is said."""
+    more.setdefault("dtypes", {"T": _FLOAT})
+    more.setdefault("cost", "orpheus_openmp.cost:traffic")
+    return Kernel(
+        op=op, name=name, overlap=True, prepare=f"orpheus_openmp.{code}", supports=f"orpheus_openmp.{limit}", **more
+    )
