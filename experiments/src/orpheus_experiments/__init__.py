@@ -14,8 +14,14 @@ __all__ = ["orpheus_commands", "orpheus_runtimes"]
 
 @hookimpl
 def orpheus_commands() -> Sequence[Command]:
-    """The verbs: ``layer``, ``layers``, ``profile`` and ``zoo``."""
+    """The verbs: ``bisect``, ``layer``, ``layers``, ``profile`` and ``zoo``."""
     return (
+        Command(
+            name="bisect",
+            help="the first layer at which two backends or engines part, and a small model that replays it",
+            configure="orpheus_experiments.bisect.command:configure",
+            run="orpheus_experiments.bisect.command:run",
+        ),
         Command(
             name="layer",
             help="every implementation of one layer: time, share of peak, memory, error, and why others were refused",

@@ -31,7 +31,7 @@ from orpheus_core.plan.executable import Executable
 from orpheus_core.selection.options import SelectionOptions
 from orpheus_core.types import Array, DType, TensorType, ValueType
 
-__all__ = ["REFERENCE", "SLACK", "Exact", "apart", "evaluate", "exact", "limit_of", "widen"]
+__all__ = ["REFERENCE", "SLACK", "Exact", "apart", "evaluate", "exact", "expand", "limit_of", "widen"]
 
 #: The backend that computes in float64.
 REFERENCE = "numpy"
@@ -56,6 +56,11 @@ class Exact:
 def widen(graph: Graph) -> Graph:
     """A copy in which every float32 is a float64, and every operator of Orpheus's own is taken apart."""
     return _Widening().graph(graph)
+
+
+def expand(graph: Graph) -> Graph:
+    """The graph with every operator of Orpheus's own taken apart into standard ones."""
+    return graph.replace(nodes=tuple(part for node in graph.nodes for part in _parts(node)))
 
 
 def evaluate(graph: Graph, inputs: Sequence[Any], *, threads: int = 1) -> list[Any]:
@@ -143,7 +148,7 @@ class _Widening:
 
     def graph(self, graph: Graph) -> Graph:
         inputs = tuple(map(self.value, graph.inputs))
-        nodes = tuple(wide for node in graph.nodes for part in _parts(node) for wide in (self.node(part),))
+        nodes = tuple(self.node(part) for part in expand(graph).nodes)
         outputs = tuple(map(self.value, graph.outputs))
         return Graph(inputs, outputs, nodes, graph.name)
 

@@ -21,6 +21,9 @@ from orpheus_experiments.race.statistics import best_ratio, median
 __all__ = ["ConversionFact", "KernelRow", "Limits", "Measured", "rows_of"]
 
 
+_MOMENTS = 3
+
+
 @dataclass(frozen=True)
 class Limits:
     """What the machine can do at best; shares are of these."""
@@ -30,10 +33,11 @@ class Limits:
 
     @classmethod
     def of(cls, session: InferenceSession) -> Limits:
-        """Measured now, with the session's threads."""
-        return cls(
-            measured_peak(session.options.backends, session.threads), measured_bandwidth(session.threads)
-        )
+        """Measured now, with the session's threads: the best of three moments, for the machine may be busy at one."""
+        backends, threads = session.options.backends, session.threads
+        peaks = [measured_peak(backends, threads) for _ in range(_MOMENTS)]
+        rates = [measured_bandwidth(threads) for _ in range(_MOMENTS)]
+        return cls(max(peaks, key=lambda p: p.flops), max(rates, key=lambda b: b.rate))
 
 
 @dataclass(frozen=True)

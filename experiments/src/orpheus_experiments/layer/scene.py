@@ -40,14 +40,12 @@ class _Around:
 
 
 class Scene:
-    """One session's latest plan on one set of inputs, which is made by running once where shapes are open."""
+    """One session's plan for one set of inputs. It is made, where shapes are open, but not run."""
 
     def __init__(self, session: InferenceSession, feeds: Mapping[str, Any]) -> None:
         self.session = session
-        if not session.executable.plans:
-            session.run(None, feeds)
         self.inputs = session.ordered(feeds)
-        self.plan = session.latest_plan()
+        self.plan = session.executable.ready(self.inputs).plan
         self.graph: Graph = self.plan.graph
         self.decisions: tuple[Decision, ...] = self.plan.selection.decisions
         self.operations: dict[Node, Operation] = {o.node: o for o in self.plan.program.operations}
