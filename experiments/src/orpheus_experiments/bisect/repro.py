@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import onnx
 from orpheus_core.errors import OrpheusError, UsageError
 from orpheus_core.graph import Value
 from orpheus_core.importer import to_onnx
-from orpheus_experiments.bisect.search import Bisection, Boundary
+from orpheus_experiments.bisect.search import Bisection
 from orpheus_experiments.bisect.side import Captured, Setting, reference_to
 from orpheus_experiments.isolation import Child
 from orpheus_experiments.layer.exact import apart, expand
@@ -69,10 +69,13 @@ def write_repro(
     except OSError as error:
         raise UsageError(f"cannot write into {folder}: {error.strerror or error}") from error
     path = str(folder / "model.onnx")
-    small = tuple(_pinned(s, path, fact.kernel, first) for s, fact in zip(settings, (first.a, first.b)))
+    small = [_pinned(s, path, fact.kernel) for s, fact in zip(settings, (first.a, first.b))]
     replayed, reason = None, ""
     try:
-        results = [_run(s, arrays, timeout) for s in small]
+        results = []
+        for index, setting in enumerate(small):
+            small[index], outputs = _run(setting, arrays, timeout)
+            results.append(outputs)
         replayed = max((apart(a, b) for a, b in zip(*results)), default=0.0)
     except OrpheusError as error:
         reason = str(error)
@@ -93,23 +96,24 @@ def _files(inputs: tuple[Value, ...]) -> dict[str, str]:
     return files
 
 
-def _pinned(setting: Setting, path: str, kernel: str, first: Boundary) -> Setting:
+def _pinned(setting: Setting, path: str, kernel: str) -> Setting:
     """The side on the small model, with its kernel in the network pinned."""
-    if setting.is_engine:
-        return replace(setting, model=path, shapes={})
-    backend = kernel.partition(":")[0]
-    pins = {first.op: kernel} if backend == setting.backend else {}
+    pins = {}
+    backend, _, rest = kernel.partition(":")
+    if not setting.is_engine and backend == setting.backend:
+        pins[rest.rpartition("/")[0]] = kernel
     return replace(setting, model=path, shapes={}, pins=pins)
 
 
-def _run(setting: Setting, arrays: Mapping[str, Any], timeout: float) -> list[Any]:
-    """Outputs of a side; without the pin when the small model has no node that it fits."""
+def _run(setting: Setting, arrays: Mapping[str, Any], timeout: float) -> tuple[Setting, list[Any]]:
+    """Outputs of a side, and how it ran: without the pin when the small model has no node that it fits."""
     try:
-        return _captured(setting, arrays, timeout)
+        return setting, _captured(setting, arrays, timeout)
     except OrpheusError:
         if not setting.pins:
             raise
-        return _captured(replace(setting, pins={}), arrays, timeout)
+        free = replace(setting, pins={})
+        return free, _captured(free, arrays, timeout)
 
 
 def _captured(setting: Setting, arrays: Mapping[str, Any], timeout: float) -> list[Any]:
@@ -118,7 +122,7 @@ def _captured(setting: Setting, arrays: Mapping[str, Any], timeout: float) -> li
     return list(got.outputs)
 
 
-def _command(settings: tuple[Setting, ...], files: Mapping[str, str], folder: Path, found: Bisection) -> str:
+def _command(settings: Sequence[Setting], files: Mapping[str, str], folder: Path, found: Bisection) -> str:
     sides = []
     for setting in settings:
         pins = "+".join(kernel.partition(":")[2] for kernel in setting.pins.values())

@@ -109,7 +109,7 @@ def study_network(
     values = scene.values(_read_by(scene, heads))
     rows: dict[int, tuple[int, tuple[KernelRow, ...]]] = {}
     began = time.monotonic()
-    with Stand(session.get_providers(), session.threads, timeout=timeout, isolate=isolate) as stand:
+    with Stand(session.options.backends, session.threads, timeout=timeout, isolate=isolate) as stand:
         for number, members in enumerate(groups.values()):
             left = (time.monotonic() - began) / number * (len(groups) - number) if number else None
             told = f"layer {number + 1} of {len(groups)}" + ("" if left is None else f", {_clock(left)} left")

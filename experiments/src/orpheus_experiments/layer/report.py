@@ -38,11 +38,16 @@ def layer_report(study: LayerStudy) -> str:
         lines.append("\nrefused:")
         rows = [(r.kernel, r.code.value, r.text) for r in study.refused]
         lines.append(table(("kernel", "code", "reason"), rows))
+    between = (
+        f" Between two calls {size(study.cold_bytes)} of other data are read, as the rest of the network would."
+        if study.cold_bytes
+        else " Timed warm: nothing is read between two calls."
+    )
     lines.append(
         f"\npeak {quantity(limits.peak.flops / 1e9)} GFLOP/s: {limits.peak.source}; memory"
         f" {quantity(limits.bandwidth.rate / 1e9)} GB/s: {limits.bandwidth.source}. FLOP/s count the operator's"
-        " definition. In place: with the conversions that its layouts need between the neighbours' kernels. Between"
-        f" two calls {size(study.cold_bytes)} of other data are read, as the rest of the network would."
+        " definition. In place: with the conversions that its layouts need between the neighbours' kernels."
+        f"{between}"
     )
     return "\n".join(lines)
 

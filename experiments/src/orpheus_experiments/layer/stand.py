@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from orpheus_core.errors import OrpheusError
+from orpheus_core.plugin import Backend
 from orpheus_core.selection.measure import SETTLE
 from orpheus_experiments.isolation import Child, ChildError
 from orpheus_experiments.layer.scene import Move
@@ -42,12 +43,13 @@ class Outcome:
 class Stand:
     """Workers for layers of one session; a context manager.
 
+    Backends go there as data, so that one which is registered but not installed works too; its code must be importable.
     All kernels share a process, which is begun anew without the one that killed it or did not come back. With
     ``isolate`` each has a process of its own, so that one that writes where it should not harms no other either.
     """
 
     def __init__(
-        self, backends: Sequence[str], threads: int, *, timeout: float = 60.0, isolate: bool = False
+        self, backends: Sequence[Backend], threads: int, *, timeout: float = 60.0, isolate: bool = False
     ) -> None:
         self._given = (tuple(backends), threads)
         self._timeout, self._isolate = timeout, isolate

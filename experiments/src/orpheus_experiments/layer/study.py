@@ -105,7 +105,7 @@ def study_layer(
     """
     scene = Scene(session, feeds)
     index = scene.find(node)
-    with Stand(session.get_providers(), session.threads, timeout=timeout, isolate=isolate) as stand:
+    with Stand(session.options.backends, session.threads, timeout=timeout, isolate=isolate) as stand:
         limits = Limits.of(session)
         study, _ = study_at(
             scene, index, stand, limits, kernels=kernels, timing=timing, cold_bytes=cold_bytes, say=say

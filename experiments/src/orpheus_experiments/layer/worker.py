@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from orpheus_core import discovery
 from orpheus_core.errors import KernelError
 from orpheus_core.plugin import Backend, Problem, Step
 from orpheus_core.selection.candidates import Candidate, candidates, in_format
@@ -65,9 +64,9 @@ class KernelFact:
 class Worker:
     """Runs candidates of one layer at a time; a candidate is known by its place among all that accept the layer."""
 
-    def __init__(self, note: Callable[[str], None], names: Sequence[str], threads: int) -> None:
+    def __init__(self, note: Callable[[str], None], backends: Sequence[Backend], threads: int) -> None:
         self.note = note
-        self.backends: tuple[Backend, ...] = tuple(discovery.get(name) for name in names)
+        self.backends = tuple(backends)
         apply_threads(self.backends, threads)
         self.options = SelectionOptions(backends=self.backends, threads=threads)
         self.rest = np.zeros(0, np.float32)
