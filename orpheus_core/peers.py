@@ -98,6 +98,11 @@ def source(
     return Source(inputs, found)
 
 
+def output_names(path: str | os.PathLike[str]) -> list[str]:
+    """The names of a model's outputs, in the order in which every engine gives them."""
+    return [value.name for value in onnx.load(path, load_external_data=False).graph.output]
+
+
 class Peer:
     """A model in an engine. ``seconds`` is the time of the load, without imports and conversion.
 

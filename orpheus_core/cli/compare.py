@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -25,7 +26,8 @@ from orpheus_core.cli.options import (
 )
 from orpheus_core.cli.progress import progress
 from orpheus_core.cli.table import quantity, size, table
-from orpheus_core.errors import BackendError
+from orpheus_core.cli.verdict import STATISTICS, Difference, Tolerance
+from orpheus_core.errors import BackendError, UsageError
 from orpheus_core.peers import PREFIX, absence, peer
 
 
@@ -59,11 +61,31 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="give a backend up after this (default: 600 s)",
     )
+    for option, text in (
+        ("--rtol", "largest difference that passes, as a share of the magnitude (default: by element type)"),
+        ("--atol", "largest difference that passes, on top of --rtol, which is 0 then unless given"),
+    ):
+        parser.add_argument(
+            option,
+            action="append",
+            default=[],
+            metavar="[OUTPUT=]R",
+            help=f"{text}; with a name for one output",
+        )
+    parser.add_argument("--tolerance", type=share, metavar="R", help="the same as --rtol R")
     parser.add_argument(
-        "--tolerance",
-        type=share,
-        metavar="R",
-        help="largest difference that passes, as a share of the largest magnitude (default: by element type)",
+        "--stat",
+        action="append",
+        default=[],
+        metavar="[OUTPUT=]S",
+        help="what the tolerances are for: the max (default), mean or median of the differences against that of the"
+        " magnitudes, or elemwise: each difference against its own element",
+    )
+    parser.add_argument(
+        "--nan",
+        choices=("equal", "fail"),
+        default="equal",
+        help="NaN and infinity: equal in the same places (default), or a failure anywhere",
     )
     parser.add_argument("--strict", action="store_true", help="exit with 5 when a measurement is unstable")
     add_json(parser)
@@ -78,6 +100,7 @@ def run(args: argparse.Namespace) -> int:
         text = "; ".join(f"{name} is {reason}" for name, reason in skipped.items()) or "none is installed"
         raise BackendError(f"no backend to compare is ready: {text}. Try: pip install orpheus-numpy")
     sizes, files = shapes(args.shape), pairs(args.input, "-i")
+    limits = tolerances(args)
     reports = []
     code = Exit.OK
     for model in args.models:
@@ -90,7 +113,7 @@ def run(args: argparse.Namespace) -> int:
             runs=args.runs,
             min_time=args.min_time,
             timeout=args.timeout,
-            tolerance=args.tolerance,
+            tolerances=limits,
             skipped=skipped,
         )
         with progress() as line:
@@ -103,6 +126,47 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({"machine": machine(args.threads), "models": reports}, indent=2))
     return code
+
+
+def tolerances(args: argparse.Namespace) -> dict[str, Tolerance]:
+    """Limits by output, that of all others under the empty name; UsageError for what is no limit."""
+    atol, rtol, stat = (_by_name(f"--{key}", getattr(args, key)) for key in ("atol", "rtol", "stat"))
+    if args.tolerance is not None:
+        if "" in rtol:
+            raise UsageError("--tolerance and --rtol say the same; give one of them")
+        rtol[""] = str(args.tolerance)
+    found = {}
+    for name in dict.fromkeys(("", *atol, *rtol, *stat)):
+        statistic = stat.get(name, stat.get("", "max"))
+        if statistic not in STATISTICS:
+            raise UsageError(f"--stat {statistic}: it is one of {', '.join(STATISTICS)}")
+        found[name] = Tolerance(
+            _limit("--rtol", rtol.get(name, rtol.get(""))),
+            _limit("--atol", atol.get(name, atol.get(""))),
+            statistic,  # type: ignore[arg-type]
+            finite=args.nan == "fail",
+        )
+    return found
+
+
+def _by_name(option: str, texts: Sequence[str]) -> dict[str, str]:
+    """``OUTPUT=value`` and plain values, these under the empty name."""
+    found: dict[str, str] = {}
+    for text in texts:
+        name, _, value = text.rpartition("=")
+        if name in found:
+            raise UsageError(f"{option} is given twice for {f'output {name!r}' if name else 'all outputs'}")
+        found[name] = value
+    return found
+
+
+def _limit(option: str, text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        return share(text)
+    except (ValueError, argparse.ArgumentTypeError):
+        raise UsageError(f"{option} {text}: must be a number from zero up, or OUTPUT=number") from None
 
 
 def default_variants() -> list[Variant]:
@@ -140,9 +204,15 @@ def exit_code(rows: list[Row], named: bool, strict: bool) -> Exit:
 def report(rows: list[Row]) -> str:
     """The table, and a line that says which is fastest."""
     headers = (
-        "backend", "load ms", "median ms", "p10", "p90", "runs", "weights", "arena", "peak", "max error", "verdict"
+        "backend", "load ms", "median ms", "p10", "p90", "runs", "weights", "arena", "peak", "max error", "mean",
+        "ULPs", "verdict",
     )  # fmt: skip
     lines = [table(headers, [_cells(row) for row in rows])]
+    several = [(row.spec, *_error_cells(name, d)) for row in rows if _is_judged(row) and len(row.outputs) > 1
+               for name, d in row.outputs.items()]  # fmt: skip
+    if several:
+        of_output = ("backend", "output", "max error", "mean", "median", "of largest", "ULPs", "verdict")
+        lines.append(table(of_output, several))
     timed = [(median, row.spec) for row in rows if (median := row.percentile(50)) is not None]
     if len(timed) > 1:
         (best, first), (slow, last) = min(timed), max(timed)
@@ -165,9 +235,27 @@ def _cells(row: Row) -> tuple[Any, ...]:
         size(first.weight_bytes if first else None),
         size(first.arena_bytes if first else None),
         size(row.peak_bytes),
-        "-" if row.difference is None or row.is_reference else f"{row.difference.largest:.1e}",
+        *_summary(row),
         row.verdict + (" (unstable)" if row.unstable else ""),
     )
+
+
+def _is_judged(row: Row) -> bool:
+    return row.difference is not None and not row.is_reference
+
+
+def _summary(row: Row) -> tuple[str, str, str]:
+    """The worst output's errors."""
+    if row.difference is None or row.is_reference:
+        return "-", "-", "-"
+    _, largest, mean, _, _, ulps, _ = _error_cells("", row.difference)
+    return largest, mean, ulps
+
+
+def _error_cells(name: str, found: Difference) -> tuple[str, ...]:
+    errors = (found.largest, found.mean, found.median, found.relative)
+    ulps = "-" if found.ulps is None else f"{found.ulps:.0f}" if found.ulps < 1e6 else f"{found.ulps:.0e}"
+    return (name, *(f"{e:.1e}" for e in errors), ulps, "pass" if found.passed else f"FAIL: {found.reason}")
 
 
 def as_data(row: Row) -> dict[str, Any]:
@@ -190,7 +278,22 @@ def as_data(row: Row) -> dict[str, Any]:
         "peak_bytes": row.peak_bytes,
         "max_error": _json_number(apart.largest if apart else None),
         "relative_error": _json_number(apart.relative if apart else None),
+        "outputs": [_output_data(name, found) for name, found in row.outputs.items()],
         "plan": first.plan if first else None,
+    }
+
+
+def _output_data(name: str, found: Difference) -> dict[str, Any]:
+    """One output's errors as plain data."""
+    return {
+        "output": name,
+        "passed": found.passed,
+        "reason": found.reason,
+        "max": _json_number(found.largest),
+        "mean": found.mean,
+        "median": found.median,
+        "relative": _json_number(found.relative),
+        "ulps": found.ulps,
     }
 
 

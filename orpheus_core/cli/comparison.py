@@ -13,7 +13,7 @@ import numpy as np
 from orpheus_core.cli.feeds import Input
 from orpheus_core.cli.progress import Progress
 from orpheus_core.cli.trial import LoadFact, RunFact, Setting, Trial, TrialError
-from orpheus_core.cli.verdict import Difference, difference
+from orpheus_core.cli.verdict import Difference, Tolerance, difference, worst
 from orpheus_core.errors import InputError, ModelError, UsageError
 from orpheus_core.peers import PREFIX
 from orpheus_core.types import Array
@@ -64,6 +64,7 @@ class Row:
     samples: list[list[float]] = field(default_factory=list)
     peak_bytes: int | None = None
     difference: Difference | None = None
+    outputs: dict[str, Difference] = field(default_factory=dict)
     is_reference: bool = False
 
     def percentile(self, percent: float) -> float | None:
@@ -91,12 +92,19 @@ class Row:
             return "reference"
         if self.difference is None:
             return "not compared"
-        return "pass" if self.difference.passed else f"FAIL: {self.difference.reason}"
+        if self.difference.passed:
+            return "pass"
+        failed = [name for name, found in self.outputs.items() if not found.passed]
+        where = f"{failed[0]}: " if failed and len(self.outputs) > 1 else ""
+        return f"FAIL: {where}{self.difference.reason}"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to compare and how long to measure. ``feeds`` makes the inputs once they are known."""
+    """What to compare and how long to measure. ``feeds`` makes the inputs once they are known.
+
+    ``tolerances`` holds the limits of single outputs by name, that of all others under the empty name.
+    """
 
     model: str
     variants: Sequence[Variant]
@@ -106,7 +114,7 @@ class Plan:
     runs: int = 10
     min_time: float = 1.0
     timeout: float = 600.0
-    tolerance: float | None = None
+    tolerances: Mapping[str, Tolerance] = field(default_factory=dict)
     skipped: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -152,11 +160,31 @@ def _check(plan: Plan, rows: list[Row], trials: dict[int, Trial], line: Progress
         with _noting(row, trials, index):
             row.load = trials[index].load()
             if feeds is None:
+                _check_names(plan.tolerances, row.load.outputs)
                 feeds = plan.feeds(row.load.inputs)
             row.first_run = trials[index].first_run(feeds)
             if reference is None:
                 reference, row.is_reference = row.first_run.outputs, True
-            row.difference = difference(row.first_run.outputs, reference, plan.tolerance)
+            row.outputs = _by_output(row.load.outputs, row.first_run.outputs, reference, plan.tolerances)
+            row.difference = worst(list(row.outputs.values()))
+
+
+def _check_names(tolerances: Mapping[str, Tolerance], outputs: Sequence[str]) -> None:
+    unknown = sorted({*tolerances} - {"", *outputs})
+    if unknown:
+        raise UsageError(
+            f"the model has no output {unknown[0]!r} to set a tolerance for; it has {', '.join(outputs)}"
+        )
+
+
+def _by_output(
+    names: Sequence[str], got: Sequence[Any], wanted: Sequence[Any], tolerances: Mapping[str, Tolerance]
+) -> dict[str, Difference]:
+    """The difference of each output by its name; of all together when their number is not the model's."""
+    general = tolerances.get("", Tolerance())
+    if not len(names) == len(got) == len(wanted):
+        return {"": difference(list(got), list(wanted), general)}
+    return {n: difference(g, w, tolerances.get(n, general)) for n, g, w in zip(names, got, wanted)}
 
 
 @contextlib.contextmanager

@@ -52,6 +52,7 @@ class LoadFact:
 
     seconds: float
     inputs: tuple[InputFact, ...]
+    outputs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,7 @@ def _kind(error: OrpheusError) -> str:
 
 
 def _load(state: dict[str, Any], setting: Setting) -> LoadFact:
-    from orpheus_core.peers import PREFIX, Peer, peer, source
+    from orpheus_core.peers import PREFIX, Peer, output_names, peer, source
     from orpheus_core.session import InferenceSession
     from orpheus_core.session.threads import check_threads
 
@@ -177,7 +178,8 @@ def _load(state: dict[str, Any], setting: Setting) -> LoadFact:
         with tempfile.TemporaryDirectory(prefix="orpheus-peer-") as folder:
             made = source(spec, setting.model, Path(folder), setting.shapes)
             loaded = state["peer"] = Peer(spec, made, check_threads(setting.threads))
-        return LoadFact(loaded.seconds, tuple(InputFact(i.name, i.type, i.shape) for i in loaded.inputs))
+        given = tuple(InputFact(i.name, i.type, i.shape) for i in loaded.inputs)
+        return LoadFact(loaded.seconds, given, tuple(output_names(setting.model)))
     start = time.perf_counter()
     session = InferenceSession(
         setting.model,
@@ -189,7 +191,7 @@ def _load(state: dict[str, Any], setting: Setting) -> LoadFact:
     seconds = time.perf_counter() - start
     state["session"] = session
     inputs = tuple(InputFact(i.name, i.type, tuple(i.shape)) for i in session.get_inputs())
-    return LoadFact(seconds, inputs)
+    return LoadFact(seconds, inputs, tuple(o.name for o in session.get_outputs()))
 
 
 def _first_run(state: dict[str, Any], feeds: dict[str, Array]) -> RunFact:

@@ -135,3 +135,45 @@ def test_an_operator_that_a_backend_lacks(orpheus, model, toy) -> None:
     assert done.code == 3
     (row,) = json.loads(done.out)["models"][0]["variants"]
     assert row["status"] == "unsupported" and "Conv" in row["reason"]
+
+
+def test_tolerances_of_all_and_of_single_outputs(compare, toy) -> None:
+    compare.install("right", toy("right"))
+    compare.install("wrong", toy("wrong", "return np.maximum(x, np.float32(0.001))"))
+    code, rows = compare("right,wrong", "--atol", "0.01")
+    (found,) = rows["wrong"]["outputs"]
+    assert code == 0 and found["output"] == "y" and found["passed"]
+    assert (
+        found["max"] == pytest.approx(1e-3, rel=1e-3)
+        and 0 < found["mean"] < found["max"]
+        and found["ulps"] > 1e6
+    )
+    assert compare("right,wrong", "--atol", "y=0.01")[0] == 0
+    assert compare("right,wrong", "--atol", "0.01", "--atol", "y=0.0001")[0] == 1
+    assert compare("right,wrong", "--rtol", "0.5", "--stat", "elemwise")[0] == 1, "a share of zero is zero"
+    assert compare("right,wrong", "--rtol", "0.01", "--stat", "y=mean")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (("--atol", "z=1"), "no output 'z' to set a tolerance for; it has y"),
+        (("--atol", "-1"), "from zero up"),
+        (("--rtol", "y=few"), "from zero up"),
+        (("--stat", "worst"), "elemwise, max, mean, median"),
+        (("--rtol", "1", "--rtol", "2"), "given twice"),
+        (("--rtol", "1", "--tolerance", "2"), "give one of them"),
+    ],
+)
+def test_bad_tolerances_are_told(orpheus, relu_model, toy, arguments, part: str) -> None:
+    orpheus.install("right", toy("right"))
+    done = orpheus("compare", relu_model, "-b", "right", *QUICK, *arguments)
+    assert done.code == 2 and part in done.err
+
+
+def test_nan_fails_when_it_is_asked_to(compare, toy) -> None:
+    for name in ("one", "two"):
+        compare.install(name, toy(name, "y = np.maximum(x, 0); y[0, 0] = np.nan; return y"))
+    assert compare("one,two")[0] == 0
+    code, rows = compare("one,two", "--nan", "fail")
+    assert code == 1 and "NaN" in rows["two"]["verdict"]

@@ -6,7 +6,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from orpheus_core.cli.verdict import Difference, difference, worst
+from orpheus_core.cli.verdict import Difference, Tolerance, difference, worst
 
 
 def shifted(dtype, relative: float) -> Difference:
@@ -91,3 +91,56 @@ def test_worst_prefers_what_failed() -> None:
     failed, loose = Difference(1, 0.001, False), Difference(5, 0.5, True)
     assert worst([loose, failed]) is failed
     assert worst([]).passed
+
+
+def test_every_statistic_of_the_errors_is_told() -> None:
+    wanted = np.float32([1, 2, 4, 8])
+    found = difference(wanted + np.float32([0, 0, 0.5, 0]), wanted)
+    assert (found.largest, found.mean, found.median) == (0.5, 0.125, 0.0)
+    assert found.relative == pytest.approx(1 / 16)
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "passed"),
+    [
+        (Tolerance(atol=0.1), False),
+        (Tolerance(atol=0.6), True),
+        (Tolerance(rtol=0.01), False),
+        (Tolerance(rtol=0.07), True),
+        (Tolerance(rtol=0.05, atol=0.1), True),
+        (Tolerance(rtol=0.07, statistic="elemwise"), False),
+        (Tolerance(rtol=0.13, statistic="elemwise"), True),
+        (Tolerance(atol=0.5, statistic="elemwise"), True),
+        (Tolerance(rtol=0.02, statistic="mean"), False),
+        (Tolerance(rtol=0.04, statistic="mean"), True),
+        (Tolerance(atol=0.0, statistic="median"), True),
+    ],
+)
+def test_what_passes_is_what_the_tolerance_says(tolerance: Tolerance, passed: bool) -> None:
+    wanted = np.float32(
+        [1, 2, 4, 8]
+    )  # its third element is off by an eighth of itself, a sixteenth of the largest
+    found = difference(wanted + np.float32([0, 0, 0.5, 0]), wanted, tolerance)
+    assert found.passed is passed and bool(found.reason) is not passed
+
+
+def test_ulps_are_numbers_of_the_type_between_two_results() -> None:
+    for dtype in (np.float32, np.float64, np.float16, ml_dtypes.bfloat16):
+        wanted = np.array([1, -1, 0, 3], dtype)
+        eps = float(ml_dtypes.finfo(dtype).eps)
+        assert difference(wanted, wanted).ulps == 0
+        for place, steps in ((0, 3), (1, -2)):
+            got = wanted.astype(np.float64)
+            got[place] += steps * eps
+            assert difference(got.astype(dtype), wanted).ulps == abs(steps)
+    tiny = np.float32(1e-45)  # the smallest number: the next one to zero on either side
+    assert difference(np.array([-tiny]), np.array([tiny])).ulps == 2
+    assert difference(np.array([-0.0]), np.array([0.0])).ulps == 0
+    assert difference(np.array([1, 2]), np.array([1, 2])).ulps is None
+
+
+def test_nan_may_be_refused_altogether() -> None:
+    wanted = np.float32([np.nan, 1])
+    assert difference(wanted.copy(), wanted).passed
+    found = difference(wanted.copy(), wanted, Tolerance(finite=True))
+    assert not found.passed and found.reason == "1 NaN or infinite"

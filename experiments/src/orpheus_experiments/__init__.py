@@ -14,8 +14,26 @@ __all__ = ["orpheus_commands", "orpheus_runtimes"]
 
 @hookimpl
 def orpheus_commands() -> Sequence[Command]:
-    """The verbs: ``profile`` and ``zoo``."""
+    """The verbs: ``bisect``, ``layer``, ``layers``, ``profile`` and ``zoo``."""
     return (
+        Command(
+            name="bisect",
+            help="the first layer at which two backends or engines part, and a small model that replays it",
+            configure="orpheus_experiments.bisect.command:configure",
+            run="orpheus_experiments.bisect.command:run",
+        ),
+        Command(
+            name="layer",
+            help="every implementation of one layer: time, share of peak, memory, error, and why others were refused",
+            configure="orpheus_experiments.layer.command:configure",
+            run="orpheus_experiments.layer.command:run",
+        ),
+        Command(
+            name="layers",
+            help="a network's choices: each layer's kernel, the best other one, and what it would save",
+            configure="orpheus_experiments.layer.command:configure_network",
+            run="orpheus_experiments.layer.command:run_network",
+        ),
         Command(
             name="profile",
             help="the time of every layer, its share of the machine's peak, and a trace",

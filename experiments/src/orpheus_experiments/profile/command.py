@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import onnx
+
 from orpheus_core.cli.feeds import make_feeds
 from orpheus_core.cli.machine import machine
 from orpheus_core.cli.opening import open_session
@@ -15,9 +17,12 @@ from orpheus_core.cli.options import add_feeds, add_json, add_model, add_session
 from orpheus_core.cli.progress import progress
 from orpheus_core.cli.table import big, quantity, size, table
 from orpheus_core.errors import UsageError
+from orpheus_core.session import InferenceSession
 from orpheus_core.session.profile import save_chrome_trace
+from orpheus_experiments.profile.annotate import annotated, seconds_by_name
 from orpheus_experiments.profile.layers import LayerProfile, LayerTime, profile_layers
-from orpheus_experiments.profile.peak import Peak, measured_peak
+from orpheus_experiments.profile.node_data import save_node_data
+from orpheus_experiments.profile.peak import Peak, measured_bandwidth, measured_peak
 
 __all__ = ["configure", "run"]
 
@@ -34,6 +39,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--trace", metavar="FILE", help="write a trace for chrome://tracing or ui.perfetto.dev"
     )
+    parser.add_argument(
+        "--roofline", metavar="FILE.svg", help="plot operations per byte against GFLOP/s (needs matplotlib)"
+    )
+    parser.add_argument(
+        "--node-data", metavar="FILE.json", help="write the times as node data for Google's Model Explorer"
+    )
+    parser.add_argument(
+        "--annotated", metavar="FILE.onnx",
+        help="write the executed graph as ONNX, with kernels and times for Netron to show",
+    )  # fmt: skip
     add_json(parser)
 
 
@@ -48,18 +63,57 @@ def run(args: argparse.Namespace) -> int:
         peak = measured_peak(session.options.backends, session.threads)
         line.say(f"profiling {args.runs} runs ...")
         found = profile_layers(session, feeds, runs=args.runs)
-    if args.trace:
-        try:
-            save_chrome_trace(found.profiles[-1:], Path(args.trace))
-        except OSError as error:
-            raise UsageError(f"cannot write {args.trace}: {error.strerror}") from error
+    written = _export(args, session, found, peak)
     if args.json:
         print(json.dumps(as_data(args.model, found, peak, session.threads), indent=2))
     else:
         print(report(found, peak, session.threads, grouped=args.group))
-        if args.trace:
-            print(f"trace of the last run: {args.trace}")
+        for line_ in written:
+            print(line_)
     return 0
+
+
+def _export(
+    args: argparse.Namespace, session: InferenceSession, found: LayerProfile, peak: Peak
+) -> list[str]:
+    """Write the files that were asked for; a line about each. UsageError when one cannot be written."""
+    plan, name = session.latest_plan(), Path(args.model).stem
+
+    def trace(path: Path) -> str:
+        save_chrome_trace(found.profiles[-1:], path)
+        return f"trace of the last run: {path}"
+
+    def roofline(path: Path) -> str:
+        from orpheus_experiments.profile.roofline import save_roofline
+
+        threads = f"{session.threads} thread{'s' * (session.threads > 1)}"
+        count = save_roofline(path, found, peak, measured_bandwidth(session.threads), f"{name}, {threads}")
+        return f"roofline of {count} layers: {path}"
+
+    def node_data(path: Path) -> str:
+        values = {node: s * 1e6 for node, s in seconds_by_name(plan, found).items()}
+        save_node_data(path, plan.graph.name or "graph", values)
+        return f"node data for Model Explorer, in microseconds: {path}"
+
+    def annotated_model(path: Path) -> str:
+        facts = {"summary": session.explain().summary, "latency_ms": quantity(found.latency * 1e3)}
+        onnx.save(annotated(plan, found, {**facts, "threads": str(session.threads)}), path)
+        return f"annotated model: {path}"
+
+    lines = []
+    exports = (
+        (args.trace, trace),
+        (args.roofline, roofline),
+        (args.node_data, node_data),
+        (args.annotated, annotated_model),
+    )
+    for path, export in exports:
+        if path:
+            try:
+                lines.append(export(Path(path)))
+            except OSError as error:
+                raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
+    return lines
 
 
 def report(found: LayerProfile, peak: Peak, threads: int, *, grouped: bool) -> str:

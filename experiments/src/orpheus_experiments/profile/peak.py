@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from orpheus_core.plugin import Backend, resolve
 
 _SIZE = 1024  # of numpy's product: 2 GFLOP, three 4 MB matrices
 _TRIES = 5
+_COPIED = 64 << 20  # bytes, of each thread: beyond any last-level cache
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,31 @@ class Peak:
 
     flops: float
     source: str
+
+
+@dataclass(frozen=True)
+class Bandwidth:
+    """Bytes a second between processor and memory, read and written alike, and who measured it."""
+
+    rate: float
+    source: str
+
+
+def measured_bandwidth(threads: int) -> Bandwidth:
+    """The best of a few copies of large arrays, one pair of arrays a thread; a byte copied counts as two moved.
+
+    What a write costs in reading the line that it replaces is not counted, as is usual, so reading alone may be faster.
+    """
+    pairs = [(np.ones(_COPIED // 8), np.ones(_COPIED // 8)) for _ in range(threads)]
+
+    def once() -> float:
+        start = time.perf_counter()
+        list(pool.map(lambda pair: np.copyto(*pair), pairs))
+        return time.perf_counter() - start
+
+    with ThreadPoolExecutor(threads) as pool:
+        seconds = min(once() for _ in range(_TRIES))
+    return Bandwidth(2 * _COPIED * threads / seconds, f"numpy's copies of {_COPIED >> 20} MiB")
 
 
 def measured_peak(backends: Iterable[Backend], threads: int) -> Peak:

@@ -13,7 +13,7 @@ import numpy as np
 
 from orpheus_core.types import Array
 
-__all__ = ["Interval", "Spread", "best_ratio", "geometric_mean", "spread"]
+__all__ = ["Interval", "Spread", "best_ratio", "geometric_mean", "median", "spread"]
 
 #: One engine's seconds, a sequence for each round.
 Rounds = Sequence[Sequence[float]]
@@ -45,6 +45,12 @@ def spread(rounds: Rounds) -> Spread:
     every = np.concatenate([np.asarray(r) for r in rounds])
     low, median, high = (float(v) for v in np.percentile(every, (25, 50, 75)))
     return Spread(median, low, high, len(every))
+
+
+def median(rounds: Rounds, seed: int = 0) -> Interval:
+    """The median of all samples of one engine, with its interval."""
+    drawn = np.random.default_rng(seed).integers(0, len(rounds), (_DRAWS, len(rounds)))
+    return _interval(spread(rounds).median, _medians(rounds, drawn))
 
 
 def best_ratio(mine: Rounds, peers: Mapping[str, Rounds], seed: int = 0) -> tuple[str, Interval]:
