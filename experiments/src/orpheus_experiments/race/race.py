@@ -16,8 +16,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from orpheus_core.peers import Source
 from orpheus_core.types import Array
+from orpheus_experiments.accuracy.exact import error
 from orpheus_experiments.race.entrant import ORPHEUS, confinement, hindrance
-from orpheus_experiments.race.exact import error
 from orpheus_experiments.race.racer import Racer, RacerError, once
 from orpheus_experiments.race.worker import LoadFact, Task, TurnFact
 
