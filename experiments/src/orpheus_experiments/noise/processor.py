@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from orpheus_experiments.noise.system import CPUS, NOT_TOLD, each, number, read
 
-__all__ = ["clock", "flags", "governor", "heat", "isa", "microarchitecture", "throttle_count"]
+__all__ = ["clock", "cores", "flags", "governor", "heat", "isa", "microarchitecture", "throttle_count"]
 
 _ROOT = Path("/")
 # Instruction sets that decide which kernels an engine has, as /proc/cpuinfo calls them.
@@ -93,3 +95,19 @@ def microarchitecture() -> str:
         return f"{NOT_TOLD}{type(error).__name__}: {error}"
     facts: Mapping[str, Any] = found.to_dict()
     return str(facts.get("name", found))
+
+
+def cores(root: Path = _ROOT) -> list[int]:
+    """The processors that this process may run on, the first of every core before their siblings."""
+    try:
+        usable = sorted(os.sched_getaffinity(0))
+    except AttributeError:
+        return []
+    firsts = [c for c in usable if _first_sibling(root, c) in (c, None)]
+    return firsts + [c for c in usable if c not in firsts]
+
+
+def _first_sibling(root: Path, processor: int) -> int | None:
+    text = read(root, f"{CPUS}/cpu{processor}/topology/thread_siblings_list")
+    first = re.match(r"\d+", text)
+    return int(first.group()) if first else None

@@ -19,6 +19,7 @@ import numpy as np
 from orpheus_core.peers import Source
 from orpheus_core.types import Array
 from orpheus_experiments.race.entrant import make_source, open_entrant
+from orpheus_experiments.timing.prime import prime_feeds
 from orpheus_experiments.timing.resident import restart_peak, status
 from orpheus_experiments.timing.steady import LEAD_IN, samples, warm_up
 
@@ -101,8 +102,7 @@ def _tune(
 
 
 def _load(state: dict[str, Any], task: Task, feeds: Mapping[str, Array]) -> LoadFact:
-    for_prime = {"x": np.zeros((1, 8, 8, 8), np.float32)}
-    open_entrant(task.name, task.prime, task.threads, task.backends).bind(for_prime)()
+    open_entrant(task.name, task.prime, task.threads, task.backends).bind(prime_feeds())()
     before = restart_peak()
     loaded = open_entrant(task.name, task.source, task.threads, task.backends)
     run = state["run"] = loaded.bind(dict(feeds))
