@@ -6,8 +6,8 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from orpheus_experiments.accuracy.exact import error, evaluate
 from orpheus_experiments.peers import ENGINES
-from orpheus_experiments.race.exact import error, evaluate
 from orpheus_experiments.zoo import build
 
 from orpheus_core.errors import BackendError, ModelError

@@ -13,10 +13,10 @@ import numpy as np
 import onnx
 import pytest
 from fakes import small_network, write_distribution
-from orpheus_experiments.race.exact import error, evaluate
+from orpheus_experiments.accuracy.exact import error, evaluate
 from orpheus_experiments.race.goals import check, read
 from orpheus_experiments.race.racer import Racer, RacerError, once
-from orpheus_experiments.race.statistics import best_ratio, geometric_mean, spread
+from orpheus_experiments.statistics.rounds import best_ratio, geometric_mean, spread
 
 from orpheus_core.errors import UsageError
 

@@ -6,16 +6,34 @@ Importing this module loads neither numpy code of its own nor a model; the verbs
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from orpheus_core.plugin import Command, RuntimeSpec, hookimpl
+from orpheus_core.plugin import Command, Meter, RuntimeSpec, hookimpl
 
-__all__ = ["orpheus_commands", "orpheus_runtimes"]
+if TYPE_CHECKING:
+    from orpheus_experiments.benchmark.bench import bench
+
+__all__ = ["bench", "orpheus_commands", "orpheus_meters", "orpheus_runtimes"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "bench":
+        from orpheus_experiments.benchmark.bench import bench
+
+        return bench
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 @hookimpl
 def orpheus_commands() -> Sequence[Command]:
-    """The verbs: ``bisect``, ``layer``, ``layers``, ``profile`` and ``zoo``."""
+    """The verbs: ``bench``, ``bisect``, ``layer``, ``layers``, ``profile`` and ``zoo``."""
     return (
+        Command(
+            name="bench",
+            help="latency, throughput, load, memory, energy and error of models on backends and other engines",
+            configure="orpheus_experiments.benchmark.command:configure",
+            run="orpheus_experiments.benchmark.command:run",
+        ),
         Command(
             name="bisect",
             help="the first layer at which two backends or engines part, and a small model that replays it",
@@ -55,3 +73,11 @@ def orpheus_runtimes() -> Sequence[RuntimeSpec]:
     from orpheus_experiments.peers import ENGINES
 
     return ENGINES
+
+
+@hookimpl
+def orpheus_meters() -> Sequence[Meter]:
+    """The energy counters of the system, readable or not."""
+    from orpheus_experiments.energy.meters import METERS
+
+    return METERS

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
 
 from orpheus_core import discovery
 from orpheus_core.errors import UsageError
 from orpheus_core.peers import Peer, Source, absence, peer, peers, source, version
-from orpheus_core.types import Array
+from orpheus_experiments.trial.engines import Loaded, open_session
 
 __all__ = [
     "ORPHEUS",
-    "Loaded",
     "confinement",
     "hindrance",
     "known",
@@ -66,53 +61,9 @@ def make_source(name: str, path: Path, folder: Path) -> Source:
     return Source((), path) if name in ORPHEUS else source(peer(name), path, folder)
 
 
-class Loaded(Protocol):
-    """A model in an entrant."""
-
-    @property
-    def seconds(self) -> float:
-        """Time of the load."""
-
-    @property
-    def summary(self) -> str:
-        """Version and settings in one line."""
-
-    def bind(self, feeds: Mapping[str, Array]) -> Callable[[], list[Any]]:
-        """One inference as a call."""
-
-
-@dataclass(frozen=True)
-class OrpheusLoaded:
-    """A session of Orpheus's own as an entrant."""
-
-    session: Any
-    seconds: float
-
-    @property
-    def summary(self) -> str:
-        """What ran where."""
-        return f"threads {self.session.threads}, {self.session.explain().summary}"
-
-    @property
-    def planned_bytes(self) -> int:
-        """Packed weights and arena."""
-        return int(self.session.stats.weight_bytes + self.session.stats.arena_bytes)
-
-    def bind(self, feeds: Mapping[str, Array]) -> Callable[[], list[Any]]:
-        """``run`` with its checks of the feeds."""
-        run, given = self.session.run, dict(feeds)
-        return lambda: run(None, given)
-
-
 def open_entrant(name: str, made: Source, threads: int, backends: Sequence[str]) -> Loaded:
     """The model loaded; ``seconds`` is the time of that alone."""
     if name not in ORPHEUS:
         return Peer(peer(name), made, threads)
-    from orpheus_core.session import InferenceSession, SessionOptions
-
-    logging.getLogger("orpheus").setLevel(logging.ERROR)  # what runs where is in the report
-    start = time.perf_counter()
-    options = SessionOptions(measurements=None if name == "orpheus-tuned" else "")
-    policy = "cost" if name == "orpheus-tuned" else None
-    session = InferenceSession(made.path, options, providers=list(backends), threads=threads, policy=policy)
-    return OrpheusLoaded(session, time.perf_counter() - start)
+    tuned = name == "orpheus-tuned"
+    return open_session(made.path, backends, threads, tuned=tuned, policy="cost" if tuned else None)

@@ -12,19 +12,16 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
 
 from orpheus_core.peers import Source
 from orpheus_core.types import Array
+from orpheus_experiments.accuracy.exact import WRONG, error
 from orpheus_experiments.race.entrant import ORPHEUS, confinement, hindrance
-from orpheus_experiments.race.exact import error
 from orpheus_experiments.race.racer import Racer, RacerError, once
 from orpheus_experiments.race.worker import LoadFact, Task, TurnFact
+from orpheus_experiments.timing.prime import prime as prime_model
 
 __all__ = ["WRONG", "Heat", "Lane", "Plan", "run"]
-
-#: An engine whose largest error is above this share of the output's range computes something else, at any speed.
-WRONG = 1e-3
 
 
 @dataclass(frozen=True)
@@ -86,7 +83,7 @@ def run(plan: Plan, say: Callable[[str], None]) -> list[Heat]:
     with tempfile.TemporaryDirectory(prefix="orpheus-race-") as name:
         folder = Path(name)
         prime = folder / "prime.onnx"
-        onnx.save(_prime(), prime)
+        onnx.save(prime_model(), prime)
         hindered = {n: hindrance(n, plan.backends, plan.isa) or "" for n in plan.entrants}
         primes, faults = _convert(plan, prime, folder / "prime", hindered)
         heats: list[Heat] = []
@@ -217,15 +214,3 @@ def _feeds(path: Path, seed: int) -> dict[str, Array]:
         if v.name not in weights
     }
     return {name: generator.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
-
-
-def _prime() -> onnx.ModelProto:
-    """A convolution and a Relu on one small image: the first model that each library sees."""
-    infos = [helper.make_tensor_value_info(n, TensorProto.FLOAT, (1, 8, 8, 8)) for n in "xy"]
-    weight = numpy_helper.from_array(np.full((8, 8, 3, 3), 0.01, np.float32), "W")
-    nodes = [
-        helper.make_node("Conv", ["x", "W"], ["c"], "conv", pads=[1, 1, 1, 1]),
-        helper.make_node("Relu", ["c"], ["y"], "relu"),
-    ]
-    graph = helper.make_graph(nodes, "prime", infos[:1], infos[1:], [weight])
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)

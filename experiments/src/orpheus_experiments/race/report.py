@@ -12,7 +12,7 @@ from orpheus_experiments.race.entrant import ORPHEUS, version_of
 from orpheus_experiments.race.environment import environment
 from orpheus_experiments.race.goals import Verdict
 from orpheus_experiments.race.race import Heat, Lane, Plan
-from orpheus_experiments.race.statistics import Interval, best_ratio, geometric_mean, spread
+from orpheus_experiments.statistics.rounds import Interval, best_ratio, geometric_mean, spread
 
 __all__ = ["record", "tables", "verdicts"]
 

@@ -19,12 +19,11 @@ import numpy as np
 from orpheus_core.peers import Source
 from orpheus_core.types import Array
 from orpheus_experiments.race.entrant import make_source, open_entrant
+from orpheus_experiments.timing.prime import prime_feeds
+from orpheus_experiments.timing.resident import restart_peak, status
+from orpheus_experiments.timing.steady import LEAD_IN, samples, warm_up
 
 __all__ = ["LoadFact", "Task", "TurnFact", "serve"]
-
-# Before samples count, a turn runs this long: the caches, the clock and sleeping threads are another's leavings.
-_LEAD_IN = 0.03
-_BATCH = 0.1
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ def _convert(_: dict[str, Any], name: str, path: Path, folder: Path) -> Source:
 
 
 def _exact(_: dict[str, Any], path: Path, feeds: Mapping[str, Array]) -> list[Array]:
-    from orpheus_experiments.race.exact import evaluate
+    from orpheus_experiments.accuracy.exact import evaluate
 
     return evaluate(path, feeds)
 
@@ -103,60 +102,28 @@ def _tune(
 
 
 def _load(state: dict[str, Any], task: Task, feeds: Mapping[str, Array]) -> LoadFact:
-    for_prime = {"x": np.zeros((1, 8, 8, 8), np.float32)}
-    open_entrant(task.name, task.prime, task.threads, task.backends).bind(for_prime)()
-    before = _restart_peak()
+    open_entrant(task.name, task.prime, task.threads, task.backends).bind(prime_feeds())()
+    before = restart_peak()
     loaded = open_entrant(task.name, task.source, task.threads, task.backends)
     run = state["run"] = loaded.bind(dict(feeds))
     state["loaded"] = loaded
     outputs = [np.array(value) for value in run()]
     run()
-    after = _status("VmHWM")
+    after = status("VmHWM")
     growth = None if before is None or after is None else after - before
     return LoadFact(loaded.seconds, growth, getattr(loaded, "planned_bytes", None), loaded.summary, outputs)
 
 
 def _warm(state: dict[str, Any], limit: float) -> bool:
-    """Run until two batches in a row have the same median within 2 %; False when ``limit`` seconds did not do."""
-    end, last = time.perf_counter() + limit, float("inf")
-    while time.perf_counter() < end:
-        median = float(np.median(_samples(state["run"], 3, _BATCH)))
-        if abs(median - last) <= 0.02 * median:
-            return True
-        last = median
-    return False
+    """Run until steady; False when ``limit`` seconds did not do."""
+    return warm_up(state["run"], limit).steady
 
 
 def _turn(state: dict[str, Any], runs: int, at_least: float) -> TurnFact:
-    _samples(state["run"], 2, _LEAD_IN)
+    samples(state["run"], 2, LEAD_IN)
     cpu, wall = time.process_time(), time.perf_counter()
-    samples = _samples(state["run"], runs, at_least)
-    return TurnFact(samples, (time.process_time() - cpu) / (time.perf_counter() - wall))
-
-
-def _samples(run: Callable[[], Any], runs: int, at_least: float) -> list[float]:
-    clock = time.perf_counter
-    samples: list[float] = []
-    begun = clock()
-    while len(samples) < runs or clock() - begun < at_least:
-        start = clock()
-        run()
-        samples.append(clock() - start)
-    return samples
-
-
-def _restart_peak() -> int | None:
-    """Resident bytes now, from which the peak counts anew; None where the system does not tell."""
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
-        return _status("VmRSS")
-    return None
-
-
-def _status(field: str) -> int | None:
-    with contextlib.suppress(OSError), open("/proc/self/status", encoding="ascii") as lines:
-        return next((int(text.split()[1]) * 1024 for text in lines if text.startswith(f"{field}:")), None)
-    return None
+    found = samples(state["run"], runs, at_least)
+    return TurnFact(found, (time.process_time() - cpu) / (time.perf_counter() - wall))
 
 
 _WORKS: dict[str, Callable[..., Any]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,13 @@ from onnx import TensorProto, numpy_helper
 from orpheus_core.selection.cache import default_path
 from orpheus_core.types import Array
 
-__all__ = ["error", "evaluate", "widened"]
+__all__ = ["WRONG", "error", "evaluate", "evaluate_all", "widened"]
+
+#: An engine whose largest error is above this share of the output's range computes something else, at any speed.
+WRONG = 1e-3
+
+
+_Run = Callable[[Mapping[str, Array]], list[Array]]
 
 
 def evaluate(path: Path, feeds: Mapping[str, Array], cache: Path | None = None) -> list[Array]:
@@ -22,28 +28,46 @@ def evaluate(path: Path, feeds: Mapping[str, Array], cache: Path | None = None) 
 
     Kept in the folder ``cache`` (by default beside the kept measurements) under a digest of the model and the feeds.
     """
-    digest = hashlib.sha256(path.read_bytes())
-    for name in sorted(feeds):
-        digest.update(name.encode() + repr(feeds[name].shape).encode() + feeds[name].tobytes())
-    kept = (cache or default_path().parent / "float64") / f"{digest.hexdigest()[:32]}.npz"
-    if kept.exists():
-        with np.load(kept) as found:
-            return [found[name] for name in found.files]
-    outputs = _run(path, feeds)
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    part = kept.with_suffix(f".{os.getpid()}.npz")
-    np.savez(part, *outputs)
-    part.replace(kept)
-    return outputs
+    return evaluate_all(path, [feeds], cache)[0]
 
 
-def _run(path: Path, feeds: Mapping[str, Array]) -> list[Array]:
+def evaluate_all(
+    path: Path, given: Sequence[Mapping[str, Array]], cache: Path | None = None
+) -> list[list[Array]]:
+    """The same for several feeds."""
+    model = hashlib.sha256(path.read_bytes())
+    run: _Run | None = None
+    found = []
+    for feeds in given:
+        digest = model.copy()
+        for name in sorted(feeds):
+            digest.update(name.encode() + repr(feeds[name].shape).encode() + feeds[name].tobytes())
+        kept = (cache or default_path().parent / "float64") / f"{digest.hexdigest()[:32]}.npz"
+        if kept.exists():
+            with np.load(kept) as file:
+                found.append([file[name] for name in file.files])
+            continue
+        run = run or _open(path)
+        outputs = run(feeds)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        part = kept.with_suffix(f".{os.getpid()}.npz")
+        np.savez(part, *outputs)
+        part.replace(kept)
+        found.append(outputs)
+    return found
+
+
+def _open(path: Path) -> _Run:
     from orpheus_core.session import InferenceSession, SessionOptions
 
     options = SessionOptions(enable_passes=(), measurements="")
     session = InferenceSession(widened(onnx.load(path)), options, providers=["numpy"], fallback="error")
-    wide = {k: v.astype(np.float64) if v.dtype == np.float32 else v for k, v in feeds.items()}
-    return [np.asarray(value) for value in session.run(None, wide)]
+
+    def run(feeds: Mapping[str, Array]) -> list[Array]:
+        wide = {k: v.astype(np.float64) if v.dtype == np.float32 else v for k, v in feeds.items()}
+        return [np.asarray(value) for value in session.run(None, wide)]
+
+    return run
 
 
 def widened(model: onnx.ModelProto) -> onnx.ModelProto:

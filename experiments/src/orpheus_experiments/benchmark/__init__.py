@@ -1,0 +1,3 @@
+"""``orpheus bench``: models on backends and other engines, measured in turns, compared with their noise."""
+
+from __future__ import annotations

@@ -1,0 +1,86 @@
+"""Who is faster, by how much, and whether the machine's own noise could have done it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from statistics import median
+
+from orpheus_experiments.accuracy.exact import WRONG
+from orpheus_experiments.metrics.throughput import rate
+from orpheus_experiments.statistics.processes import Difference, compare
+from orpheus_experiments.trial import Record
+
+__all__ = ["Comparison", "again", "compare_records", "fastest", "instability", "is_wrong", "times"]
+
+#: Processes whose medians lie further apart than this share make a record unstable.
+UNSTABLE = 0.10
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """``fast`` and ``slow`` by their labels, and how many times as long ``slow`` takes."""
+
+    fast: str
+    slow: str
+    difference: Difference
+
+
+def times(record: Record) -> list[float]:
+    """One figure a process: the median latency, or offline the seconds of an item."""
+    if record.trial.scenario == "offline":
+        return [1 / rate(p, record.trial.batch) for p in record.processes]
+    return [median(s for t in p.turns for row in t.samples for s in row) for p in record.processes]
+
+
+def is_wrong(record: Record) -> bool:
+    """Whether the engine computes something else: its error is above a thousandth of the output's range."""
+    error = record.metrics.get("error")
+    if error is None or record.trial.engine == record.trial.reference:
+        return False
+    value = error.get("error")
+    return value > WRONG if value is not None else "not finite" in error.reason
+
+
+def compare_records(a: Record, b: Record, *, paired: bool) -> Difference:
+    """``a``'s time over ``b``'s. ``paired``: they took turns, so the processes of one round are pairs."""
+    first, second = times(a), times(b)
+    if paired:  # one that was interrupted has fewer rounds
+        least = min(len(first), len(second))
+        first, second = first[:least], second[:least]
+    return compare(first, second, paired=paired)
+
+
+def fastest(labels: Sequence[str], records: Sequence[Record]) -> list[Comparison]:
+    """The fastest against all others that have a right result, the nearest first."""
+    rows = [(label, r) for label, r in zip(labels, records) if r.is_ok and not is_wrong(r)]
+    if len(rows) < 2:
+        return []
+    best = min(rows, key=lambda row: compare(times(row[1]), [1.0], paired=False).ratio.value)
+    found = [
+        Comparison(best[0], label, compare_records(record, best[1], paired=True))
+        for label, record in rows
+        if label != best[0]
+    ]
+    return sorted(found, key=lambda c: c.difference.ratio.value)
+
+
+def again(labels: Sequence[str], records: Sequence[Record], suffix: str) -> list[Comparison]:
+    """Each engine against its second entry."""
+    by_label = dict(zip(labels, records))
+    pairs = [(label, label + suffix) for label in labels if label + suffix in by_label]
+    return [
+        Comparison(a, b, compare_records(by_label[b], by_label[a], paired=True))
+        for a, b in pairs
+        if by_label[a].is_ok and by_label[b].is_ok
+    ]
+
+
+def instability(record: Record) -> list[str]:
+    """Why the record's figures are doubtful; its notes, and processes that differ."""
+    found = list(record.notes)
+    gaps = [max(x, y) / min(x, y) - 1 for x, y in combinations(times(record), 2)] if record.is_ok else []
+    if gaps and max(gaps) > UNSTABLE:
+        found.append(f"its processes' medians are up to {max(gaps):.0%} apart")
+    return found

@@ -1,0 +1,3 @@
+"""Work in a process of its own: whatever it does, the one who asked gets an answer or a typed failure, in time."""
+
+from __future__ import annotations

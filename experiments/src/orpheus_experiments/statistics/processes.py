@@ -1,0 +1,112 @@
+"""Intervals whose unit is the process: a fresh one places memory anew, and its runs share that fate.
+
+The many runs of one process agree with each other better than two processes do, so an interval from single runs would
+promise too much. A process is one number here, the logarithm of its median, and Student's t gives the interval; for two
+engines that took turns it is the differences, process by process, so that what slowed both cancels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from statistics import fmean, median, stdev
+
+from orpheus_experiments.statistics.student import quantile
+
+__all__ = ["LEVEL", "Difference", "Estimate", "centre", "compare", "noise", "percentile"]
+
+#: Of every interval: one in twenty does not hold the truth.
+LEVEL = 0.95
+# A percentile is told where so many samples lie beyond it.
+_BEYOND = 10
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value and its interval; ``low`` and ``high`` are None where there is one process only."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How many times as large ``a`` is as ``b``, and what the machine does to one engine alone.
+
+    ``noise`` is the median gap between two processes of the same engine, as a share; None where none has two.
+    """
+
+    ratio: Estimate
+    noise: float | None
+
+    @property
+    def is_real(self) -> bool | None:
+        """Whether one is in the interval, or the gap no larger than the noise: then False. None: cannot be told."""
+        if self.ratio.low is None or self.ratio.high is None or self.noise is None:
+            return None
+        beyond = not self.ratio.low <= 1 <= self.ratio.high
+        return beyond and abs(math.log(self.ratio.value)) > math.log1p(self.noise)
+
+
+def centre(medians: Sequence[float]) -> Estimate:
+    """The geometric mean of processes' medians with its interval; ValueError for none or one not above zero."""
+    return _estimate([math.log(m) for m in medians])
+
+
+def compare(a: Sequence[float], b: Sequence[float], *, paired: bool) -> Difference:
+    """``a`` over ``b``, medians of processes. ``paired``: the processes of one index took turns (equally many).
+
+    Unpaired ones are compared by Welch's interval. ValueError for none, or pairs that are not.
+    """
+    logs = [[math.log(m) for m in medians] for medians in (a, b)]
+    if paired and len(a) != len(b):
+        raise ValueError(f"{len(a)} and {len(b)} processes are no pairs")
+    ratio = _estimate([x - y for x, y in zip(*logs)]) if paired else _welch(*logs)
+    return Difference(ratio, noise((a, b)))
+
+
+def noise(engines: Sequence[Sequence[float]]) -> float | None:
+    """The median gap between two processes of one engine, as a share, over all engines; None when none has two."""
+    gaps = [abs(math.log(x) - math.log(y)) for medians in engines for x, y in combinations(medians, 2)]
+    return math.expm1(median(gaps)) if gaps else None
+
+
+def percentile(samples: Sequence[float], percent: float) -> float | None:
+    """The ``percent`` percentile by linear interpolation; None where fewer than ten samples lie beyond it."""
+    ordered = sorted(samples)
+    if round(len(ordered) * (100 - percent), 6) < 100 * _BEYOND:
+        return None
+    place = (len(ordered) - 1) * percent / 100
+    low = math.floor(place)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
+
+
+def _estimate(logs: Sequence[float]) -> Estimate:
+    if not logs:
+        raise ValueError("no process to estimate from")
+    middle = fmean(logs)
+    if len(logs) < 2:
+        return Estimate(math.exp(middle))
+    return _around(middle, stdev(logs) / math.sqrt(len(logs)), len(logs) - 1)
+
+
+def _welch(a: Sequence[float], b: Sequence[float]) -> Estimate:
+    if not a or not b:
+        raise ValueError("no process to compare")
+    middle = fmean(a) - fmean(b)
+    if len(a) < 2 or len(b) < 2:
+        return Estimate(math.exp(middle))
+    parts = [stdev(x) ** 2 / len(x) for x in (a, b)]
+    error = math.sqrt(sum(parts))
+    weights = sum(p**2 / (len(x) - 1) for p, x in zip(parts, (a, b)))
+    freedom = max(1, math.floor(error**4 / weights)) if weights else len(a) + len(b) - 2
+    return _around(middle, error, freedom)
+
+
+def _around(middle: float, error: float, freedom: int) -> Estimate:
+    half = quantile((1 + LEVEL) / 2, freedom) * error
+    return Estimate(math.exp(middle), math.exp(middle - half), math.exp(middle + half))

@@ -1,0 +1,3 @@
+"""Timing calls: until steady, then in turns."""
+
+from __future__ import annotations

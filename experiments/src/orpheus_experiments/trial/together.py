@@ -1,0 +1,162 @@
+"""Several trials that take turns: each process of one runs among the same neighbours as that of the next.
+
+A round gives every trial a fresh process; all of a round are loaded, warmed up, and then take turns in shuffled order,
+whoever is not asked being stopped. So what the machine does in a minute meets all alike, and the processes of one round
+are pairs.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from orpheus_experiments.metrics import Observed, measure
+from orpheus_experiments.noise.environment import disturbances, environment
+from orpheus_experiments.trial.lane import Lane, Workshop
+from orpheus_experiments.trial.record import Failure, Record
+from orpheus_experiments.trial.trial import Trial
+
+__all__ = ["Outcome", "run_together"]
+
+#: Told before each step: what is done next, and which share is done.
+Say = Callable[[str, float], None]
+# A process's share of the time is split into so many turns, none shorter than this.
+_TURNS = 4
+_SHORTEST = 0.1
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A record for each trial, in their order; ``interrupted`` when the user stopped before all was done."""
+
+    records: tuple[Record, ...]
+    interrupted: bool = False
+
+
+def run_together(
+    trials: Sequence[Trial],
+    *,
+    say: Say = lambda _text, _share: None,
+    cooldown: float = 0.0,
+    substitute: str | None = None,
+) -> Outcome:
+    """Run the trials in interleaved rounds; ``cooldown`` seconds of rest come between rounds.
+
+    A trial that fails is a record with its failure and costs the others nothing. KeyboardInterrupt ends the run: what
+    was finished is kept. ``substitute`` is the engine that errors are measured against where float64 cannot be had.
+    """
+    started = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    before = environment(sorted({t.engine for t in trials if t.is_peer}))
+    with tempfile.TemporaryDirectory(prefix="orpheus-trial-") as folder, ExitStack() as stack:
+        workshop = Workshop(Path(folder))
+        lanes = [Lane(trial, workshop, substitute) for trial in trials]
+        for lane in lanes:
+            stack.callback(lane.close)
+        interrupted = False
+        try:
+            _run(lanes, say, cooldown)
+        except KeyboardInterrupt:
+            interrupted = True
+    after = environment()
+    records = tuple(_record(lane, before, after, started) for lane in lanes)
+    return Outcome(records, interrupted)
+
+
+def _run(lanes: Sequence[Lane], say: Say, cooldown: float) -> None:
+    rounds = max(lane.trial.processes for lane in lanes)
+    steps = len(lanes) * (1 + rounds)
+    done = 0
+    for lane in lanes:
+        say(f"{_name(lane)}: preparing", done / steps)
+        lane.guard(lane.prepare)
+        done += 1
+    shuffled = random.Random(lanes[0].trial.key)
+    for number in range(rounds):
+        if number and cooldown:
+            say(f"cooling down for {cooldown:g} s", done / steps)
+            time.sleep(cooldown)
+        part = [lane for lane in lanes if number < lane.trial.processes]
+        shuffled.shuffle(part)
+        for stage, work in (("loading", Lane.begin), ("warming up", Lane.warm)):
+            for lane in part:
+                if lane.going:
+                    say(
+                        f"{_name(lane)}: {stage}, process {number + 1} of {lane.trial.processes}",
+                        done / steps,
+                    )
+                lane.guard(lambda lane=lane, work=work: work(lane))  # type: ignore[misc]
+        say(f"process {number + 1} of {rounds}: timing", done / steps)
+        for _ in range(_TURNS):
+            shuffled.shuffle(part)
+            for lane in part:
+                lane.guard(lambda lane=lane: _turn(lane))  # type: ignore[misc]
+        for lane in part:
+            lane.guard(lane.end)
+        done += len(lanes)
+
+
+def _turn(lane: Lane) -> None:
+    """A turn of its share of runs and time; a trial too short for all turns has fewer."""
+    trial = lane.trial
+    turns = max(1, min(_TURNS, math.floor(trial.min_time / trial.processes / _SHORTEST)))
+    if lane.turns_taken < turns:
+        shares = trial.processes * turns
+        lane.turn(math.ceil(trial.min_runs / shares / trial.streams), trial.min_time / shares)
+
+
+def _record(lane: Lane, before: dict[str, object], after: dict[str, object], started: str) -> Record:
+    trial, failure = lane.trial, lane.failure
+    if failure is None and not lane.processes:
+        failure = Failure("interrupted", "it was interrupted before its first process was done")
+    observed = Observed(
+        trial=trial,
+        processes=lane.processes,
+        model_bytes=lane.made.get("bytes"),
+        macs=lane.made.get("macs"),
+        error=lane.results.get("error"),
+        agreement=lane.results["agreement"] if isinstance(lane.results.get("agreement"), float) else None,
+        images=trial.batch * math.ceil(trial.images / trial.batch),
+        reference=lane.reference_name,
+        peak=lane.peak,
+        watts=lane.watts,
+        reasons=_reasons(lane),
+    )
+    circumstances = {**before, "load_average_after": after["load_average"], "heat_after": after["heat"]}
+    return Record(
+        trial=trial,
+        failure=failure,
+        metrics=measure(observed),
+        processes=tuple(lane.processes),
+        environment=circumstances,
+        notes=(*_notes(lane), *disturbances(before, after)),
+        started=started,
+        seconds=lane.spent,
+    )
+
+
+def _reasons(lane: Lane) -> dict[str, str]:
+    told = lane.results.get("agreement")
+    return {**lane.reasons, **({"agreement": told} if isinstance(told, str) else {})}
+
+
+def _notes(lane: Lane) -> list[str]:
+    found = []
+    unsteady = sum(not p.steady for p in lane.processes)
+    if unsteady:
+        found.append(
+            f"{unsteady} of {len(lane.processes)} processes did not become steady in {lane.trial.warm_limit:g} s"
+        )
+    if 0 < len(lane.processes) < lane.trial.processes:
+        found.append(f"{len(lane.processes)} of {lane.trial.processes} processes were finished")
+    return found
+
+
+def _name(lane: Lane) -> str:
+    return f"{lane.trial.model.name}, {lane.trial.engine}"

@@ -1,0 +1,245 @@
+"""Trials that run: what they measure, and what becomes of engines that misbehave."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from orpheus_experiments.process.child import Child, ChildError
+from orpheus_experiments.trial import METRICS, Record
+
+QUICK = {"schema": 1, "processes": 2, "min_time": 0.1, "min_runs": 8, "warm_limit": 0.3, "time_limit": 120}
+
+
+@pytest.fixture
+def trial(model, environment):
+    """``trial(engine, ...)``: the record of a short trial, as ``python -m orpheus_experiments.trial`` gives it."""
+
+    def run(engine: str, **more) -> Record:
+        given = {**QUICK, "model": {"path": str(model)}, "engine": engine, **more}
+        done = subprocess.run(
+            [sys.executable, "-m", "orpheus_experiments.trial"],
+            input=json.dumps(given), capture_output=True, text=True, timeout=300, check=False, env=environment,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return Record.from_json(done.stdout)
+
+    return run
+
+
+def test_every_metric_has_values_or_a_reason(trial) -> None:
+    record = trial("numpy", metrics=list(METRICS), batch=2, images=4)
+    assert record.is_ok and len(record.processes) == 2, record.failure
+    assert set(record.metrics) == set(METRICS)
+    for name, metric in record.metrics.items():
+        assert bool(metric.values) == metric.is_measured == bool(metric.source), name
+        assert metric.is_measured != bool(metric.reason), name
+    for name in ("latency", "throughput", "plan", "size", "error", "agreement", "flops"):
+        assert record.metrics[name].is_measured, record.metrics[name]
+    assert record.value("error", "error") < 1e-5 and record.value("agreement", "top1") == 1
+    assert record.value("agreement", "items") == 4
+    samples = [s for p in record.processes for t in p.turns for row in t.samples for s in row]
+    assert len(samples) >= 8 and record.value("latency", "runs") == len(samples)
+    assert record.value("latency", "max") == max(samples) and record.value("latency", "p99") is None
+    low, middle, high = (record.value("latency", n) for n in ("low", "median", "high"))
+    assert low <= middle <= high
+    # 2 images of 3x3x3x8x8x4 and 4x5 products
+    assert record.value("flops", "macs") == 2 * (27 * 256 + 20)
+    assert record.environment["versions"]["numpy"] and "numpy" in record.environment["plugins"]
+    assert record.processes[0].settings.startswith("threads 1")
+
+
+def test_offline_keeps_every_stream_busy(trial) -> None:
+    record = trial("numpy", scenario="offline", streams=2, batch=3)
+    assert record.is_ok, record.failure
+    turns = [t for p in record.processes for t in p.turns]
+    assert all(len(t.samples) == 2 and all(t.samples) for t in turns)
+    items = 3 * sum(len(row) for t in turns for row in t.samples)
+    rates = [
+        3 * sum(len(row) for t in p.turns for row in t.samples) / sum(t.wall for t in p.turns)
+        for p in record.processes
+    ]
+    assert min(rates) <= record.value("throughput", "rate") <= max(rates)
+    assert items >= 3 * 8
+
+
+@pytest.mark.parametrize(
+    ("engine", "kind", "part"),
+    [
+        ("peer:segfault", "crashed", "SIGSEGV"),
+        ("hurt,numpy", "crashed", "SIGSEGV"),
+        ("peer:abort", "crashed", "the engine gives up"),
+        ("peer:exits", "crashed", "code 0, without an answer"),
+        ("peer:badalloc", "out of memory", "bad_alloc"),
+        ("peer:shape", "wrong shape", "[1, 4]"),
+        ("peer:raises", "failed", "no luck today"),
+        ("peer:refuses", "refused", "no such device"),
+        ("peer:absent", "not installed", "pip install it"),
+        ("peer:nonesuch", "refused", "no plugin offers the engine peer:nonesuch"),
+        ("nonesuch", "not installed", "nonesuch"),
+    ],
+)
+def test_a_hostile_engine_is_a_typed_row(trial, engine, kind, part) -> None:
+    record = trial(engine, metrics=["latency", "error"])
+    assert record.failure is not None and record.failure.kind == kind, record.failure
+    assert part in record.failure.message and not record.metrics
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits address space")
+def test_memory_is_limited(trial) -> None:
+    record = trial("peer:hog", memory_limit=6 * 2**30)
+    assert record.failure is not None and record.failure.kind == "out of memory", record.failure
+
+
+def test_what_it_printed_before_is_no_harm(trial) -> None:
+    record = trial("peer:flood", min_runs=2)
+    assert record.is_ok, record.failure
+
+
+def test_the_time_limit_is_kept_and_nobody_is_left_behind(trial) -> None:
+    begun = time.monotonic()
+    record = trial("peer:spin", time_limit=15)
+    assert record.failure is not None and record.failure.kind == "timed out", record.failure
+    assert "15 s" in record.failure.message and 15 <= record.seconds < 16
+    assert time.monotonic() - begun < 60  # the grandchild, which sleeps for minutes, was not waited for
+
+
+def test_what_was_measured_before_a_crash_is_kept(trial) -> None:
+    record = trial("peer:later", processes=1, min_runs=100)
+    assert record.failure is not None and record.failure.kind == "crashed"
+    assert not record.processes and record.environment
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "part"),
+    [
+        ({"model": {"path": "/no/such/model.onnx"}}, "refused", "there is no model file"),
+        ({"model": {"zoo": "resnet-19"}}, "refused", "did you mean 'resnet-18'"),
+        ({"shapes": {"y": [1]}}, "refused", "no input 'y'"),
+        ({"shapes": {"x": [2, 3, 8, 8]}, "batch": 4}, "refused", "a batch of 4"),
+        ({"shapes": {"x": [2, 5, 8, 8]}}, "refused", "x"),
+        ({"kernels": {"Conv": "numpy:Conv/nonesuch"}}, "refused", "nonesuch"),
+        ({"cpus": [4095]}, "refused", "4095"),
+    ],
+)
+def test_what_cannot_be_is_refused(trial, change, kind, part) -> None:
+    record = trial("numpy", **change)
+    assert record.failure is not None and record.failure.kind == kind, record.failure
+    assert part in record.failure.message
+
+
+def test_another_file_than_was_meant(trial, model) -> None:
+    record = trial("numpy", model={"path": str(model), "sha256": "0" * 64})
+    assert record.failure is not None and record.failure.kind == "model"
+
+
+def test_a_file_that_is_no_model(trial, tmp_path) -> None:
+    path = tmp_path / "bad.onnx"
+    path.write_bytes(b"not a model")
+    assert trial("numpy", model={"path": str(path)}).failure.kind == "model"
+
+
+def test_no_trial_is_a_usage_error(environment) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "orpheus_experiments.trial"],
+        input="{}", capture_output=True, text=True, timeout=100, check=False, env=environment,
+    )  # fmt: skip
+    assert done.returncode == 2 and done.stderr.startswith("error: ") and not done.stdout
+
+
+def test_an_instruction_set_that_an_engine_cannot_be_confined_to(trial) -> None:
+    assert "isa avx2" in trial("peer:right", isa="avx2").processes[0].settings
+    assert trial("peer:wrong", isa="avx2").failure.kind == "refused"
+
+
+WORKS = """
+import os, time
+def stamp(state):
+    state["n"] = state.get("n", 0) + 1
+    return state["n"]
+def say(state, text):
+    print(text, flush=True)
+    return text
+def wait(state, seconds):
+    time.sleep(seconds)
+def bad(state):
+    return object()
+"""
+
+
+@pytest.fixture
+def child(tmp_path, monkeypatch):
+    (tmp_path / "works_of_test.py").write_text(WORKS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with Child("works_of_test") as made:
+        yield made
+
+
+def test_a_child_keeps_its_state_and_its_prints_apart(child) -> None:
+    assert [child.ask("stamp", 60), child.ask("stamp", 60)] == [1, 2]
+    assert child.ask("say", 60, text='{"ok": 5}\n' * 3) == '{"ok": 5}\n' * 3
+    assert child.ask("stamp", 60) == 3
+    with pytest.raises(ChildError) as found:
+        child.ask("bad", 60)
+    assert found.value.kind == "failed" and child.ask("stamp", 60) == 4
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="reads process states from /proc")
+def test_a_child_is_stopped_while_nobody_asks(child) -> None:
+    child.ask("stamp", 60)
+    for _ in range(200):
+        if _state(child.pid) == "T":
+            break
+        time.sleep(0.01)
+    assert _state(child.pid) == "T" and child.ask("stamp", 60) == 2
+
+
+def test_a_child_that_takes_too_long_is_gone(child) -> None:
+    child.ask("stamp", 60)
+    with pytest.raises(ChildError) as found:
+        child.ask("wait", 0.2, seconds=600)
+    assert found.value.kind == "timed out"
+    with pytest.raises(ProcessLookupError):
+        os.kill(child.pid, 0)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks the system to end orphans")
+def test_children_die_with_their_parent(tmp_path, environment) -> None:
+    (tmp_path / "works_of_test.py").write_text(WORKS)
+    code = (
+        "import time; from orpheus_experiments.process.child import Child\n"
+        "c = Child('works_of_test'); c.ask('stamp', 60); print(c.pid, flush=True); time.sleep(600)"
+    )
+    path = os.pathsep.join((str(tmp_path), environment["PYTHONPATH"]))
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**environment, "PYTHONPATH": path},
+    )
+    assert parent.stdout is not None
+    pid = int(parent.stdout.readline())
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    for _ in range(500):
+        if not _alive(pid):
+            break
+        time.sleep(0.01)
+    assert not _alive(pid)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return _state(pid) not in "ZX"
+    except OSError:
+        return False
+
+
+def _state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
