@@ -129,6 +129,45 @@ def test_without_its_module_the_backend_says_what_to_install():
     assert python(code) == "Unavailable True True"
 
 
+def test_a_module_of_other_sources_is_refused_with_what_builds_it_anew(monkeypatch, tmp_path):
+    (tmp_path / "native").mkdir()
+    (tmp_path / "native" / "args.hpp").write_text("newer")
+    monkeypatch.setattr(isas, "_ROOT", tmp_path)
+    found = isas.probe()
+    assert isinstance(found, Unavailable)
+    assert "was built from other sources" in found.reason
+    assert found.fix == f"pip install --force-reinstall --no-deps {tmp_path}"
+    (tmp_path / "native" / "args.hpp").unlink()  # an installed wheel
+    monkeypatch.setattr(isas, "_ROOT", tmp_path / "elsewhere")
+    assert not isinstance(isas.probe(), Unavailable)
+
+
+def test_a_build_without_openmp_tells_its_threads(monkeypatch):
+    from orpheus_core import processors
+
+    monkeypatch.setattr(processors, "default_threads", lambda: 3)
+    assert "3 threads" in isas.probe().detail
+    monkeypatch.setattr(isas.native(), "has_openmp", False)
+    assert "3 threads (built without OpenMP" in isas.probe().detail
+
+
+def test_an_index_outside_is_an_error_of_the_session():
+    """Indices that come at run time; the next run, with right ones, is not concerned."""
+    info = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [helper.make_node("Gather", ["x", "i"], ["g"]), helper.make_node("Relu", ["g"], ["y"])], "g",
+        [info("x", TensorProto.FLOAT, [5, 3]), info("i", TensorProto.INT64, [2])],
+        [info("y", TensorProto.FLOAT, [2, 3])],
+    )  # fmt: skip
+    opset = [helper.make_opsetid("", 17)]
+    made = helper.make_model(graph, opset_imports=opset, ir_version=9).SerializeToString()
+    session = orpheus.InferenceSession(made, providers=["openmp"], fallback="error")
+    x = np.arange(15, dtype=np.float32).reshape(5, 3)
+    with pytest.raises(KernelError, match="index 7 is outside an axis of 5 elements"):
+        session.run(None, {"x": x, "i": np.array([1, 7])})
+    np.testing.assert_array_equal(session.run(None, {"x": x, "i": np.array([1, -2])})[0], x[[1, -2]])
+
+
 def test_a_wrong_array_cannot_reach_a_kernel(layers):
     x, w = np.zeros((1, 8, 5, 5), np.float32), np.zeros((8, 8, 1, 1), np.float32)
     places = {"layouts": (layers.blocked,), "out": (layers.blocked,), "constants": (1,)}

@@ -57,7 +57,9 @@ def test_gather(layers, dtype, axis, index, threads):
     x = (normal(5, 7, 6) * 50).astype(dtype)
     indices = np.array([[4, -1, 0], [-5, 2, 2]], index)
     exact = np.take(x, indices, axis)
-    got = run(layers, picks.Gather, "Gather", [x, indices], [np.ones_like(exact)], {"axis": axis}, threads=threads)
+    got = run(
+        layers, picks.Gather, "Gather", [x, indices], [np.ones_like(exact)], {"axis": axis}, threads=threads
+    )
     np.testing.assert_array_equal(got, exact)
 
 
@@ -74,7 +76,13 @@ def test_gather_elements(layers, data, threads):
     exact = np.take_along_axis(within, indices, axis)
     inputs = [x, indices.astype(data.draw(st.sampled_from(["int32", "int64"])))]
     got = run(
-        layers, picks.GatherElements, "GatherElements", inputs, [np.ones_like(exact)], {"axis": axis}, threads=threads
+        layers,
+        picks.GatherElements,
+        "GatherElements",
+        inputs,
+        [np.ones_like(exact)],
+        {"axis": axis},
+        threads=threads,
     )
     np.testing.assert_array_equal(got, exact)
 
@@ -89,7 +97,13 @@ def test_gather_nd(layers, batch, depth):
     indices = np.random.default_rng(0).integers(low, [-n for n in low], (*x.shape[:batch], 7, depth))
     exact = gather_nd(x, indices, batch_dims=batch)
     got = run(
-        layers, picks.GatherND, "GatherND", [x, indices], [np.ones_like(exact)], {"batch_dims": batch}, threads=2
+        layers,
+        picks.GatherND,
+        "GatherND",
+        [x, indices],
+        [np.ones_like(exact)],
+        {"batch_dims": batch},
+        threads=2,
     )
     np.testing.assert_array_equal(got, exact)
 
@@ -129,7 +143,9 @@ def numbers_of(source, target):
          1.00048828125, 1.0009765625, 3.0e38, 1e-40, np.inf, -np.inf, np.nan],
     )  # fmt: skip
     if np.dtype(target).kind in "iu" or target == "bool":
-        wide = np.array([0, 1, 3, 100, 2.75, 126.99] + ([] if np.dtype(target).kind == "u" else [-1, -2.75, -128]))
+        wide = np.array(
+            [0, 1, 3, 100, 2.75, 126.99] + ([] if np.dtype(target).kind == "u" else [-1, -2.75, -128])
+        )
     with np.errstate(all="ignore"):
         return np.concatenate([wide, np.linspace(0, 120, 41)]).astype(source)
 
@@ -138,7 +154,9 @@ def dtype_of(name):
     return ml_dtypes.bfloat16 if name == "bfloat16" else name
 
 
-PAIRS = [(s, t) for s in casts.TYPES for t in casts.TYPES if not (t in ("float16", "bfloat16") and s == "float64")]
+PAIRS = [
+    (s, t) for s in casts.TYPES for t in casts.TYPES if not (t in ("float16", "bfloat16") and s == "float64")
+]
 
 
 @pytest.mark.parametrize(("source", "target"), PAIRS)
@@ -178,7 +196,9 @@ def test_halves_are_rounded_as_numpy_rounds_them(layers):
 
 @pytest.mark.parametrize("op", ["ArgMax", "ArgMin"])
 @pytest.mark.parametrize("last", [0, 1])
-@pytest.mark.parametrize(("shape", "axis"), [((3, 5, 200), -1), ((3, 150, 70), 1), ((9,), 0), ((2, 3, 1), 0), ((1, 5), 1)])
+@pytest.mark.parametrize(
+    ("shape", "axis"), [((3, 5, 200), -1), ((3, 150, 70), 1), ((9,), 0), ((2, 3, 1), 0), ((1, 5), 1)]
+)
 @pytest.mark.parametrize("strange", [False, True])
 def test_arg_max(layers, op, last, shape, axis, strange):
     x = np.round(normal(*shape))  # with ties

@@ -41,10 +41,15 @@ def convolutions(draw):
     kernel, strides, dilations = each(draw, 1, 5 - rank, rank), each(draw, 1, 3, rank), each(draw, 1, 2, rank)
     pads = each(draw, 0, 3, 2 * rank)
     reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilations)]
-    size = [max(1, r - pads[i] - pads[i + rank]) + draw(st.integers(0, MOST[rank])) for i, r in enumerate(reach)]
+    size = [
+        max(1, r - pads[i] - pads[i + rank]) + draw(st.integers(0, MOST[rank])) for i, r in enumerate(reach)
+    ]
     group = draw(st.integers(1, 3))
     channels, filters = group * draw(st.integers(1, 12)), group * draw(st.integers(1, 33))
-    x, w = drawn(draw, (draw(st.integers(1, 2)), channels, *size)), drawn(draw, (filters, channels // group, *kernel))
+    x, w = (
+        drawn(draw, (draw(st.integers(1, 2)), channels, *size)),
+        drawn(draw, (filters, channels // group, *kernel)),
+    )
     attributes = {"group": group, "strides": strides, "dilations": dilations}
     auto = draw(st.sampled_from(["NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"]))
     if auto == "NOTSET":
@@ -68,7 +73,9 @@ def test_spatial_pack(layers, bound, case, threads):
 @pytest.mark.parametrize("threads", [1, 3])
 def test_spatial_pack_in_many_tiles(layers, bound, size, channels, threads):
     rng = np.random.default_rng(0)
-    x, w, b = (rng.standard_normal(s).astype(np.float32) for s in ((1, channels, *size), (17, channels, 3, 3), (17,)))
+    x, w, b = (
+        rng.standard_normal(s).astype(np.float32) for s in ((1, channels, *size), (17, channels, 3, 3), (17,))
+    )
     judge(layers, bound, spatial.SpatialPack, conv, "Conv", [x, w, b], {"pads": (1,) * 4}, w[0].size, threads)
 
 
@@ -104,7 +111,9 @@ def transposes(draw):
     kernel, strides, dilations = each(draw, 1, 5 - rank, rank), each(draw, 1, 3, rank), each(draw, 1, 2, rank)
     size = each(draw, 1, MOST[rank] // 2, rank)
     extra = tuple(draw(st.integers(0, max(s, d) - 1)) for s, d in zip(strides, dilations))
-    full = [s * (n - 1) + p + (k - 1) * d + 1 for s, n, p, k, d in zip(strides, size, extra, kernel, dilations)]
+    full = [
+        s * (n - 1) + p + (k - 1) * d + 1 for s, n, p, k, d in zip(strides, size, extra, kernel, dilations)
+    ]
     group = draw(st.integers(1, 3))
     channels, filters = group * draw(st.integers(1, 12)), draw(st.integers(1, 33))
     x = drawn(draw, (draw(st.integers(1, 2)), channels, *size))
@@ -130,7 +139,15 @@ def test_conv_transpose(layers, bound, case, threads):
     x, w, _ = inputs
     terms = x.shape[1] // attributes["group"] * np.prod(w.shape[2:])
     judge(
-        layers, bound, spatial.ConvTranspose, conv_transpose, "ConvTranspose", inputs, attributes, terms, threads
+        layers,
+        bound,
+        spatial.ConvTranspose,
+        conv_transpose,
+        "ConvTranspose",
+        inputs,
+        attributes,
+        terms,
+        threads,
     )
 
 
@@ -142,7 +159,9 @@ def test_every_number_of_threads_computes_the_same_bits(layers, layer):
     attributes = {"pads": (1,) * 4} if op == "Conv" else {"strides": (2, 2)}
 
     def run(threads):
-        problem = layers.problem(op, [x, w], [(1, 40, size, size)], attributes, constants=(1,), threads=threads)
+        problem = layers.problem(
+            op, [x, w], [(1, 40, size, size)], attributes, constants=(1,), threads=threads
+        )
         return layers.run(getattr(spatial, layer), problem, [x, w])[0]
 
     alone = run(1)

@@ -16,7 +16,7 @@ from orpheus_openmp import isa
 from orpheus_openmp.bilinear import ALGORITHMS
 from orpheus_openmp.conv_shape import ConvShape, conv_shape
 from orpheus_openmp.cook_toom import FORMS, Form
-from orpheus_openmp.spatial import Packing, conv_packing, transpose_packing
+from orpheus_openmp.packing import Packing, conv_packing, transpose_packing
 from orpheus_openmp.winograd import band_rows
 
 #: Multiply-adds a second of one core.

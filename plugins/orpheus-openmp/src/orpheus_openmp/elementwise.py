@@ -101,7 +101,13 @@ class ScaleShift(Layer):
 
 def scale_shift(layer: Layer) -> dict[str, Any]:
     """The arguments of y = x * scale + shift, but for the two vectors."""
-    return {**_extent(layer), "op": _SCALE_SHIFT, "z_kind": PER_CHANNEL, "swapped": 0, **epilogue.activation("")}
+    return {
+        **_extent(layer),
+        "op": _SCALE_SHIFT,
+        "z_kind": PER_CHANNEL,
+        "swapped": 0,
+        **epilogue.activation(""),
+    }
 
 
 def _extent(layer: Layer) -> dict[str, Any]:

@@ -36,9 +36,7 @@ def gather_elements(problem: Problem) -> str | None:
         return refusal
     shape, indices = _shape(problem, 0), _shape(problem, 1)
     axis = positive(int(problem.attributes.get("axis", 0)), len(shape))
-    if len(indices) != len(shape) or any(
-        i > n for d, (i, n) in enumerate(zip(indices, shape)) if d != axis
-    ):
+    if len(indices) != len(shape) or any(i > n for d, (i, n) in enumerate(zip(indices, shape)) if d != axis):
         return f"needs indices within data, has shapes {list(indices)} and {list(shape)}"
     rank = len(element_box(shape, indices, axis))
     return None if rank <= MAX_RANK else f"walks {MAX_RANK} dimensions, these operands need {rank}"
@@ -64,12 +62,10 @@ def search(problem: Problem) -> str | None:
 
 
 def top_k(problem: Problem) -> str | None:
-    """A constant K of one to all elements of the axis."""
+    """K, constant by rule, of one to all elements of the axis."""
     refusal = search(problem)
     if refusal:
         return refusal
-    if problem.version >= 10 and 1 not in problem.constants:
-        return "needs K to be constant"
     shape = _shape(problem, 0)
     size = shape[positive(int(problem.attributes.get("axis", -1)), len(shape))]
     count = wanted(problem)

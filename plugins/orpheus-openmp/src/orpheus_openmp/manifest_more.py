@@ -1,4 +1,4 @@
-"""Rows of packed convolutions, of look-ups, conversions and searches, and of BatchNormalization. No kernel is imported."""
+"""Rows of packed convolutions, look-ups, conversions, searches and BatchNormalization. No kernel is imported."""
 
 from __future__ import annotations
 
@@ -41,13 +41,33 @@ def kernels(layout: str) -> Iterator[Kernel]:
         yield _row(
             op, "indexed", f"pick:{op}", f"limits_pick:{limit}", dtypes={"T": _ANY, **indices}, where=where
         )
-    yield _row("GatherND", "indexed", "pick:GatherND", "limits_pick:gather_nd", dtypes={"T": _ANY}, opset=(11, None))
     yield _row(
-        "Cast", "vector", "cast:Cast", "limits_pick:cast", dtypes={"T1": _NUMBERS, "T2": _NUMBERS}, opset=(6, None)
+        "GatherND", "indexed", "pick:GatherND", "limits_pick:gather_nd", dtypes={"T": _ANY}, opset=(11, None)
+    )
+    yield _row(
+        "Cast",
+        "vector",
+        "cast:Cast",
+        "limits_pick:cast",
+        dtypes={"T1": _NUMBERS, "T2": _NUMBERS},
+        opset=(6, None),
     )
     for op in ("ArgMax", "ArgMin"):
         yield _row(op, "rows", "search:Extreme", "limits_pick:search")
-    yield _row("TopK", "heap", "search:TopK", "limits_pick:top_k", cost="orpheus_openmp.cost:top_k")
+    # K is an attribute of the first version.
+    for name, opset, where in (
+        ("heap", (10, None), (Rule("K.constant", "==", True),)),
+        ("heap-attributes", (1, 9), ()),
+    ):
+        yield _row(
+            "TopK",
+            name,
+            "search:TopK",
+            "limits_pick:top_k",
+            cost="orpheus_openmp.cost:top_k",
+            opset=opset,
+            where=where,
+        )
     yield _row(
         "BatchNormalization", "vector", "batchnorm:BatchNorm", "limits_pick:batch_norm", opset=(7, None),
         formats=(Format(), Format((layout,), (layout,))), inplace=((0, 0),),
@@ -60,5 +80,10 @@ def _row(op: str, name: str, code: str, limit: str, **more: Any) -> Kernel:
     more.setdefault("dtypes", {"T": _FLOAT})
     more.setdefault("cost", "orpheus_openmp.cost:traffic")
     return Kernel(
-        op=op, name=name, overlap=True, prepare=f"orpheus_openmp.{code}", supports=f"orpheus_openmp.{limit}", **more
+        op=op,
+        name=name,
+        overlap=True,
+        prepare=f"orpheus_openmp.{code}",
+        supports=f"orpheus_openmp.{limit}",
+        **more,
     )
