@@ -76,7 +76,7 @@ def test_hostile_engines_cost_their_rows_only(bench, model) -> None:
         "peer:later": "crashed", "peer:flood": None, "peer:right": None,
     }  # fmt: skip
     assert all(len(r["processes"]) == 2 for k, r in records.items() if kinds[k] is None)
-    assert "wrong shape: its results" in text and "SIGSEGV" in text
+    assert "wrong shape: result 0 has the shape [1, 4]" in text and "SIGSEGV" in text
 
 
 def test_a_wrong_result_wins_nothing(bench, model) -> None:

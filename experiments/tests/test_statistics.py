@@ -90,6 +90,9 @@ def test_one_process_tells_nothing() -> None:
 
 def test_noise_is_the_gap_between_processes_of_one_engine() -> None:
     assert noise([[1.0, 1.02], [5.0, 5.1]]) == pytest.approx(0.02)
+    drifting = [1.0, 2.0, 4.0]  # which meets both engines, and so is not theirs
+    assert compare(drifting, drifting, paired=True).noise == 0
+    assert compare(drifting, drifting, paired=False).noise > 0.9
 
 
 def test_percentiles_need_samples_beyond_them() -> None:

@@ -36,7 +36,8 @@ class Estimate:
 class Difference:
     """How many times as large ``a`` is as ``b``, and what the machine does to one engine alone.
 
-    ``noise`` is the median gap between two processes of the same engine, as a share; None where none has two.
+    ``noise`` is the median gap between two processes of the same engine, as a share, without what met both engines in
+    turn; None where none has two.
     """
 
     ratio: Estimate
@@ -64,8 +65,12 @@ def compare(a: Sequence[float], b: Sequence[float], *, paired: bool) -> Differen
     logs = [[math.log(m) for m in medians] for medians in (a, b)]
     if paired and len(a) != len(b):
         raise ValueError(f"{len(a)} and {len(b)} processes are no pairs")
-    ratio = _estimate([x - y for x, y in zip(*logs)]) if paired else _welch(*logs)
-    return Difference(ratio, noise((a, b)))
+    if not paired:
+        return Difference(_welch(*logs), noise((a, b)))
+    apart = [x - y for x, y in zip(*logs)]
+    # Between two rounds, the difference of the engines varies by the noise of both.
+    gaps = [abs(x - y) / math.sqrt(2) for x, y in combinations(apart, 2)]
+    return Difference(_estimate(apart), math.expm1(median(gaps)) if gaps else None)
 
 
 def noise(engines: Sequence[Sequence[float]]) -> float | None:

@@ -177,7 +177,7 @@ class Lane:
                 found: Mapping[str, Any] = self._ask(child, "prepare", trial=trial, folder=str(place))
                 return found
 
-        key = [trial.engine, trial.isa, trial.batch, trial.memory_limit, trial.model.as_data()]
+        key: list[Any] = [trial.engine, trial.isa, trial.batch, trial.memory_limit, trial.model.as_data()]
         key.append(sorted(trial.shapes.items()))
         made: Mapping[str, Any] = self.workshop.once(f"prepare {key}", make)
         return made
@@ -217,7 +217,7 @@ class Lane:
                 self._ask(child, "make_reference", trial=other, made=made, target=target, exact=exact)
             return target
 
-        key = [name, trial.batch, trial.model.as_data(), sorted(trial.shapes.items()), trial.seed]
+        key: list[Any] = [name, trial.batch, trial.model.as_data(), sorted(trial.shapes.items()), trial.seed]
         key += [trial.images, "agreement" in trial.metrics]
         found: str = self.workshop.once(f"reference {key}", make)
         return found
