@@ -215,5 +215,5 @@ def test_segments_hold_steps_and_segments():
     np.testing.assert_array_equal(z, x)
     alone = native.Step(name, "reorder", 1, {**values, "to_blocked": 1, "x": x, "y": y})
     for steps in ([alone, back], [native.Segment([back]), alone], [alone, native.Segment([back])]):
-        with pytest.raises(ValueError, match="one team; its steps are for . and . threads"):
+        with pytest.raises(ValueError, match=r"one team; its steps are for . and . threads"):
             native.Segment(steps)

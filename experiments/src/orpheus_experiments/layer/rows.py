@@ -16,7 +16,7 @@ from orpheus_experiments.layer.scene import Move, Scene
 from orpheus_experiments.layer.stand import Outcome, Stand
 from orpheus_experiments.layer.work import Work, work_of
 from orpheus_experiments.profile.peak import Bandwidth, Peak, measured_bandwidth, measured_peak
-from orpheus_experiments.race.statistics import best_ratio, median
+from orpheus_experiments.statistics.rounds import best_ratio, median
 
 __all__ = ["ConversionFact", "KernelRow", "Limits", "Measured", "rows_of"]
 
