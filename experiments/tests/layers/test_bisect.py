@@ -55,6 +55,9 @@ def test_sides_that_agree(orpheus, relus: Path) -> None:
     orpheus.toys("toy", "good")
     code, found = bisected(orpheus, relus, "numpy,toy")
     assert code == 0 and found["first"] is None and found["whole"] == {}
+    assert found.keys() == {
+        "model", "machine", "schema", "sides", "summaries", "bound", "first", "whole", "outputs", "boundaries", "repro",
+    }  # fmt: skip
     assert found["schema"] == 1 and [b["value"] for b in found["boundaries"]] == ["r", "s", "y"]
     assert all(b.keys() == BOUNDARY and not b["parts"] for b in found["boundaries"])
     shown = orpheus("bisect", relus, "-b", "numpy,toy", "--layers")
@@ -151,6 +154,17 @@ def test_an_engine_at_fault(orpheus, relus: Path, tmp_path: Path) -> None:
     assert code == 1 and first["value"] == "s" and first["op"] == "ai.orpheus:FusedGemm"
     assert first["a"]["error"] > first["a"]["limit"] and first["b"]["error"] <= first["b"]["limit"]
     assert found["repro"]["replayed"] == pytest.approx(first["difference"], rel=1e-3)
+
+
+def test_an_engine_whose_fusion_is_at_fault(orpheus, relus: Path) -> None:
+    """It is wrong unless the first Relu's result is looked at: then nothing that it computes can be seen to part."""
+    orpheus.install("engines", ENGINE.replace("WRONG", "'r' not in [v.name for v in model.graph.output]"))
+    code, found = bisected(orpheus, relus, "numpy,peer:fake")
+    assert code == 1 and found["first"] is None and found["outputs"]["y"] > 0
+    text = found["whole"]["peer:fake"]
+    assert "output 'y' of the plain run is" in text and "looking at r (node first) alone cures it" in text
+    shown = orpheus("bisect", relus, "-b", "numpy,peer:fake")
+    assert shown.code == 1 and "peer:fake: output 'y'" in shown.out
 
 
 def test_onnxruntime_agrees(orpheus, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ KERNEL = {
 }  # fmt: skip
 LAYER = {
     "node", "op", "alike", "chosen", "status", "seconds", "low", "high", "conversions", "share_of_peak", "alternative",
-    "alternative_seconds", "ratio", "lost", "excluded", "macs", "nbytes", "bad", "reason", "note",
+    "alternative_seconds", "ratio", "lost", "is_sure", "excluded", "macs", "nbytes", "bad", "reason", "note",
 }  # fmt: skip
 
 
@@ -183,11 +183,12 @@ def test_the_network_s_choices(orpheus, relus: Path) -> None:
     first = layers["first"]
     assert first["chosen"] == "toy:Relu/slow" and first["alternative"] != "toy:Relu/wrong"
     assert first["lost"] == pytest.approx(first["seconds"] - first["alternative_seconds"], rel=1e-6)
-    assert first["lost"] > 0.002 and first["ratio"] < 1
+    assert first["lost"] > 0.002 and first["ratio"] < 1 and first["is_sure"]
     assert any("toy:Relu/wrong: wrong" in text for text in first["bad"])
     totals = data["totals"]
     assert totals["seconds"] == pytest.approx(sum(x["seconds"] for x in layers.values()))
     assert totals["lost"] == pytest.approx(sum(x["lost"] for x in layers.values()))
+    assert first["lost"] <= totals["lost_surely"] <= totals["lost"]
 
 
 def test_layers_that_are_alike_are_measured_once(orpheus, tmp_path: Path) -> None:

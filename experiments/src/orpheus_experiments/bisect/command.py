@@ -30,8 +30,9 @@ from orpheus_core.importer import load
 from orpheus_core.peers import PREFIX, absence, peer
 from orpheus_core.session.session import NodeArg, _node_arg
 from orpheus_core.session.threads import check_threads
+from orpheus_experiments.bisect.found import Bisection, Boundary, SideFact
 from orpheus_experiments.bisect.repro import Repro, write_repro
-from orpheus_experiments.bisect.search import Bisection, Boundary, SideFact, bisect, check_two
+from orpheus_experiments.bisect.search import bisect, check_two
 from orpheus_experiments.bisect.side import Setting
 
 __all__ = ["configure", "run"]

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import onnx
 from orpheus_core.errors import OrpheusError, UsageError
 from orpheus_core.graph import Value
 from orpheus_core.importer import to_onnx
-from orpheus_experiments.bisect.search import Bisection
+from orpheus_experiments.bisect.found import Bisection
 from orpheus_experiments.bisect.side import Captured, Setting, reference_to
 from orpheus_experiments.isolation import Child
 from orpheus_experiments.layer.exact import apart, expand
@@ -127,7 +128,7 @@ def _command(settings: Sequence[Setting], files: Mapping[str, str], folder: Path
     for setting in settings:
         pins = "+".join(kernel.partition(":")[2] for kernel in setting.pins.values())
         sides.append(f"{setting.backend}:{pins}" if pins else setting.backend)
-    inputs = " ".join(f"-i '{name}={folder / file}'" for name, file in files.items())
+    inputs = "".join(f" -i {quote(f'{name}={folder / file}')}" for name, file in files.items())
     bound = "" if found.bound is None else f" --bound {found.bound:g}"
     threads = f" --threads {settings[0].threads}"
-    return f"orpheus bisect {folder / 'model.onnx'} -b {','.join(sides)}{threads}{bound} {inputs}"
+    return f"orpheus bisect {quote(str(folder / 'model.onnx'))} -b {','.join(sides)}{threads}{bound}{inputs}"

@@ -19,8 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
@@ -28,101 +27,13 @@ from orpheus_core.errors import OrpheusError, UsageError
 from orpheus_core.graph import Graph, Node, Value
 from orpheus_core.session import InferenceSession
 from orpheus_core.session.threads import check_threads
+from orpheus_experiments.bisect.found import Bisection, Boundary, Segment, SideFact
 from orpheus_experiments.bisect.side import Captured, Setting, StepFact, reference_to
 from orpheus_experiments.isolation import Child, ChildError
 from orpheus_experiments.layer.exact import REFERENCE, Exact, apart, evaluate, exact, limit_of, widen
-from orpheus_experiments.layer.study import plain
 from orpheus_experiments.layer.work import name_of
 
-__all__ = ["Bisection", "Boundary", "SideFact", "bisect"]
-
-SCHEMA = 1
-
-#: The nodes between boundaries, and what they were given on either side, by name.
-_Segment: TypeAlias = tuple[Graph, Mapping[str, Any], Mapping[str, Any]]
-
-
-@dataclass(frozen=True)
-class SideFact:
-    """One side at one boundary. ``error``: its own, against float64 on its own inputs; ``limit``: what rounding gives.
-
-    None where there is no float64 result.
-    """
-
-    kernel: str
-    error: float | None
-    limit: float | None
-
-    @property
-    def is_at_fault(self) -> bool:
-        """Whether its own error is above its limit."""
-        return self.error is not None and self.limit is not None and self.error > self.limit
-
-
-@dataclass(frozen=True)
-class Boundary:
-    """One value: the node that gives it, how far the sides are apart there and at what it is computed from.
-
-    ``difference`` is the largest absolute one, ``relative`` as a share of the largest magnitude, ``carried`` what the
-    inputs' difference amounts to in float64. ``nodes`` are the nodes between, the last one first; ``reason`` says why
-    there is no float64 result, where there is none.
-    """
-
-    value: str
-    node: str
-    op: str
-    nodes: tuple[str, ...]
-    type: str
-    difference: float
-    relative: float
-    inputs: Mapping[str, float]
-    inputs_relative: float
-    carried: float | None
-    a: SideFact
-    b: SideFact
-    parts: bool
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class Bisection:
-    """Every boundary in running order; ``first`` is where the sides part, None when they do not.
-
-    ``whole`` tells of each side whose plain run gives other outputs than its observed one, by how much; ``outputs`` is
-    the largest difference of the plain runs' outputs.
-    """
-
-    sides: tuple[str, str]
-    summaries: tuple[str, str]
-    boundaries: tuple[Boundary, ...]
-    outputs: Mapping[str, float]
-    whole: Mapping[str, str]
-    bound: float | None
-    segments: Mapping[str, _Segment]
-
-    @property
-    def first(self) -> Boundary | None:
-        """The first boundary at which the sides part."""
-        return next((b for b in self.boundaries if b.parts), None)
-
-    @property
-    def parts(self) -> bool:
-        """Whether the sides part anywhere, be it in the plain runs only."""
-        return self.first is not None or bool(self.whole)
-
-    def to_json(self) -> dict[str, Any]:
-        """Everything but the arrays, as plain data."""
-        first = self.first
-        return {
-            "schema": SCHEMA,
-            "sides": list(self.sides),
-            "summaries": list(self.summaries),
-            "bound": self.bound,
-            "first": plain(asdict(first)) if first else None,
-            "whole": dict(self.whole),
-            "outputs": plain(dict(self.outputs)),
-            "boundaries": [plain(asdict(b)) for b in self.boundaries],
-        }
+__all__ = ["bisect", "check_two"]
 
 
 def bisect(
@@ -148,7 +59,7 @@ def bisect(
     captured = _capture(settings, names, feeds, graph, timeout, say)
     search = _Search(graph, captured, dict(zip(graph.inputs, session.ordered(feeds))), bound)
     rows: list[Boundary] = []
-    segments: dict[str, _Segment] = {}
+    segments: dict[str, Segment] = {}
     for number, node in enumerate(graph.nodes):
         say(f"node {number + 1} of {len(graph.nodes)}: {name_of(node)} ...")
         for row, segment in search.boundaries(node):
@@ -156,6 +67,10 @@ def bisect(
             if row.parts and not segments:
                 segments[row.value] = segment
     outputs, whole = _outputs(session, captured, names, rows)
+    for setting, name in zip(settings, names):
+        if name in whole and setting.is_engine:
+            say(f"looking for what {name} fuses wrongly ...")
+            whole[name] += _cured(setting, feeds, session, rows, timeout)
     summaries = (captured[0].summary, captured[1].summary)
     return Bisection(names, summaries, tuple(rows), outputs, whole, bound, segments)
 
@@ -193,7 +108,7 @@ class _Search:
         names = {v.name for n in graph.nodes for v in n.results}
         self.common = names & set(sides[0].values) & set(sides[1].values)
 
-    def boundaries(self, node: Node) -> list[tuple[Boundary, _Segment]]:
+    def boundaries(self, node: Node) -> list[tuple[Boundary, Segment]]:
         """Every value of a node at which the sides can be compared."""
         values = [v for v in node.results if v.name in self.common]
         if not values:
@@ -209,7 +124,7 @@ class _Search:
         except Exception as error:  # a reference that was not written for a widened operator
             reason = f"{type(error).__name__}: {error}"
         arrays = tuple(dict(zip((v.name for v in segment.inputs), g)) for g in given)
-        rows: list[tuple[Boundary, _Segment]] = []
+        rows: list[tuple[Boundary, Segment]] = []
         for number, value in enumerate(values):
             row = self._row(node, value, number, segment, found, other, given, reason)
             rows.append((row, (segment, arrays[0], arrays[1])))
@@ -316,6 +231,29 @@ def _outputs(
                     f"output {name!r} of the plain run is {gap:.2g} off the observed one: {why}"
                 )
     return found, whole
+
+
+def _cured(
+    setting: Setting,
+    feeds: Mapping[str, Any],
+    session: InferenceSession,
+    rows: Sequence[Boundary],
+    timeout: float,
+) -> str:
+    """Which values cure an engine when they alone are looked at, in words."""
+    known = {row.value: max(row.a.limit or 0.0, row.b.limit or 0.0) for row in rows}
+    limits = [known.get(v.name, 0.0) for v in session.output_values]
+    outputs = {v.name for v in session.output_values}
+    wanted = [row.value for row in rows if row.value not in outputs]
+    try:
+        with Child(reference_to(setting), setting, timeout=timeout) as child:
+            found = child.call("cures", dict(feeds), wanted, limits)
+    except OrpheusError as error:
+        return f"; which, could not be told: {error}"
+    if not found:
+        return "; no single value cures it"
+    nodes = {row.value: row.node for row in rows}
+    return f"; looking at {', '.join(f'{v} (node {nodes[v]})' for v in found)} alone cures it"
 
 
 def _as_float64(value: Any) -> Any:

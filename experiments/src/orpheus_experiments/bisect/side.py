@@ -28,6 +28,7 @@ from orpheus_core.selection.reorder import from_layout
 from orpheus_core.session import InferenceSession
 from orpheus_core.session.threads import apply_threads
 from orpheus_core.types import CPU, Array, TensorType
+from orpheus_experiments.layer.exact import apart
 from orpheus_experiments.layer.work import name_of
 
 __all__ = ["Captured", "EngineSide", "SessionSide", "Setting", "StepFact", "reference_to"]
@@ -142,6 +143,26 @@ class EngineSide:
         values = dict(zip(names, got))
         fact = StepFact("", "", summary, ENGINE_FACTOR)
         return Captured(values, dict.fromkeys(values, fact), plain, summary)
+
+    def cures(self, feeds: Mapping[str, Any], wanted: Sequence[str], limits: Sequence[float]) -> list[str]:
+        """The values that, looked at one by one, make the model's outputs those that it has with all looked at.
+
+        What the engine fuses across such a value makes the difference. ``limits`` are the largest differences of the
+        outputs that are none.
+        """
+        found = []
+        with tempfile.TemporaryDirectory(prefix="orpheus-bisect-") as folder:
+            path = Path(folder) / "observed.onnx"
+            observed(self.setting.model, wanted, path)
+            right = self._run(path, feeds)[0][: len(limits)]
+            for name in wanted:
+                self.note(f"the model with {name!r} as an output")
+                if len(observed(self.setting.model, [name], path)) == len(limits):
+                    continue  # the model has no such value
+                got = self._run(path, feeds)[0]
+                if all(apart(g, r) <= limit for g, r, limit in zip(got, right, limits)):
+                    found.append(name)
+        return found
 
     def _run(self, path: Path, feeds: Mapping[str, Any]) -> tuple[list[Any], str]:
         with tempfile.TemporaryDirectory(prefix="orpheus-bisect-") as folder:

@@ -46,6 +46,7 @@ class LayerChoice:
     alternative_seconds: float | None
     ratio: float | None
     lost: float
+    is_sure: bool
     excluded: str
     macs: int | None
     nbytes: int | None
@@ -59,7 +60,8 @@ class NetworkStudy:
     """Every node in running order, and totals in seconds.
 
     ``seconds`` sums the chosen kernels' own times, ``conversions`` what converting between them takes (each
-    conversion once), ``lost`` what the alternatives would save if each were taken alone.
+    conversion once), ``lost`` what the alternatives would save if each were taken alone, ``lost_surely`` those of them
+    that the spread of the turns does not explain.
     """
 
     layers: tuple[LayerChoice, ...]
@@ -78,6 +80,11 @@ class NetworkStudy:
         """The sum over all layers."""
         return sum(x.lost for x in self.layers)
 
+    @property
+    def lost_surely(self) -> float:
+        """The sum over the layers where it is beyond the spread."""
+        return sum(x.lost for x in self.layers if x.is_sure)
+
     def to_json(self) -> dict[str, Any]:
         """Everything as plain data."""
         return {
@@ -86,7 +93,12 @@ class NetworkStudy:
             "distinct": self.distinct,
             "peak": asdict(self.limits.peak),
             "bandwidth": asdict(self.limits.bandwidth),
-            "totals": {"seconds": self.seconds, "conversions": self.conversions, "lost": self.lost},
+            "totals": {
+                "seconds": self.seconds,
+                "conversions": self.conversions,
+                "lost": self.lost,
+                "lost_surely": self.lost_surely,
+            },
             "layers": [plain(asdict(x)) for x in self.layers],
         }
 
@@ -161,7 +173,7 @@ def _choice(scene: Scene, index: int, found: tuple[int, tuple[KernelRow, ...]] |
         reason = "" if is_view else "cannot run alone: control flow, or a shape is open"
         status, seconds = ("view", 0.0) if is_view else ("unmeasured", None)
         return LayerChoice(
-            name, node.op_id, -1, label, status, seconds, seconds, seconds, None, None, "", None, None, 0.0, "",
+            name, node.op_id, -1, label, status, seconds, seconds, seconds, None, None, "", None, None, 0.0, False, "",
             work.macs, work.nbytes, (), reason,
         )  # fmt: skip
     number, rows = found
@@ -186,6 +198,7 @@ def _choice(scene: Scene, index: int, found: tuple[int, tuple[KernelRow, ...]] |
         alternative_seconds=theirs,
         ratio=theirs / mine if both and mine and theirs is not None else None,
         lost=max(0.0, mine - theirs) if mine is not None and theirs is not None else 0.0,
+        is_sure=_is_sure(chosen, rival),
         excluded=rival.excluded if rival else "",
         macs=work.macs,
         nbytes=work.nbytes,
@@ -193,6 +206,15 @@ def _choice(scene: Scene, index: int, found: tuple[int, tuple[KernelRow, ...]] |
         reason=chosen.reason if chosen else "the chosen kernel was not found among the candidates",
         note=scene.chained(index),
     )
+
+
+def _is_sure(chosen: KernelRow | None, rival: KernelRow | None) -> bool:
+    """Whether the rival is faster in place even at the upper end of its time's ratio to the chosen one's."""
+    if chosen is None or rival is None or rival.ratio_high is None or chosen.median is None:
+        return False
+    if chosen.in_place is None or rival.in_place is None or rival.median is None:
+        return False
+    return rival.ratio_high * chosen.median + (rival.in_place - rival.median) < chosen.in_place
 
 
 def _clock(seconds: float) -> str:

@@ -103,16 +103,18 @@ def network_report(study: NetworkStudy, *, grouped: bool = False) -> str:
     views = sum(x.status == "view" for x in study.layers)
     lines = [study.summary, table(headers, cells)]
     if views:
-        lines.append(f"{views} more node{'s' * (views > 1)} share their input's memory and take no time")
+        lines.append(f"{views} more share{'s' * (views == 1)} memory with what they read, and take no time")
     lines += [f"{x.node}: not measured: {x.reason}" for x in study.layers if x.status == "unmeasured"]
     bad = Counter(text for x in study.layers for text in x.bad)
     lines += [f"{text}" + (f" ({n} nodes)" if n > 1 else "") for text, n in bad.items()]
+    if any(x.lost and not x.is_sure for x in study.layers):
+        lines.append("?: within the spread of the turns; more --rounds and --seconds tell")
     excluded = {x.alternative: x.excluded for x in study.layers if x.excluded and x.lost}
     lines += [f"{kernel} is not offered: {text}" for kernel, text in excluded.items()]
     lines.append(
         f"sum of layers {_us(study.seconds)} us, conversions {_us(study.conversions)} us; {study.distinct} distinct"
-        f" layers; taking the better alternative wherever there is one would save {_us(study.lost)} us"
-        f" ({100 * study.lost / total:.1f} %), each taken alone"
+        f" layers; the better alternatives, each taken alone, would save {_us(study.lost_surely)} us"
+        f" ({100 * study.lost_surely / total:.1f} %) beyond the spread of the turns, {_us(study.lost)} us at most"
     )
     if any(x.note for x in study.layers):
         lines.append(
@@ -148,6 +150,6 @@ def _choice_cells(name: str, count: int, x: LayerChoice, total: float) -> tuple[
         x.alternative or "none",
         _us(x.alternative_seconds * count) if x.alternative_seconds is not None else "-",
         "-" if x.ratio is None else f"{x.ratio:.2f}",
-        _us(x.lost * count) if x.lost else "-",
+        "-" if not x.lost else _us(x.lost * count) + ("" if x.is_sure else " ?"),
         ", ".join(marks),
     )

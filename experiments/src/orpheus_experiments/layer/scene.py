@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from orpheus_core import discovery
 from orpheus_core.errors import OrpheusError, UsageError
 from orpheus_core.graph import Graph, Node, Value
 from orpheus_core.plan.executable import Executable
@@ -157,11 +156,6 @@ def exact_of(node: Node, problem: Problem, values: Mapping[Value, Any]) -> Exact
         return f"{REFERENCE} has no float64 result: {error}"
     except Exception as error:  # a reference that was not written for a widened operator
         return f"{REFERENCE} has no float64 result: {type(error).__name__}: {error}"
-
-
-def is_reference_ready() -> bool:
-    """Whether exact results can be computed here."""
-    return discovery.row(REFERENCE).ready
 
 
 def _around(graph: Graph) -> _Around:
