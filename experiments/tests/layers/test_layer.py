@@ -54,7 +54,8 @@ def test_every_implementation_with_its_time_error_and_memory(orpheus, small: Pat
         assert 0 < row["low"] <= row["median"] <= row["high"]
         assert row["in_place"] == pytest.approx(row["median"] + sum(c["seconds"] for c in row["conversions"]))
         assert bool(row["conversions"]) is (row["layouts"] != "plain"), "all around it is plain"
-        assert row["error"] <= row["limit"] < 1e-3
+        assert row["error"] <= row["limit"]
+        assert row["limit"] < 1e-3 or row["backend"] != "numpy", "another backend may declare larger errors"
         assert row["flops"] == pytest.approx(2 * data["macs"] / row["median"])
         assert row["share_of_peak"] == pytest.approx(row["flops"] / data["peak"]["flops"])
         assert row["weight_bytes"] >= row["packed_bytes"] >= 0
