@@ -13,11 +13,11 @@ from typing import BinaryIO
 
 import numpy as np
 
+from orpheus_core import memory
 from orpheus_core.types import Array
 
 #: Smaller data is left to the protobuf library.
 _LARGE = 1 << 12
-_ALIGNMENT, _PAGE = 64, 1 << 21  # bytes of a cache line, of a large page
 _GRAPH, _INITIALIZER, _RAW_DATA = 7, 5, 9
 _DELIMITED = 2
 
@@ -40,12 +40,11 @@ class Stored:
     @classmethod
     def within(cls, size: int) -> Stored:
         """With room for the weights of a file of so many bytes, each aligned."""
-        block = np.empty(size + (size // _LARGE + 1) * _ALIGNMENT + _PAGE, np.uint8)
-        return cls(room=block[-block.ctypes.data % _PAGE :])
+        return cls(room=memory.block(size + (size // _LARGE + 1) * memory.ALIGNMENT))
 
     def take(self, size: int) -> Array:
         """The next ``size`` bytes of the room."""
-        taken, self.room = self.room[:size], self.room[-(-size // _ALIGNMENT) * _ALIGNMENT :]
+        taken, self.room = self.room[:size], self.room[-(-size // memory.ALIGNMENT) * memory.ALIGNMENT :]
         return taken
 
     def find(self, raw: bytes) -> Array | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -63,7 +63,7 @@ def current() -> str:
     return _chosen(native(), os.environ.get(VARIABLE, "").strip().lower())
 
 
-@lru_cache  # asked for hundreds of times while a session is made
+@cache  # asked for hundreds of times while a session is made
 def _chosen(module: ModuleType, asked: str) -> str:
     names: tuple[str, ...] = tuple(module.isas())
     if not asked:
@@ -83,7 +83,7 @@ def tile(name: str | None = None) -> tuple[int, int, int]:
     return _tile(native(), name or current())
 
 
-@lru_cache
+@cache
 def _tile(module: ModuleType, name: str) -> tuple[int, int, int]:
     block, pixels, vectors = module.tile(name)
     return block, pixels, vectors
