@@ -142,6 +142,11 @@ class Graph:
         seen.update(dict.fromkeys(v for v in self.outputs if v.const is not None))
         return tuple(seen)
 
+    @cached_property
+    def ops(self) -> frozenset[str]:
+        """Names of the operators of all nodes, those of subgraphs included, whatever their domain."""
+        return frozenset(node.op for node in self.walk())
+
     def walk(self) -> Iterator[Node]:
         """Every node, those of subgraphs after the node that holds them."""
         for node in self.nodes:

@@ -47,7 +47,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import pluggy
 
@@ -89,6 +89,7 @@ API = 1
 
 #: One bound kernel call: no arguments, no result, one inference's worth of work.
 Step: TypeAlias = Callable[[], object]
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -295,6 +296,17 @@ class Problem:
     output_names: tuple[str, ...] = ()
     threads: int = 1
 
+    def once(self, function: Callable[[Problem], _T]) -> _T:
+        """``function(self)``, worked out once: rules, costs and preparation ask for the same facts many times over."""
+        if function not in self._known:
+            self._known[function] = function(self)
+        found: _T = self._known[function]
+        return found
+
+    @cached_property
+    def _known(self) -> dict[Any, Any]:
+        return {}
+
     @cached_property
     def _operands(self) -> dict[str, tuple[ValueType | None, int | None]]:
         table: dict[str, tuple[ValueType | None, int | None]] = {}
@@ -306,6 +318,11 @@ class Problem:
 
     def field(self, path: str) -> Any:
         """The value that a rule's field names, or None when it is unknown or absent."""
+        if path not in self._known:  # the kernels of an operator have the same fields in their rules
+            self._known[path] = self._look_up(path)
+        return self._known[path]
+
+    def _look_up(self, path: str) -> Any:
         name, _, fact = path.partition(".")
         if not fact:
             return self.attributes.get(name)

@@ -56,6 +56,9 @@ class DType(Enum):
     FLOAT6E2M3 = "float6_e2m3fn"
     FLOAT6E3M2 = "float6_e3m2fn"
 
+    # Members are equal only to themselves; Enum's own hash is that of the name, worked out in Python.
+    __hash__ = object.__hash__
+
     @cached_property
     def numpy(self) -> np.dtype[Any]:
         """The numpy dtype that holds one element (``object`` for strings)."""
@@ -163,8 +166,21 @@ class Layout:
             raise ValueError(f"layout {self.name} does not fit shape {shape}")
         return (shape[0], -(-shape[1] // self.block), *shape[2:], self.block)
 
+    def fits(self, rank: int) -> bool:
+        """Whether a tensor of this rank can lie so."""
+        return _fits(self.name, rank)
+
     def __str__(self) -> str:
         return self.name
+
+
+@cache
+def _fits(name: str, rank: int) -> bool:
+    try:
+        Layout(name).physical_shape((1,) * rank)
+    except ValueError:
+        return False
+    return True
 
 
 PLAIN = Layout()

@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from orpheus_core import memory
 from orpheus_core.types import Array
 
 #: Smaller data is left to the protobuf library.
@@ -25,12 +26,26 @@ class _OddError(Exception):
     """The framing is not that of a sound model; a full parse says in what way."""
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Stored:
-    """Bytes of large weights, by their tokens."""
+    """Bytes of large weights, by their tokens.
+
+    They lie in one block, of which ``room`` is left: the system maps a large block in large pages.
+    """
 
     key: bytes = field(default_factory=lambda: secrets.token_bytes(24))
     arrays: list[Array] = field(default_factory=list)
+    room: Array = field(default_factory=lambda: np.empty(0, np.uint8))
+
+    @classmethod
+    def within(cls, size: int) -> Stored:
+        """With room for the weights of a file of so many bytes, each aligned."""
+        return cls(room=memory.block(size + (size // _LARGE + 1) * memory.ALIGNMENT))
+
+    def take(self, size: int) -> Array:
+        """The next ``size`` bytes of the room."""
+        taken, self.room = self.room[:size], self.room[-(-size // memory.ALIGNMENT) * memory.ALIGNMENT :]
+        return taken
 
     def find(self, raw: bytes) -> Array | None:
         """The bytes that a ``raw_data`` stands for, or None when it is data itself."""
@@ -47,7 +62,7 @@ class Stored:
 
 def split(file: BinaryIO, size: int) -> tuple[bytes, Stored] | None:
     """A model's ``size`` bytes without its large weights, and those; None when the framing is not sound."""
-    stored = Stored()
+    stored = Stored.within(size)
     try:
         return _message(file, size, _Model(stored).field), stored
     except _OddError:
@@ -73,7 +88,7 @@ class _Model:
     def tensor(self, file: BinaryIO, number: int, size: int) -> bytes | None:
         if number != _RAW_DATA or size < _LARGE:
             return None
-        array = np.empty(size, np.uint8)
+        array = self.stored.take(size)
         if file.readinto(array.data) != size:  # type: ignore[attr-defined]
             raise _OddError
         return self.stored.add(array)

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from orpheus_core.graph import Graph, Node
 from orpheus_core.passes.match import are_known_same, shape_of
-from orpheus_core.passes.reshaping import is_reshaping, make_reshape, target_for
+from orpheus_core.passes.reshaping import RESHAPING, is_reshaping, make_reshape, target_for
 from orpheus_core.passes.rewriting import Context, Replacement, rewrite
 
 
 def run(graph: Graph) -> Graph:
     """Every such node reads what the first of its chain reads."""
-    return rewrite(graph, _join)
+    return graph if graph.ops.isdisjoint(RESHAPING) else rewrite(graph, _join)
 
 
 def _join(node: Node, context: Context) -> Replacement | None:

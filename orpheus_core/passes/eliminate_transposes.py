@@ -25,6 +25,8 @@ from orpheus_core.types import TensorType
 
 def run(graph: Graph) -> Graph:
     """Cut until nothing is gained, graph by graph; what then moves only axes of size 1 becomes a Reshape."""
+    if "Transpose" not in graph.ops:
+        return graph
     names = Names(graph)
     return rewrite(_settle(graph, names), _as_reshape, names)
 

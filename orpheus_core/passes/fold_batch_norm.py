@@ -15,6 +15,8 @@ from orpheus_core.passes.rewriting import Context, Replacement, rewrite
 
 def run(graph: Graph) -> Graph:
     """Fold where it is legal; see the module."""
+    if graph.ops.isdisjoint(("BatchNormalization", "ScaleShift")):
+        return graph
     return rewrite(graph, _rule)
 
 

@@ -11,6 +11,8 @@ from orpheus_core.passes.rewriting import Context, Replacement, all_values, rewr
 
 def run(graph: Graph) -> Graph:
     """Inline and drop, innermost first; inlined values keep their names where these are unique."""
+    if graph.ops.isdisjoint(("If", "Loop")):
+        return graph
     shared = Counter(v.name for v in dict.fromkeys(all_values(graph)))
 
     def fold(node: Node, context: Context) -> Replacement | None:

@@ -23,7 +23,7 @@ _KEEPS_SIGN = ("MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "
 
 def run(graph: Graph) -> Graph:
     """Fold every Pad that only lengthens spatial axes by constant amounts."""
-    return rewrite(graph, _fold)
+    return rewrite(graph, _fold) if "Pad" in graph.ops else graph
 
 
 def _fold(node: Node, context: Context) -> Replacement | None:

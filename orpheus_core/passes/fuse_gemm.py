@@ -12,6 +12,8 @@ _MATMUL = Form("MatMul", "FusedMatMul", bias=2)
 
 def run(graph: Graph) -> Graph:
     """Fuse where it is legal; see the module."""
+    if graph.ops.isdisjoint(("Gemm", "FusedGemm", "MatMul", "FusedMatMul")):
+        return graph
     positions = positions_of(graph)
 
     def rule(node: Node, ctx: Context) -> Replacement | None:

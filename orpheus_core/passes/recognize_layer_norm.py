@@ -24,6 +24,8 @@ _NORMS = ("LayerNormalization", "RMSNormalization")
 
 def run(graph: Graph) -> Graph:
     """Replace the parts by the operator; see the module."""
+    if graph.ops.isdisjoint(("Mul", "Div", "Add")):
+        return graph
     return rewrite(graph, _rule)
 
 

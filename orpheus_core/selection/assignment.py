@@ -103,7 +103,7 @@ class _Assignment:
         hub = len(self.costs)
         self.costs.append([self.place_seconds(value.type, p, HOME) if at_home else 0.0 for p in places])
         self.hub_places[value] = (hub, places)
-        matrix = np.array([[self.place_seconds(value.type, a, b) for b in places] for a in outs])
+        matrix = self._matrix(value, outs, places)
         if source is None:
             self.costs[hub] = [c + float(m) for c, m in zip(self.costs[hub], matrix[0])]
         else:
@@ -113,11 +113,20 @@ class _Assignment:
 
     def _edge(self, value: Value, source: int | None, outs: Sequence[Place], reader: int, index: int) -> None:
         ins = [self._in(reader, index, s) for s in self.choices[reader]]
-        matrix = np.array([[self.place_seconds(value.type, a, b) for b in ins] for a in outs])
+        matrix = self._matrix(value, outs, ins)
         if source is None:
             self.costs[reader] = [c + float(m) for c, m in zip(self.costs[reader], matrix[0])]
         else:
             self._add(source, reader, matrix)
+
+    def _matrix(self, value: Value, outs: Sequence[Place], ins: Sequence[Place]) -> Array:
+        # Places repeat: most candidates of a node agree on them.
+        rows = {
+            a: [self.place_seconds(value.type, a, b) for b in dict.fromkeys(ins)] for a in dict.fromkeys(outs)
+        }
+        columns = {b: i for i, b in enumerate(dict.fromkeys(ins))}
+        order = [columns[b] for b in ins]
+        return np.array([[rows[a][i] for i in order] for a in outs])
 
     def _add(self, i: int, j: int, matrix: Array) -> None:
         if (i, j) in self.edges:

@@ -125,18 +125,24 @@ def candidates(problem: Problem, backends: Iterable[Backend]) -> tuple[list[Cand
 def _refusal(
     problem: Problem, backend: Backend, kernel: Kernel, operands: Sequence[_Constrained], static: bool
 ) -> Refusal | None:
-    name = kernel_id(backend, kernel)
+    found = _reason(problem, kernel, operands, static)
+    return None if found is None else Refusal(kernel_id(backend, kernel), *found)
+
+
+def _reason(
+    problem: Problem, kernel: Kernel, operands: Sequence[_Constrained], static: bool
+) -> tuple[RefusalCode, str] | None:
     low, high = kernel.opset
     if problem.version < low or (high is not None and problem.version > high):
         text = f"implements opset {low} to {high or 'newest'}, the node is version {problem.version}"
-        return Refusal(name, RefusalCode.OPSET, text)
+        return RefusalCode.OPSET, text
     text_or_none = _dtype_refusal(operands, kernel)
     if text_or_none:
-        return Refusal(name, RefusalCode.DTYPE, text_or_none)
+        return RefusalCode.DTYPE, text_or_none
     late = False
     if kernel.prepare is not None and not static:
         if Format() not in kernel.formats or not _are_tensors(problem):
-            return Refusal(name, RefusalCode.SHAPE, "needs tensors whose shapes are known before the run")
+            return RefusalCode.SHAPE, "needs tensors whose shapes are known before the run"
         late = True
     try:
         for rule in kernel.where:
@@ -144,14 +150,14 @@ def _refusal(
                 continue  # its operands' shapes may tell during the run
             text_or_none = rule.refusal(problem)
             if text_or_none:
-                return Refusal(name, RefusalCode.RULE, text_or_none)
+                return RefusalCode.RULE, text_or_none
         if kernel.supports is not None and not late:
             text_or_none = resolve(kernel.supports)(problem)
             if text_or_none:
-                return Refusal(name, RefusalCode.UNSUPPORTED, str(text_or_none))
+                return RefusalCode.UNSUPPORTED, str(text_or_none)
     except Exception as error:  # a plugin's rule or function may be broken; it must harm no other
         text = f"its rules failed: {type(error).__name__}: {error}"
-        return Refusal(name, RefusalCode.BROKEN, text)
+        return RefusalCode.BROKEN, text
     return None
 
 
@@ -199,9 +205,7 @@ def _fits(problem: Problem, fmt: Format) -> bool:
             continue
         if not isinstance(type_, TensorType) or type_.static_shape is None:
             return False
-        try:
-            layout_of(layout).physical_shape(type_.static_shape)
-        except ValueError:
+        if not layout_of(layout).fits(len(type_.static_shape)):
             return False
     return True
 

@@ -1,6 +1,6 @@
 // The arguments of every kernel family, as the module fills them from Python; the same for all instruction sets.
 //
-// Every member is an Int, a float, a pointer to floats, or one to integers or bytes; FIELDS names them, so that the
+// Every member is an Int, a float, or a pointer to floats, doubles, integers or bytes; FIELDS names them, so that the
 // module can set them by name.
 // Sizes count elements; "block" is the number of channels of one vector.
 #pragma once
@@ -116,6 +116,13 @@ namespace orpheus {
     M(float, overlap) M(float, threshold) M(Ptr, x) M(Ptr, scores) M(BytesOut, kept) M(BytesOut, counts) \
     M(BytesOut, workspace)
 
+// Weights x [groups, filters, x_channels, taps], by strides, as rows of lanes; see pack.cpp. `places` is [taps, 3], `sums`
+// [elements, taps] or null.
+#define ORPHEUS_PACK(M) \
+    M(Int, groups) M(Int, chunks) M(Int, chunk) M(Int, width) M(Int, last) M(Int, filters) M(Int, channels) \
+    M(Int, x_channels) M(Int, depth) M(Int, taps) M(Int, elements) M(Int, x_group) M(Int, x_filter) M(Int, x_channel) \
+    M(Int, y_group) M(Int, y_chunk) M(Ints, places) M(Doubles, sums) M(Ptr, x) M(Out, y)
+
 // y = op(x, z) over a box of x, z, y (and Where's condition `left` before y); logic reads left and right, truth values go
 // to `truth`. See broadcast.cpp.
 #define ORPHEUS_BROADCAST(M) \
@@ -149,6 +156,7 @@ namespace orpheus {
 using Ptr = const float*;
 using Out = float*;
 using Ints = const Int*;
+using Doubles = const double*;
 using Bytes = const unsigned char*;
 using BytesOut = unsigned char*;
 #define ORPHEUS_MEMBER(type, name) type name;
@@ -174,7 +182,8 @@ struct PickElementsArgs { ORPHEUS_PICK_ELEMENTS(ORPHEUS_MEMBER) };
 struct CastArgs { ORPHEUS_CAST(ORPHEUS_MEMBER) };
 struct ExtremeArgs { ORPHEUS_EXTREME(ORPHEUS_MEMBER) };
 struct TopKArgs { ORPHEUS_TOP_K(ORPHEUS_MEMBER) };
-struct BatchNormArgs { ORPHEUS_BATCH_NORM(ORPHEUS_MEMBER) };
+struct BatchNormArgs { ORPHEUS_BATCH_NORM(ORPHEUS_MEMBER) }; \
+struct PackArgs { ORPHEUS_PACK(ORPHEUS_MEMBER) };
 #undef ORPHEUS_MEMBER
 
 // One row a kernel: its name in Python and in the table, and its arguments.
@@ -206,7 +215,8 @@ struct BatchNormArgs { ORPHEUS_BATCH_NORM(ORPHEUS_MEMBER) };
     K(cast, CastArgs, ORPHEUS_CAST) \
     K(extreme, ExtremeArgs, ORPHEUS_EXTREME) \
     K(top_k, TopKArgs, ORPHEUS_TOP_K) \
-    K(batch_norm, BatchNormArgs, ORPHEUS_BATCH_NORM)
+    K(batch_norm, BatchNormArgs, ORPHEUS_BATCH_NORM) \
+    K(pack, PackArgs, ORPHEUS_PACK)
 
 // One row a kernel that computes spans of rows too, as name_rows: these can be links of a chain.
 #define ORPHEUS_ROWS(K) \

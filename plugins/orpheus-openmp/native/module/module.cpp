@@ -121,6 +121,7 @@ private:
             case Kind::input: return put(field, nb::cast<Array<const float>>(value, false).data(), value);
             case Kind::output: return put(field, nb::cast<Array<float>>(value, false).data(), value);
             case Kind::integers: return put(field, nb::cast<Array<const Int>>(value, false).data(), value);
+            case Kind::doubles: return put(field, nb::cast<Array<const double>>(value, false).data(), value);
             case Kind::bytes: return put(field, nb::cast<Array<const unsigned char>>(value, false).data(), value);
             case Kind::bytes_out: {
                 unsigned char* bytes = nb::cast<Array<unsigned char>>(value, false).data();

@@ -48,12 +48,13 @@ inline std::vector<Isa> isas() {
     return found;
 }
 
-enum class Kind { integer, real, input, output, integers, bytes, bytes_out };
+enum class Kind { integer, real, input, output, integers, doubles, bytes, bytes_out };
 template <class T> constexpr Kind kind_of = Kind::integer;
 template <> constexpr Kind kind_of<float> = Kind::real;
 template <> constexpr Kind kind_of<Ptr> = Kind::input;
 template <> constexpr Kind kind_of<Out> = Kind::output;
 template <> constexpr Kind kind_of<Ints> = Kind::integers;
+template <> constexpr Kind kind_of<Doubles> = Kind::doubles;
 template <> constexpr Kind kind_of<Bytes> = Kind::bytes;
 template <> constexpr Kind kind_of<BytesOut> = Kind::bytes_out;
 

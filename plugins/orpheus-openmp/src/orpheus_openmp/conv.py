@@ -10,7 +10,6 @@ import math
 
 import numpy as np
 
-from orpheus_core import memory
 from orpheus_core.plugin import Problem
 from orpheus_core.types import Array
 from orpheus_openmp import epilogue
@@ -52,7 +51,7 @@ class Conv(Layer):
 
     def pack(self, weights: Array) -> Array:
         """Weights in the order in which the kernel reads them."""
-        return pack_chunks(weights, self.shape.group, self.depth, self.block, self.tile_vectors)
+        return self.packer.chunks(weights, self.shape.group, self.depth)
 
 
 class Direct(Conv):
@@ -108,34 +107,4 @@ class Depthwise(Conv):
 
     def pack(self, weights: Array) -> Array:
         """[block][taps][B]."""
-        taps = self.shape.window.taps
-        full = np.zeros((self.groups() * self.block, taps), np.float32)
-        full[: self.shape.filters] = weights.reshape(-1, taps)
-        packed = memory.empty((self.groups(), taps, self.block))
-        packed[...] = full.reshape(-1, self.block, taps).swapaxes(1, 2)
-        return packed
-
-
-def pack_chunks(weights: Array, group: int, depth: int, block: int, vectors: int) -> Array:
-    """W [M, C / group, ...] as [group][chunk][in block][taps][depth][vectors * block], flat.
-
-    A chunk is ``vectors`` blocks of filters, padded with zeros, the last of a group what remains; the last input block
-    has the channels that there are.
-    """
-    filters, channels, taps = weights.shape[0] // group, weights.shape[1], int(np.prod(weights.shape[2:]))
-    out, whole = -(-filters // block) * block, channels // depth * depth  # channels of whole blocks
-    grouped = weights.reshape(group, filters, channels, taps)
-    packed = (memory.zeros if out > filters else memory.empty)((group, out * channels * taps))
-    for source, target in zip(grouped, packed):
-        for first in range(0, out, vectors * block):
-            chunk = source[first : first + vectors * block]
-            width, given = min(vectors * block, out - first), len(chunk)
-            # [in block, taps, depth, filter]: whole blocks of channels, then what is left of the last.
-            place = target[first * channels * taps :][: width * channels * taps].reshape(
-                channels * taps, width
-            )
-            blocks = place[: whole * taps].reshape(-1, taps, depth, width)
-            blocks[..., :given] = chunk[:, :whole].reshape(given, -1, depth, taps).transpose(1, 3, 2, 0)
-            rest = place[whole * taps :].reshape(taps, channels - whole, width)
-            rest[..., :given] = chunk[:, whole:].transpose(2, 1, 0)
-    return packed.reshape(-1)
+        return self.packer.chunks(weights, 1, 1, self.block)

@@ -101,6 +101,10 @@ class ConvShape:
 
 def conv_shape(problem: Problem) -> ConvShape:
     """The sizes of a Conv or FusedConv of static shapes."""
+    return problem.once(_conv_shape)
+
+
+def _conv_shape(problem: Problem) -> ConvShape:
     x, w, y = problem.inputs[0], problem.inputs[1], problem.outputs[0]
     assert isinstance(x, TensorType) and isinstance(w, TensorType) and isinstance(y, TensorType)
     assert x.static_shape is not None and w.static_shape is not None and y.static_shape is not None

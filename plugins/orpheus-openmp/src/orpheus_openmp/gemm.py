@@ -9,9 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from orpheus_core import memory
 from orpheus_core.plugin import Problem, Step
-from orpheus_core.types import Array
 from orpheus_openmp import epilogue
 from orpheus_openmp.layer import Layer, seal
 
@@ -33,7 +31,7 @@ class _Product(Layer):
         panel = self.tile_vectors * self.block
         constant = self.problem.constants.get(1)
         if constant is not None and constant.ndim == 2:
-            self.values["b"] = pack_panels(constant, bool(self.values["trans_b"]), k, n, panel)
+            self.values["b"] = self.packer.panels(constant, bool(self.values["trans_b"]), k, n)
             self.values["packed"] = 1
             self.packed = (1,)
         else:
@@ -128,14 +126,3 @@ def batch_runs(a: Sequence[int], b: Sequence[int]) -> list[Run]:
         runs.append(Run(start, end - start, left[start], right[start], *steps))
         start = end
     return runs
-
-
-def pack_panels(b: Any, transposed: bool, k: int, n: int, panel: int) -> Array:
-    """B [k, n] (or its transpose) as [panel][k][width], zeros beyond n."""
-    panels = -(-n // panel)
-    columns = np.asarray(b, np.float32).T if transposed else np.asarray(b, np.float32)
-    packed = (memory.zeros if n % panel else memory.empty)((panels, k, panel))
-    for target, first in zip(packed, range(0, n, panel)):
-        some = columns[:, first : first + panel]
-        target[:, : some.shape[1]] = some
-    return packed

@@ -60,8 +60,12 @@ def available() -> tuple[str, ...]:
 
 def current() -> str:
     """The instruction set in use; BackendError, naming those there are, when the one asked for cannot be."""
-    names = available()
-    asked = os.environ.get(VARIABLE, "").strip().lower()
+    return _chosen(native(), os.environ.get(VARIABLE, "").strip().lower())
+
+
+@cache  # asked for hundreds of times while a session is made
+def _chosen(module: ModuleType, asked: str) -> str:
+    names: tuple[str, ...] = tuple(module.isas())
     if not asked:
         return names[0]
     if asked not in NAMES:
@@ -76,7 +80,12 @@ def current() -> str:
 
 def tile(name: str | None = None) -> tuple[int, int, int]:
     """(block, pixels, vectors) of an instruction set's register tile."""
-    block, pixels, vectors = native().tile(name or current())
+    return _tile(native(), name or current())
+
+
+@cache
+def _tile(module: ModuleType, name: str) -> tuple[int, int, int]:
+    block, pixels, vectors = module.tile(name)
     return block, pixels, vectors
 
 

@@ -11,6 +11,7 @@ from orpheus_core.errors import KernelError
 from orpheus_core.plugin import Problem, Step
 from orpheus_core.types import Array, TensorType, ValueType
 from orpheus_openmp import isa as isas
+from orpheus_openmp.weights import Packer
 
 
 class Layer:
@@ -32,6 +33,11 @@ class Layer:
         self.values: dict[str, Any] = {}
         self.workspace = 0
         self.packed: tuple[int, ...] = ()
+
+    @property
+    def packer(self) -> Packer:
+        """Packs this layer's constants."""
+        return Packer(self.isa, self.threads, self.block, self.tile_vectors)
 
     def bind(self, inputs: Sequence[Any], outputs: Sequence[Any], workspace: Any | None) -> Step:
         """A native step on these arrays; KernelError when one has not the shape or type that was prepared for."""

@@ -11,7 +11,6 @@ from orpheus_core.plugin import Problem, Step
 from orpheus_core.types import Array
 from orpheus_openmp import epilogue
 from orpheus_openmp import isa as isas
-from orpheus_openmp.gemm import pack_panels
 from orpheus_openmp.layer import Layer, seal
 
 _X, _W, _R, _B, _LENGTHS, _H, _C, _P = range(8)
@@ -52,14 +51,13 @@ class _Recurrent(Layer):
         ends = np.cumsum(self.sizes)
         bound.update(gates=space[: ends[0]], state=space[ends[0] : ends[1]], sums=space[ends[1] :])
         each = self.sizes[0] // self.directions
-        panels = self.tile_vectors * self.block
         steps = []
         m, k, n = self.steps * self.batch, self.width, self.gates * self.hidden
         for d in range(self.directions):
             values = {
                 "batch": 1, "m": m, "k": k, "n": n, "a_batch": 0, "b_batch": 0, "lda": k, "trans_a": 0, "trans_b": 0,
                 "packed": 1, "c_rows": 0, "c_cols": 1, "alpha": 1.0, "beta": 1.0, **epilogue.activation(""),
-                "a": x, "b": pack_panels(self.weights[d], True, k, n, panels), "c": self.bias[d],
+                "a": x, "b": self.packer.panels(self.weights[d], True, k, n), "c": self.bias[d],
                 "y": bound["gates"][d * each : (d + 1) * each],
             }  # fmt: skip
             steps.append(isas.native().Step(self.isa, "gemm", self.threads, values))
@@ -67,10 +65,10 @@ class _Recurrent(Layer):
 
     def _panels(self, first: int, last: int) -> Array:
         """R's gates [first, last) in panels, one direction after the other."""
-        hidden, panel = self.hidden, self.tile_vectors * self.block
+        hidden = self.hidden
         n = (last - first) * hidden
         rows = self.recurrent[:, first * hidden : last * hidden]
-        return np.stack([pack_panels(r, True, hidden, n, panel) for r in rows])
+        return np.stack([self.packer.panels(r, True, hidden, n) for r in rows])
 
 
 class Lstm(_Recurrent):

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from orpheus_core import memory
 from orpheus_core.plugin import Problem
 from orpheus_core.types import Array
 from orpheus_openmp.conv import Conv
@@ -15,8 +14,6 @@ from orpheus_openmp.cook_toom import FORMS
 
 #: Tiles that make a band worth its weights' way from L2 or beyond; more would only push its inputs out of L1.
 _ENOUGH_TILES = 14
-#: Channels whose weights are transformed together.
-_CHANNELS = 64
 
 
 class Winograd(Conv):
@@ -36,20 +33,7 @@ class Winograd(Conv):
     def pack(self, weights: Array) -> Array:
         """G_h w G_w' as [chunk][element][channel][vectors * B]."""
         both = np.kron(np.array(self.form.rows.weights), np.array(self.form.cols.weights))  # [elements, taps]
-        channels, taps = weights.shape[1], both.shape[1]
-        out, step = self.out_blocks * self.block, self.tile_vectors * self.block
-        packed = (memory.zeros if out > len(weights) else memory.empty)(out * len(both) * channels)
-        for first in range(0, out, step):
-            width = min(step, out - first)
-            chunk = weights[first : first + width]
-            target = packed[first * len(both) * channels :][: width * len(both) * channels]
-            target = target.reshape(len(both), channels, width)
-            # In doubles, a few channels at a time, so that what is rounded to floats still lies in L2.
-            for start in range(0, channels, _CHANNELS):
-                some = chunk[:, start : start + _CHANNELS].reshape(len(chunk), -1, taps).transpose(2, 1, 0)
-                u = both @ some.astype(np.float64, order="C").reshape(taps, -1)
-                target[:, start : start + _CHANNELS, : len(chunk)] = u.reshape(len(both), -1, len(chunk))
-        return packed
+        return self.packer.transformed(weights, both)
 
 
 def band_rows(rows: int, across: int, threads: int) -> int:

@@ -1,0 +1,114 @@
+"""Packed weights against their layouts written out, on every instruction set."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("orpheus_openmp", reason="orpheus-openmp is not installed")
+
+from orpheus_openmp import isa as isas
+from orpheus_openmp import weights as of_weights
+from orpheus_openmp.bilinear import ALGORITHMS
+from orpheus_openmp.weights import Packer
+
+THREADS = (1, 3)
+
+
+@pytest.fixture(params=THREADS)
+def packer(isa, request, monkeypatch):
+    monkeypatch.setattr(of_weights, "FOR_A_TEAM", 0)
+    block, _, vectors = isas.tile(isa)
+    return Packer(isa, request.param, block, vectors)
+
+
+def _weights(*shape):
+    return np.random.default_rng(sum(shape)).standard_normal(shape).astype(np.float32)
+
+
+def _up(count, unit):
+    return -(-count // unit) * unit
+
+
+def _chunks(weights, group, depth, block, width):
+    """The layout of ``Packer.chunks``, element by element."""
+    filters, channels, taps = len(weights) // group, weights.shape[1], weights[0, 0].size
+    rows = []
+    for w in weights.reshape(group, filters, channels, taps):
+        for first in range(0, _up(filters, block), width):
+            lanes = range(first, min(first + width, _up(filters, block)))
+            for start in range(0, channels, depth):
+                for tap in range(taps):
+                    for c in range(start, min(start + depth, channels)):
+                        rows += [w[f, c, tap] if f < filters else 0.0 for f in lanes]
+    return np.array(rows, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("group", "filters", "channels", "kernel"),
+    [(1, 1, 1, (1, 1)), (1, 33, 35, (3, 3)), (1, 96, 3, (7, 7)), (2, 40, 17, (1, 5)), (1, 70, 200, (1, 1))],
+)
+def test_chunks(packer, group, filters, channels, kernel):
+    weights = _weights(group * filters, channels, *kernel)
+    for depth in (1, packer.block):
+        got = packer.chunks(weights, group, depth)
+        np.testing.assert_array_equal(got, _chunks(weights, group, depth, packer.block, packer.width))
+
+
+@pytest.mark.parametrize("filters", [1, 16, 37])
+def test_chunks_of_one_block(packer, filters):
+    weights = _weights(filters, 1, 5, 5)
+    expected = _chunks(weights, 1, 1, packer.block, packer.block)
+    np.testing.assert_array_equal(packer.chunks(weights, 1, 1, packer.block), expected)
+
+
+@pytest.mark.parametrize(
+    ("filters", "channels", "elements", "taps"), [(5, 3, 4, 3), (48, 70, 36, 9), (33, 9, 64, 25)]
+)
+def test_transformed(packer, filters, channels, elements, taps):
+    weights, sums = _weights(filters, channels, taps), _weights(elements, taps).astype(np.float64)
+    sums[::2, 0] = 0.0
+    # Each element as one more tap, then packed as taps are, channels all in one block.
+    exact = np.einsum("et,fct->fce", sums, weights.astype(np.float64))
+    got = packer.transformed(weights, sums)
+    expected = _chunks(exact, 1, channels, packer.block, packer.width).astype(np.float64)
+    magnitude = np.einsum("et,fct->fce", abs(sums), abs(weights).astype(np.float64)).max()
+    # One rounding to float of a sum in doubles; the reference above is rounded too.
+    assert np.abs(got - expected).max() <= np.finfo(np.float32).eps * magnitude
+
+
+@pytest.mark.parametrize(("k", "n"), [(1, 1), (7, 40), (130, 64)])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_panels(packer, k, n, transposed):
+    matrix = _weights(k, n)
+    padded = np.zeros((k, _up(n, packer.width)), np.float32)
+    padded[:, :n] = matrix
+    expected = padded.reshape(k, -1, packer.width).transpose(1, 0, 2)
+    got = packer.panels(matrix.T.copy() if transposed else matrix, transposed, k, n)
+    np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize(("group", "blocks", "short"), [(1, (0, 0), 0), (2, (1, 3), 0), (1, (3, 1), 3)])
+def test_bilinear(packer, name, group, blocks, short):
+    """``short`` filters and channels less than whole blocks, ``blocks`` more of them than an algorithm's sides take."""
+    found, block, width = ALGORITHMS[name], packer.block, packer.width
+    side = found.side
+    channels, filters = (side + blocks[0]) * block - short, side * width + blocks[1] * block - short
+    weights = _weights(group * filters, channels, 1, 1)
+    out, full = _up(filters, block), _up(channels, block)
+    run = full // block // side * block
+    parts = []
+    for w in weights.reshape(group, filters, channels):
+        square = np.zeros((out, full))
+        square[:filters, :channels] = w
+        count = out // (side * width)
+        for chunk in square[: count * side * width].reshape(count, side, width, full):
+            cells = [chunk[j, :, i * run : (i + 1) * run].T for i in range(side) for j in range(side)]
+            parts += [sum(factor * cell for factor, cell in zip(row, cells)) for row in found.right]
+            parts += [tile[:, side * run :].T for tile in chunk]
+        left = square[count * side * width :].astype(np.float32)
+        if len(left):
+            parts.append(_chunks(left[..., None, None], 1, block, block, width))
+    expected = np.concatenate([np.asarray(part, np.float32).reshape(-1) for part in parts])
+    np.testing.assert_array_equal(packer.bilinear(weights, group, found), expected)
