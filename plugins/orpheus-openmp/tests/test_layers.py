@@ -55,6 +55,32 @@ def test_max_pool(layers, case, blocked, threads):
     np.testing.assert_array_equal(layers.run(pool.MaxPool, problem, [x])[0], exact)
 
 
+@pytest.mark.parametrize("op", ["Add", "Sub", "Mul", "Div", "PRelu"])
+@pytest.mark.parametrize("shape", [(19, 1, 1), (1, 19, 1, 1)])
+@pytest.mark.parametrize("left", [False, True])
+def test_a_plain_constant_of_channels_beside_blocks(layers, op, shape, left):
+    x, z = normal(2, 19, 5, 7), normal(*shape, seed=1)
+    if op == "PRelu":
+        left = False
+    inputs = [z, x] if left else [x, z]
+    function = {
+        "Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": np.divide,
+        "PRelu": lambda a, b: np.where(a < 0, a * b, a),
+    }[op]  # fmt: skip
+    layouts = ("plain", layers.blocked) if left else (layers.blocked, "plain")
+    problem = layers.problem(
+        op,
+        inputs,
+        [x.shape],
+        layouts=layouts,
+        out=(layers.blocked,),
+        constants=(0 if left else 1,),
+        threads=2,
+    )
+    got = layers.run(elementwise.Binary, problem, inputs)[0]
+    np.testing.assert_array_equal(got, function(*inputs))
+
+
 @pytest.mark.parametrize("blocked", [False, True])
 @pytest.mark.parametrize("window", [(1, 1), (1, 4), (3, 3), (2, 5), (9, 9)])
 def test_a_maximum_keeps_what_is_not_a_number(layers, blocked, window):

@@ -1,7 +1,7 @@
 // The scale and shift of a BatchNormalization whose statistics are known only at run time; elementwise.cpp applies them.
 //
 // Vectors of `channels` values each; scale and shift get zeros up to `padded`, where a blocked tensor's channels end.
-// One thread computes them: they are few.
+// One thread computes them: they are few, 2 % of the bytes of a 7x7 image's layer, less of others.
 
 #include "math.hpp"
 

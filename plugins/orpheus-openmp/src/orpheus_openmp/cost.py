@@ -29,9 +29,11 @@ _TRANSFORM = 1.5e9  # vectors a second loaded, transformed along one axis, store
 _SLOT = 2.0  # multiply-adds of a vector that take as long as an accumulator's way to L1 or back
 _SUM = 1.8  # the same of a vector of an input sum, times the side of the algorithm: the more, the farther from L1
 _GATHER = 2e9  # elements a second into im2col's panels
-_PACK = 4e9  # elements a second into a packed tile
+_PACK = 4e9  # elements a second into a packed tile, and where columns are left out between them
+_PACK_STRIDED = 1.5e9
 _FINISH = 4e9  # results a second that are stored row by row
-_HEAP = 5e-9  # seconds of a step down a heap
+_HEAP = 1e-8  # seconds of a step down a heap
+_COMPARE = 2e-9  # seconds of an element that is compared with its root
 
 
 def direct(problem: Problem) -> float:
@@ -96,10 +98,10 @@ def conv_transpose(problem: Problem) -> float:
 
 
 def top_k(problem: Problem) -> float:
-    """A heap of every column, of which K are taken."""
+    """Every element is compared with the last of the K best, which are a heap."""
     x, y = (t if isinstance(t, TensorType) else None for t in (problem.inputs[0], problem.outputs[0]))
     count, taken = (float(t.size or 0) if t else 0.0 for t in (x, y))
-    return _CALL + (count + taken * math.log2(max(count, 2))) * _HEAP / problem.threads
+    return _CALL + (count * _COMPARE + taken * math.log2(max(taken, 2)) * _HEAP) / problem.threads
 
 
 def product(problem: Problem) -> float:
@@ -133,7 +135,7 @@ def plain_pool(problem: Problem) -> float:
 
 
 def _packed(problem: Problem, packing: Packing) -> float:
-    depth, _, _ = packing.axes
+    depth, _, columns = packing.axes
     height, width = packing.tile
     block = isa.tile()[0]
     positions = (height - 1) * packing.pitch + width
@@ -144,7 +146,7 @@ def _packed(problem: Problem, packing: Packing) -> float:
     macs = tiles * vectors * block * packing.filters * terms
     stored = images * packing.filters * vectors * block * packing.tiles * depth.span * len(packing.jobs())
     work = macs / (_peak() * 0.9 * _share(packing.filters)) + stored / _FINISH
-    work += tiles * len(depth.phases) * packing.room / _PACK
+    work += tiles * len(depth.phases) * packing.room / (_PACK if columns.stride == 1 else _PACK_STRIDED)
     return _CALL + max(work / problem.threads, _weights(problem) / _STREAM)
 
 

@@ -55,7 +55,7 @@ class Binary(Layer):
     """Add, Sub, Mul, Div and PRelu of two tensors of which one may have a value a channel, or a single value."""
 
     kernel = "elementwise"
-    names = ("x", "z")
+    names: tuple[str | None, ...] = ("x", "z")
 
     def __init__(self, problem: Problem, isa: str | None = None) -> None:
         super().__init__(problem, isa)
@@ -77,6 +77,12 @@ class Binary(Layer):
             # A value for each channel of each image.
             self.values["channels"] *= self.values["outer"]
             self.values["outer"] = 1
+        at = 0 if swapped else 1
+        plain = self.type_of(at).layout.block < self.values["block"]
+        if kind == PER_CHANNEL and plain:  # a constant beside blocks, by the kernel's rule
+            self.values["z"] = padded(problem.constants[at], self.values["channels"] * self.values["block"])
+            self.names = tuple(None if i == at else "x" for i in (0, 1))
+            self.packed = (at,)
         if problem.op in ("Add", "Sub", "Mul", "PRelu") and kind != SINGLE:
             self.values["tail"] = 0  # zeros in, zeros out
 

@@ -137,6 +137,26 @@ def binary_channel(problem: Problem) -> str | None:
     return f"needs one operand with a value a channel, has shapes {list(a)} and {list(b)}"
 
 
+def binary_channel_constant(problem: Problem) -> str | None:
+    """B, constant by rule, has a value a channel."""
+    return _channel_constant(problem, 1)
+
+
+def binary_channel_constant_left(problem: Problem) -> str | None:
+    """A, constant by rule, has a value a channel."""
+    return _channel_constant(problem, 0)
+
+
+def _channel_constant(problem: Problem, index: int) -> str | None:
+    refusal = binary_channel(problem)
+    if refusal:
+        return refusal
+    shape, y = _shape(problem, index), _output(problem)
+    if math.prod(shape) == y[1] and _shape(problem, 1 - index) == y:
+        return None
+    return f"needs {'AB'[index]} of {y[1]} elements, has shape {list(shape)}"
+
+
 def binary_single(problem: Problem) -> str | None:
     """B, of one element, with every element of A."""
     return _single(problem, 0, 1)

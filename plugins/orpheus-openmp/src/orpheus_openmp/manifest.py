@@ -122,10 +122,21 @@ def _elementwise(layout: str) -> Iterator[Kernel]:
         if op != "PRelu":
             left = (plain, Format(("plain", layout), (layout,)))
             rows.append(("single-left", "binary_single_left", left, ((0, 1),)))
+        # A plain constant beside a blocked tensor, of any rank that broadcasts: reordering takes tensors of four axes.
+        constants = {"channel-constant": second, "channel-constant-left": "A"}
+        beside, before = Format((layout, "plain"), (layout,)), Format(("plain", layout), (layout,))
+        rows.append(("channel-constant", "binary_channel_constant", (beside,), ((0, 0),)))
+        if op != "PRelu":
+            rows.append(("channel-constant-left", "binary_channel_constant_left", (before,), ((0, 1),)))
         for name, limit, layouts, inplace in rows:
             opset = (7, None)
             single = {"single": second, "single-left": "A"}.get(name)
-            where = () if single is None else (Rule(f"{single}.size", "==", 1),)
+            where: tuple[Rule, ...] = () if single is None else (Rule(f"{single}.size", "==", 1),)
+            if name in constants:
+                where = (
+                    Rule("Y.rank" if op == "PRelu" else "C.rank", "==", 4),
+                    Rule(f"{constants[name]}.constant", "==", True),
+                )
             yield _by_traffic(
                 op, name, "elementwise:Binary", limit, layouts, inplace=inplace, opset=opset, where=where
             )

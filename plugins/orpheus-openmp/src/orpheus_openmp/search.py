@@ -51,7 +51,7 @@ class TopK(_Search):
         self.wanted = wanted(problem)
         self.values.update(wanted=self.wanted, largest=int(problem.attributes.get("largest", 1)))
         self.packed = (1,)
-        self.workspace = 8 * self.threads * self.values["size"]
+        self.workspace = 8 * self.threads * self.wanted
 
     def bind(self, inputs: Sequence[Any], outputs: Sequence[Any], workspace: Any | None) -> Step:
         """One native step."""
