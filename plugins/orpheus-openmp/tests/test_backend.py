@@ -183,7 +183,7 @@ def test_a_wrong_array_cannot_reach_a_kernel(layers):
     for bad in wrong:
         with pytest.raises(KernelError, match="Conv x"):
             layer.bind([bad, None], [y], None)
-    with pytest.raises(KernelError, match="Conv y was prepared for float32.*, got NoneType"):
+    with pytest.raises(KernelError, match=r"Conv y was prepared for float32.*, got NoneType"):
         layer.bind([right, None], [None], None)
     frozen = y.copy()
     frozen.flags.writeable = False
