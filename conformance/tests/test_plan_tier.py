@@ -76,6 +76,14 @@ def test_a_seal_is_used_and_one_that_forgets_a_step_is_caught():
     assert row.failed
 
 
+def test_a_team_that_is_not_complete_is_caught():
+    (row,) = rows(toy(kernel("Relu", "HalfOfTheTeam")))
+    assert row.failed
+    assert row.case.threads > 1
+    assert f"threads={row.case.threads}" in row.message
+    assert f'"threads":{row.case.threads}' in row.case.line()
+
+
 def test_another_layout_is_right_through_the_conversions_of_a_plan():
     blocked = (Format(("NCHW16c",), ("NCHW16c",)),)
     (row,) = rows(toy(kernel("Relu", "Plain", formats=blocked, where=(Rule("X.rank", "==", 4),))))

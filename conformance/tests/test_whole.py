@@ -143,6 +143,7 @@ GRAPH = replace(GRAPH, mark=mark_of(graph_of(GRAPH)))
         (replace(GRAPH, dtype="int7"), "no random graph is of element type 'int7'"),
         (replace(GRAPH, steps=10**9), "at most 16 steps"),
         (replace(GRAPH, seed=-1), "a seed from 0 on"),
+        (replace(GRAPH, threads=0), "a thread"),
         (replace(GRAPH, passes="some"), "passes cannot be 'some'"),
         (replace(GRAPH, backend="yot"), "backend 'yot' is not installed"),
         (NetworkRecipe("toy", name="lenet"), "no network is called 'lenet'"),

@@ -49,10 +49,9 @@ def describe_whole(recipe: Recipe) -> list[str]:
     if isinstance(recipe, NetworkRecipe):
         return [f"{recipe.name} of the zoo in its smallest form, seed {recipe.seed}, with {recipe.passes}"]
     assert isinstance(recipe, GraphRecipe)
-    threads = ", from several threads too" if recipe.together else ""
-    head = (
-        f"random graph {recipe.seed} of {recipe.steps} steps, {recipe.dtype}, with {recipe.passes}{threads}"
-    )
+    head = f"random graph {recipe.seed} of {recipe.steps} steps, {recipe.dtype}, with {recipe.passes}"
+    head += f", threads={recipe.threads}" if recipe.threads != 1 else ""
+    head += ", from several threads too" if recipe.together else ""
     return [head, *(f"  {line}" for line in str(graph_of(recipe)).splitlines())]
 
 

@@ -44,7 +44,8 @@ class Recipe:
 class GraphRecipe(Recipe):
     """A random graph (:func:`.plan.graphs.make_graph`) with ``passes`` (:data:`.plan.trial.PASSES`).
 
-    ``outputs``: the places of the outputs that are kept, all when empty. ``together``: also from several threads.
+    ``outputs``: the places of the outputs that are kept, all when empty. ``threads``: the session's setting.
+    ``together``: also called from several threads at once.
     ``mark`` is :func:`.plan.graphs.mark_of` of the graph.
     """
 
@@ -57,6 +58,7 @@ class GraphRecipe(Recipe):
     passes: str = "every pass"
     outputs: tuple[int, ...] = ()
     together: bool = False
+    threads: int = 1
     mark: int = 0
 
 

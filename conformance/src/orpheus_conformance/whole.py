@@ -71,8 +71,8 @@ def _check_graph(recipe: GraphRecipe) -> None:
         raise CaseError(f"no random graph is made of {', '.join(strange)}")
     if recipe.dtype not in {d.value for d in DType if d.is_float}:
         raise CaseError(f"no random graph is of element type {recipe.dtype!r}")
-    if recipe.seed < 0 or not 0 < recipe.steps <= STEPS:
-        raise CaseError(f"not a case: a graph has a seed from 0 on and at most {STEPS} steps")
+    if recipe.seed < 0 or recipe.threads < 1 or not 0 < recipe.steps <= STEPS:
+        raise CaseError(f"not a case: a graph has a seed from 0 on, a thread and at most {STEPS} steps")
     graph = graph_of(recipe)
     if graph is None or mark_of(graph) != recipe.mark:
         raise CaseError("this version of the suite makes another graph of the line; run the plan tier again")

@@ -180,9 +180,11 @@ def test_a_wrong_array_cannot_reach_a_kernel(layers):
         np.zeros((1, 8, 5, 5), np.float32), np.zeros(shape, np.float64),
         np.zeros((*shape[:-1], 2 * shape[-1]), np.float32)[..., ::2], None,
     ]  # fmt: skip
-    for bad in wrong[:-1]:
-        with pytest.raises(KernelError):
+    for bad in wrong:
+        with pytest.raises(KernelError, match="Conv x"):
             layer.bind([bad, None], [y], None)
+    with pytest.raises(KernelError, match=r"Conv y was prepared for float32.*, got NoneType"):
+        layer.bind([right, None], [None], None)
     frozen = y.copy()
     frozen.flags.writeable = False
     with pytest.raises(KernelError, match="read-only"):

@@ -59,7 +59,7 @@ class Hunt:
             dtype = self._dtypes[int(rng.integers(len(self._dtypes)))]
             yield GraphRecipe(
                 self._backend.name, self._kernels, seed, int(rng.integers(1, STEPS + 1)), self._ops, dtype.value,
-                together=seed % 4 == 0,
+                together=seed % 4 == 0, threads=1 + seed % 3,
             )  # fmt: skip
 
     def attempt(self, recipe: GraphRecipe, row: Row) -> tuple[GraphRecipe, str]:
@@ -78,7 +78,9 @@ class Hunt:
         for words, passes in PASSES.items():
             tried = replace(recipe, passes=words)
             self._note(tried)
-            outcome = attempted(self._bench, model, feeds, expected, passes, together=recipe.together)
+            outcome = attempted(
+                self._bench, model, feeds, expected, passes, together=recipe.together, threads=recipe.threads
+            )
             if outcome.fault:
                 row.executed += 1
                 row.cells[recipe.dtype, FAILED] += 1
@@ -138,7 +140,8 @@ def again(recipe: GraphRecipe, backend: Backend) -> Verdict:
         expected = bench.expect(model, feeds)
     except Unjudged as error:
         return Verdict(UNJUDGED, str(error))
-    outcome = attempted(bench, model, feeds, expected, PASSES[recipe.passes], together=recipe.together)
+    given = (bench, model, feeds, expected, PASSES[recipe.passes])
+    outcome = attempted(*given, together=recipe.together, threads=recipe.threads)
     return verdict_of(outcome, "graph")
 
 

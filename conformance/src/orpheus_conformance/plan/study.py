@@ -120,7 +120,8 @@ def _failed(row: Row, hunt: Hunt, found: GraphRecipe, fault: str, backend: Backe
 def _told(recipe: GraphRecipe, fault: str) -> str:
     text = " ".join(str(graph_of(recipe)).split())
     shown = text if len(text) <= 600 else text[:597] + "..."
-    return f"with {recipe.passes}: {fault}; random graph {recipe.seed} of {recipe.steps} steps, {recipe.dtype}: {shown}"
+    manner = f"with {recipe.passes}, threads={recipe.threads}"
+    return f"{manner}: {fault}; random graph {recipe.seed} of {recipe.steps} steps, {recipe.dtype}: {shown}"
 
 
 def _network(

@@ -67,10 +67,11 @@ class Bench:
         passes: Sequence[str] | None,
         *,
         together: bool = False,
+        threads: int = 1,
     ) -> Outcome:
-        """Judge one graph. ``together``: also run it from several threads at once."""
+        """Judge one graph on so many ``threads``. ``together``: also call it from several at once."""
         with _these(self._noting):
-            session, alone = self._open(model, passes)
+            session, alone = self._open(model, passes, threads)
             self._record.clear()
             first = session.run(None, feeds)
             ran, faults = list(self._record.ran), list(self._record.faults)
@@ -78,25 +79,24 @@ class Bench:
         mine = tuple(k for k in ran if k.startswith(f"{self.backend.name}:"))
         if not fault:
             with _these(self._plain):
-                fault = self._plainly(model, feeds, expected, passes, together)
+                fault = self._plainly(model, feeds, expected, passes, together, threads)
         return Outcome(fault, mine, alone)
 
-    def _open(self, model: onnx.ModelProto, passes: Sequence[str] | None) -> tuple[InferenceSession, bool]:
+    def _open(
+        self, model: onnx.ModelProto, passes: Sequence[str] | None, threads: int
+    ) -> tuple[InferenceSession, bool]:
+        def session(*providers: str) -> InferenceSession:
+            return InferenceSession(
+                model, providers=providers, fallback="error", enable_passes=passes, threads=threads
+            )
+
         name = self.backend.name
         if len(self._plain) == 1:
-            return self._session(model, passes, [name]), True
+            return session(name), True
         try:
-            return self._session(model, passes, [name]), True
+            return session(name), True
         except (SelectionError, UnsupportedModelError):
-            return self._session(model, passes, [b.name for b in self._plain]), False
-
-    @staticmethod
-    def _session(
-        model: onnx.ModelProto, passes: Sequence[str] | None, providers: Sequence[str]
-    ) -> InferenceSession:
-        return InferenceSession(
-            model, providers=list(providers), fallback="error", enable_passes=passes, threads=1
-        )
+            return session(*(b.name for b in self._plain)), False
 
     def _plainly(
         self,
@@ -105,9 +105,10 @@ class Bench:
         expected: Sequence[Expected],
         passes: Sequence[str] | None,
         together: bool,
+        threads: int,
     ) -> str:
         """The backend as it is, sealed steps and all, on memory that held nothing but NaN."""
-        session, _ = self._open(model, passes)
+        session, _ = self._open(model, passes, threads)
         before = {name: array.copy() for name, array in feeds.items()}
         first = _poisoned(session, feeds)
         second = _poisoned(session, feeds)
@@ -119,10 +120,10 @@ class Bench:
         return fault or (_together(session, feeds, first) if together else "")
 
 
-def attempted(bench: Bench, *given: Any, together: bool = False) -> Outcome:
+def attempted(bench: Bench, *given: Any, together: bool = False, threads: int = 1) -> Outcome:
     """:meth:`Bench.attempt`; what it raises is a fault."""
     try:
-        return bench.attempt(*given, together=together)
+        return bench.attempt(*given, together=together, threads=threads)
     except (
         OrpheusError,
         ArithmeticError,

@@ -28,7 +28,7 @@ class Binary(Layer):
         arrays = [
             checked(a, t, f"{problem.op} input {i}") for i, (a, t) in enumerate(zip(inputs, problem.inputs))
         ]
-        y = checked(outputs[0], problem.outputs[0], f"{problem.op} output")
+        y = checked(outputs[0], problem.outputs[0], f"{problem.op} output", written=True)
         logic = arrays[0].dtype == np.bool_
         sides = [raw(a) if logic else a for a in arrays]
         shapes = [a.shape for a in arrays]
@@ -38,12 +38,8 @@ class Binary(Layer):
         left, left_shape = sides[0], shapes[0]
         for right, shape in zip(sides[1:], shapes[1:]):
             box = boxed([left_shape, shape], y.shape)
-            self.values = {
-                "op": OPS[problem.op],
-                "rank": len(box),
-                "table": np.array(table_of(box), np.int64),
-            }
-            made.append(self.step({first: left, second: right, **result}))
+            values = {"op": OPS[problem.op], "rank": len(box), "table": np.array(table_of(box), np.int64)}
+            made.append(self.step({first: left, second: right, **result}, **values))
             left, left_shape = y, y.shape
         return made[0] if len(made) == 1 else seal(made)
 
@@ -59,10 +55,10 @@ class Where(Layer):
         condition, x, z = (
             checked(a, t, f"Where input {i}") for i, (a, t) in enumerate(zip(inputs, problem.inputs))
         )
-        y = checked(outputs[0], problem.outputs[0], "Where output")
+        y = checked(outputs[0], problem.outputs[0], "Where output", written=True)
         box = boxed([x.shape, z.shape, condition.shape], y.shape)
-        self.values = {"op": OPS["Where"], "rank": len(box), "table": np.array(table_of(box), np.int64)}
-        return self.step({"x": x, "z": z, "left": raw(condition), "y": y})
+        values = {"op": OPS["Where"], "rank": len(box), "table": np.array(table_of(box), np.int64)}
+        return self.step({"x": x, "z": z, "left": raw(condition), "y": y}, **values)
 
 
 def boxed(shapes: Sequence[Sequence[int]], target: Sequence[int]) -> list[Dimension]:

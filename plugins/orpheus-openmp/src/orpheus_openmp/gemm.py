@@ -88,10 +88,11 @@ class MatMul(_Product):
                 else array.reshape(-1)[starts[name] * sizes[name] :]
                 for name, array in bound.items()
             }  # fmt: skip
+            values: dict[str, Any] = {}
             if len(self.input_shape(1)) > 2:
                 steps = {"a_batch": run.a_step * sizes["a"], "b_batch": run.b_step * sizes["b"]}
-                self.values.update(batch=run.count, **steps)
-            made.append(self.step(parts))
+                values = {"batch": run.count, **steps}
+            made.append(self.step(parts, **values))
         return made[0] if len(made) == 1 else seal(made)
 
 

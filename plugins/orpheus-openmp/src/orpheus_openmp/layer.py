@@ -46,12 +46,12 @@ class Layer:
     def arrays(self, inputs: Sequence[Any], outputs: Sequence[Any], workspace: Any | None) -> dict[str, Any]:
         """The kernel's pointers: every operand, checked, and the workspace as floats."""
         bound: dict[str, Any] = {}
-        for names, arrays, types in (
-            (self.names, inputs, self.problem.inputs),
-            (self.results, outputs, self.problem.outputs),
+        for names, arrays, types, kept in (
+            (self.names, inputs, self.problem.inputs, self.packed),
+            (self.results, outputs, self.problem.outputs, ()),
         ):
-            for name, array, type_ in zip(names, arrays, types):
-                if name is not None and array is not None:
+            for i, (name, array, type_) in enumerate(zip(names, arrays, types)):
+                if name is not None and type_ is not None and i not in kept:
                     what = f"{self.problem.op} {name}"
                     bound[name] = checked(array, type_, what, written=names is self.results)
         if self.workspace:
@@ -61,9 +61,13 @@ class Layer:
             bound["workspace"] = workspace[: self.workspace].view(np.float32)
         return bound
 
-    def step(self, bound: dict[str, Any]) -> Step:
-        """A native step of this layer's kernel."""
-        made: Step = isas.native().Step(self.isa, self.kernel, self.threads, {**self.values, **bound})
+    def step(self, bound: dict[str, Any], **values: Any) -> Step:
+        """A native step of this layer's kernel; ``values`` are added to the layer's.
+
+        A bind must not keep them in the layer: runs from several threads bind contexts at the same time.
+        """
+        given = {**self.values, **values, **bound}
+        made: Step = isas.native().Step(self.isa, self.kernel, self.threads, given)
         return made
 
     def type_of(self, index: int) -> TensorType:

@@ -44,8 +44,8 @@ class Concat(Layer):
             width = source.size // max(outer, 1)
             if width == 0:
                 continue
-            self.values = {"count": outer, "width": width, "x_stride": width, "y_stride": total}
-            steps.append(self.step({"x": source, "y": target.reshape(-1)[offset:]}))
+            values = {"count": outer, "width": width, "x_stride": width, "y_stride": total}
+            steps.append(self.step({"x": source, "y": target.reshape(-1)[offset:]}, **values))
             offset += width
         return seal(steps)
 

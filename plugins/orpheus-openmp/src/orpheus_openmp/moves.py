@@ -41,9 +41,9 @@ class Move(Layer):
         for array, type_, (table, count) in zip(outputs, problem.outputs, self.tables):
             if array is None:
                 continue
-            target = checked(array, type_, f"{problem.op} y")
-            self.values = {"pieces": count, "width": target.itemsize, "table": table, "value": value}
-            steps.append(self.step({"x": source, "y": raw(target)}))
+            target = checked(array, type_, f"{problem.op} y", written=True)
+            values = {"pieces": count, "width": target.itemsize, "table": table, "value": value}
+            steps.append(self.step({"x": source, "y": raw(target)}, **values))
         return seal(steps)
 
 

@@ -42,11 +42,7 @@ class Reduce(Layer):
         bound = self.arrays(inputs, outputs, workspace)
         if self.problem.op != "ReduceLogSumExp":
             return self.step(bound)
-        made: list[Step] = []
-        for op in ("ReduceMax", "ReduceLogSumExp"):
-            self.values["op"] = OPS[op]
-            made.append(self.step(bound))
-        return seal(made)
+        return seal([self.step(bound, op=OPS[op]) for op in ("ReduceMax", "ReduceLogSumExp")])
 
 
 def boxes(memory: View, axes: Sequence[int]) -> tuple[list[Dimension], list[Dimension]]:
