@@ -55,6 +55,35 @@ def test_every_metric_has_values_or_a_reason(trial) -> None:
     assert record.processes[0].settings.startswith("threads 1")
 
 
+@pytest.mark.zoo
+def test_a_network_of_the_zoo_is_built_once(trial, environment) -> None:
+    kept = Path(environment["ORPHEUS_CACHE"]) / "zoo"
+    record = trial("numpy", model={"zoo": "wrn-40-2"}, batch=2, metrics=["size", "flops"], processes=1)
+    assert record.is_ok, record.failure
+    (file,) = kept.iterdir()
+    assert record.value("size", "disk") == file.stat().st_size and file.name.startswith(
+        "wrn-40-2-batch2-seed0-"
+    )
+    assert record.value("flops", "macs") == 2 * 327_599_360
+    changed = file.stat().st_mtime_ns
+    assert trial("numpy", model={"zoo": "wrn-40-2"}, batch=2, metrics=["size"], processes=1).is_ok
+    assert [f.stat().st_mtime_ns for f in kept.iterdir()] == [changed]
+
+
+def test_energy_is_what_the_meter_counted(trial, environment) -> None:
+    assert "this meter is switched off" in trial("numpy", metrics=["energy"]).metrics["energy"].reason
+    environment["FAKE_METER"] = "1"
+    record = trial("numpy", metrics=["energy", "throughput"])
+    found = record.metrics["energy"]
+    assert found.is_measured and "fake: board" in found.source, found
+    turns = [t for p in record.processes for t in p.turns]
+    assert all(t.joules["fake: board"] == 5 for t in turns)  # five joules whenever it is asked
+    runs = sum(len(t.samples[0]) for t in turns)
+    joules, wall = (sum(v) for v in zip(*((sum(t.joules.values()), t.wall) for t in turns)))
+    assert found.get("item") == pytest.approx(joules / runs) and found.get("idle_watts") > 0
+    assert found.get("above_idle") == pytest.approx((joules - found.get("idle_watts") * wall) / runs)
+
+
 def test_offline_keeps_every_stream_busy(trial) -> None:
     record = trial("numpy", scenario="offline", streams=2, batch=3)
     assert record.is_ok, record.failure

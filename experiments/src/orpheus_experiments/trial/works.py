@@ -17,6 +17,7 @@ from orpheus_core import discovery
 from orpheus_core.errors import BackendError, ModelError, UsageError
 from orpheus_core.peers import PREFIX, peer, source
 from orpheus_core.types import Dim, TensorType
+from orpheus_experiments.noise.environment import environment
 from orpheus_experiments.process.child import ChildError
 from orpheus_experiments.timing.pages import drop
 from orpheus_experiments.timing.prime import prime, prime_feeds
@@ -28,7 +29,7 @@ from orpheus_experiments.trial.models import files, locate
 from orpheus_experiments.trial.reference import compare, images, read, write
 from orpheus_experiments.trial.trial import Trial
 
-__all__ = ["idle", "load", "make_reference", "peak", "prepare", "start", "turn", "warm"]
+__all__ = ["circumstances", "idle", "load", "make_reference", "peak", "prepare", "start", "turn", "warm"]
 
 State = dict[str, Any]
 
@@ -40,6 +41,11 @@ class _Input:
     name: str
     type: str
     shape: tuple[Dim, ...]
+
+
+def circumstances(_: State, names: Sequence[str]) -> dict[str, Any]:
+    """The environment; plugins are loaded for it, which is why a child does it."""
+    return environment(names)
 
 
 def prepare(_: State, trial: str, folder: str) -> dict[str, Any]:
@@ -159,7 +165,8 @@ def turn(state: State, runs: int, at_least: float, metered: bool) -> dict[str, A
         with meters:
             found = together(calls, runs, at_least)
         joules = meters.joules
-    return {"samples": found.samples, "wall": found.wall, "cpu": found.cpu, "joules": joules}
+    times = {"wall": found.wall, "cpu": found.cpu, "waited": found.waited}
+    return {"samples": found.samples, **times, "joules": joules}
 
 
 def idle(state: State, seconds: float) -> dict[str, float]:
