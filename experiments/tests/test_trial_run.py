@@ -46,7 +46,9 @@ def test_every_metric_has_values_or_a_reason(trial) -> None:
     assert record.value("agreement", "items") == 4
     samples = [s for p in record.processes for t in p.turns for row in t.samples for s in row]
     assert len(samples) >= 8 and record.value("latency", "runs") == len(samples)
-    assert record.value("latency", "max") == max(samples) and record.value("latency", "p99") is None
+    assert record.value("latency", "max") == max(samples) and (record.value("latency", "p99") is None) == (
+        len(samples) < 1000
+    )
     low, middle, high = (record.value("latency", n) for n in ("low", "median", "high"))
     assert low <= middle <= high
     # 2 images of 3x3x3x8x8x4 and 4x5 products
