@@ -172,9 +172,10 @@ def _notes(lane: Lane) -> list[str]:
             f"{unsteady} of {len(lane.processes)} processes did not become steady in {lane.trial.warm_limit:g} s"
         )
     turns = [t for p in lane.processes for t in p.turns if t.waited is not None]
-    waited, wall = sum(t.waited or 0.0 for t in turns), sum(t.wall for t in turns)
+    waited = sum(t.waited or 0.0 for t in turns) / (lane.trial.threads * lane.trial.streams)
+    wall = sum(t.wall for t in turns)
     if turns and waited > _BUSY * wall:
-        found.append(f"something else had its processors for {waited / wall:.0%} of the time")
+        found.append(f"its threads waited for a processor for {waited / wall:.0%} of the time")
     if 0 < len(lane.processes) < lane.trial.processes:
         found.append(f"{len(lane.processes)} of {lane.trial.processes} processes were finished")
     return found

@@ -32,6 +32,7 @@ from orpheus_experiments.trial.trial import Trial
 __all__ = ["circumstances", "idle", "load", "make_reference", "peak", "prepare", "start", "turn", "warm"]
 
 State = dict[str, Any]
+_PEAK = 0.5
 
 
 @dataclass(frozen=True)
@@ -180,10 +181,13 @@ def idle(state: State, seconds: float) -> dict[str, float]:
 
 
 def peak(_: State, threads: int) -> dict[str, Any]:
-    """The machine's FLOP/s in float32 on so many threads, and who measured it."""
+    """The machine's FLOP/s in float32 on so many threads, and who measured it: the best of half a second's tries."""
     from orpheus_experiments.profile.peak import measured_peak
 
-    found = measured_peak(discovery.default_order(), threads)
+    backends, end = discovery.default_order(), time.perf_counter() + _PEAK
+    found = measured_peak(backends, threads)
+    while time.perf_counter() < end:
+        found = max(found, measured_peak(backends, threads), key=lambda p: p.flops)
     return {"flops": found.flops, "source": found.source}
 
 
