@@ -10,9 +10,11 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from orpheus_experiments.process.child import Child, ChildError
 from orpheus_experiments.trial import METRICS, Record
+from orpheus_experiments.trial.reference import compare
 
 QUICK = {"schema": 1, "processes": 2, "min_time": 0.1, "min_runs": 8, "warm_limit": 0.3, "time_limit": 120}
 
@@ -120,6 +122,15 @@ def test_a_hostile_engine_is_a_typed_row(trial, engine, kind, part) -> None:
     record = trial(engine, metrics=["latency", "error"])
     assert record.failure is not None and record.failure.kind == kind, record.failure
     assert part in record.failure.message and not record.metrics
+
+
+def test_shapes_that_depend_on_the_data_are_not_compared() -> None:
+    wanted = [[np.zeros((54, 4))]]
+    error, agreement = compare([[np.zeros((53, 4))]], wanted)
+    assert "[[53, 4]] here, [[54, 4]] there" in error and error == agreement
+    assert compare(wanted, wanted) == (0, 1) and compare([[np.full((54, 4), np.nan)]], wanted)[0] == float(
+        "inf"
+    )
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits address space")

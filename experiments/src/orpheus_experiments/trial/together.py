@@ -138,8 +138,8 @@ def _record(lane: Lane, before: dict[str, Any], after: dict[str, Any], started: 
         processes=lane.processes,
         model_bytes=lane.made.get("bytes"),
         macs=lane.made.get("macs"),
-        error=lane.results.get("error"),
-        agreement=lane.results["agreement"] if isinstance(lane.results.get("agreement"), float) else None,
+        error=_number(lane.results.get("error")),
+        agreement=_number(lane.results.get("agreement")),
         images=trial.batch * math.ceil(trial.images / trial.batch),
         reference=lane.reference_name,
         peak=lane.peak,
@@ -160,8 +160,11 @@ def _record(lane: Lane, before: dict[str, Any], after: dict[str, Any], started: 
 
 
 def _reasons(lane: Lane) -> dict[str, str]:
-    told = lane.results.get("agreement")
-    return {**lane.reasons, **({"agreement": told} if isinstance(told, str) else {})}
+    return {**lane.reasons, **{k: v for k, v in lane.results.items() if isinstance(v, str)}}
+
+
+def _number(found: float | str | None) -> float | None:
+    return None if isinstance(found, str) else found
 
 
 def _notes(lane: Lane) -> list[str]:

@@ -142,7 +142,7 @@ def start(state: State, trial: str, made: Mapping[str, Any], reference: str | No
         got = [outputs, *([np.array(x) for x in first.bind(f)()] for f in feeds[1 : len(wanted)])]
         state["calls"][0] = first.bind(feeds[0])  # some engines have one place for inputs
         error, found["agreement"] = compare(got, wanted)
-        found["error"] = error if np.isfinite(error) else None
+        found["error"] = None if error == float("inf") else error  # JSON has no infinity
     return found
 
 
