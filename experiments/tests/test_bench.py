@@ -10,6 +10,8 @@ import sys
 
 import orpheus_experiments
 import pytest
+from orpheus_experiments.benchmark.bench import Report
+from orpheus_experiments.benchmark.command import exit_code
 from orpheus_experiments.benchmark.comparing import fastest, instability, is_wrong
 from orpheus_experiments.benchmark.plan import groups, processors
 from orpheus_experiments.trial import Failure, Measurement, ModelRef, Process, Record, Trial, Turn
@@ -281,3 +283,30 @@ def test_what_is_doubtful() -> None:
     assert instability(made([1.0, 1.05])) == []
     assert instability(made([1.0, 1.2])) == ["its processes' medians are up to 20% apart"]
     assert instability(made([1.0], notes=("throttled",))) == ["throttled"]
+
+
+def failed(kind: str) -> Record:
+    return made([1.0, 1.01], failure=Failure(kind, ""))
+
+
+@pytest.mark.parametrize(
+    ("records", "code"),
+    [
+        ([made([1.0, 1.01])], 0),
+        ([made([1.0, 1.3])], 5),
+        ([made([1.0], notes=("throttled",))], 5),
+        ([made([1.0, 1.01]), failed("not installed")], 2),
+        ([failed("refused")], 2),
+        ([failed("model"), failed("model")], 3),
+        ([failed("unsupported")], 3),
+        ([made([1.0, 1.01]), failed("unsupported")], 2),
+        ([made([1.0, 1.01]), failed("wrong shape")], 4),
+        ([failed("model"), failed("out of memory")], 4),
+        ([made([1.0], metrics={"error": Measurement("of range", {"error": 0.1}, "a test")})], 1),
+    ],
+)
+def test_exit_codes(records, code) -> None:
+    report = Report((), (tuple(records),))
+    assert exit_code(report, strict=True) == code
+    assert exit_code(report, strict=False) == (0 if code == 5 else code)
+    assert exit_code(Report((), (tuple(records),), interrupted=True), strict=True) == 130

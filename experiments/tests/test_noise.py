@@ -9,7 +9,7 @@ import pytest
 from orpheus_experiments.energy.counters import open_hwmon, open_rapl
 from orpheus_experiments.energy.meters import Meters
 from orpheus_experiments.noise import processor
-from orpheus_experiments.noise.environment import disturbances, environment
+from orpheus_experiments.noise.environment import busy, disturbances, environment
 from orpheus_experiments.noise.versions import engines
 from orpheus_experiments.timing.pages import drop, resident
 
@@ -53,6 +53,15 @@ def test_what_a_system_does_not_tell(tmp_path) -> None:
     assert processor.clock(tmp_path)["now_mhz"] == [1000, 2000]
 
 
+def test_how_busy_the_machine_is(tmp_path, monkeypatch) -> None:
+    assert busy(0, tmp_path).startswith("not told: ")
+    stat = write(tmp_path, "proc/stat", "cpu  100 0 50 800 50 0 0 0 0 0\ncpu0 1")
+    assert busy(0, tmp_path).startswith("not told: ")  # no tick has passed
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    monkeypatch.setattr("time.sleep", lambda _: stat.write_text("cpu  110 0 60 870 50 0 0 10 0 0\n"))
+    assert busy(0, tmp_path) == pytest.approx(4 * 0.3)
+
+
 def test_siblings_come_last(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
     for number in range(4):
@@ -76,13 +85,12 @@ def test_what_disturbs() -> None:
     calm = {
         "heat": {"throttled": 3},
         "governor": "performance",
-        "load_average": [0.1, 0, 0],
-        "usable_threads": 2,
+        "busy_processors": 0.1,
     }
     assert disturbances(calm, calm) == []
     assert "throttled" in disturbances(calm, {**calm, "heat": {"throttled": 4}})[0]
     assert "powersave" in disturbances(calm, {**calm, "governor": "powersave"})[0]
-    assert "load average 1.5" in disturbances({**calm, "load_average": [1.5, 0, 0]}, calm)[0]
+    assert "1.5 processors were at work" in disturbances({**calm, "busy_processors": 1.5}, calm)[0]
     unknown = {"heat": {"throttled": "not told: no counter"}}
     assert disturbances(unknown, unknown) == []
 

@@ -65,6 +65,7 @@ turns = st.builds(
     samples=st.lists(st.lists(seconds, max_size=3).map(tuple), max_size=2).map(tuple),
     wall=seconds,
     cpu=seconds,
+    waited=st.none() | seconds,
     joules=st.dictionaries(words, seconds, max_size=2),
 )
 processes = st.builds(

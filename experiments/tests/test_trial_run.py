@@ -10,9 +10,11 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from orpheus_experiments.process.child import Child, ChildError
 from orpheus_experiments.trial import METRICS, Record
+from orpheus_experiments.trial.reference import compare
 
 QUICK = {"schema": 1, "processes": 2, "min_time": 0.1, "min_runs": 8, "warm_limit": 0.3, "time_limit": 120}
 
@@ -46,13 +48,44 @@ def test_every_metric_has_values_or_a_reason(trial) -> None:
     assert record.value("agreement", "items") == 4
     samples = [s for p in record.processes for t in p.turns for row in t.samples for s in row]
     assert len(samples) >= 8 and record.value("latency", "runs") == len(samples)
-    assert record.value("latency", "max") == max(samples) and record.value("latency", "p99") is None
+    assert record.value("latency", "max") == max(samples) and (record.value("latency", "p99") is None) == (
+        len(samples) < 1000
+    )
     low, middle, high = (record.value("latency", n) for n in ("low", "median", "high"))
     assert low <= middle <= high
     # 2 images of 3x3x3x8x8x4 and 4x5 products
     assert record.value("flops", "macs") == 2 * (27 * 256 + 20)
     assert record.environment["versions"]["numpy"] and "numpy" in record.environment["plugins"]
     assert record.processes[0].settings.startswith("threads 1")
+
+
+@pytest.mark.zoo
+def test_a_network_of_the_zoo_is_built_once(trial, environment) -> None:
+    kept = Path(environment["ORPHEUS_CACHE"]) / "zoo"
+    record = trial("numpy", model={"zoo": "wrn-40-2"}, batch=2, metrics=["size", "flops"], processes=1)
+    assert record.is_ok, record.failure
+    (file,) = kept.iterdir()
+    assert record.value("size", "disk") == file.stat().st_size and file.name.startswith(
+        "wrn-40-2-batch2-seed0-"
+    )
+    assert record.value("flops", "macs") == 2 * 327_599_360
+    changed = file.stat().st_mtime_ns
+    assert trial("numpy", model={"zoo": "wrn-40-2"}, batch=2, metrics=["size"], processes=1).is_ok
+    assert [f.stat().st_mtime_ns for f in kept.iterdir()] == [changed]
+
+
+def test_energy_is_what_the_meter_counted(trial, environment) -> None:
+    assert "this meter is switched off" in trial("numpy", metrics=["energy"]).metrics["energy"].reason
+    environment["FAKE_METER"] = "1"
+    record = trial("numpy", metrics=["energy", "throughput"])
+    found = record.metrics["energy"]
+    assert found.is_measured and "fake: board" in found.source, found
+    turns = [t for p in record.processes for t in p.turns]
+    assert all(t.joules["fake: board"] == 5 for t in turns)  # five joules whenever it is asked
+    runs = sum(len(t.samples[0]) for t in turns)
+    joules, wall = (sum(v) for v in zip(*((sum(t.joules.values()), t.wall) for t in turns)))
+    assert found.get("item") == pytest.approx(joules / runs) and found.get("idle_watts") > 0
+    assert found.get("above_idle") == pytest.approx((joules - found.get("idle_watts") * wall) / runs)
 
 
 def test_offline_keeps_every_stream_busy(trial) -> None:
@@ -89,6 +122,15 @@ def test_a_hostile_engine_is_a_typed_row(trial, engine, kind, part) -> None:
     record = trial(engine, metrics=["latency", "error"])
     assert record.failure is not None and record.failure.kind == kind, record.failure
     assert part in record.failure.message and not record.metrics
+
+
+def test_shapes_that_depend_on_the_data_are_not_compared() -> None:
+    wanted = [[np.zeros((54, 4))]]
+    error, agreement = compare([[np.zeros((53, 4))]], wanted)
+    assert "[[53, 4]] here, [[54, 4]] there" in error and error == agreement
+    assert compare(wanted, wanted) == (0, 1) and compare([[np.full((54, 4), np.nan)]], wanted)[0] == float(
+        "inf"
+    )
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits address space")

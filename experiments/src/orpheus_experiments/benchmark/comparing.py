@@ -9,7 +9,7 @@ from statistics import median
 
 from orpheus_experiments.accuracy.exact import WRONG
 from orpheus_experiments.metrics.throughput import rate
-from orpheus_experiments.statistics.processes import Difference, compare
+from orpheus_experiments.statistics.processes import Difference, centre, compare
 from orpheus_experiments.trial import Record
 
 __all__ = ["Comparison", "again", "compare_records", "fastest", "instability", "is_wrong", "times"]
@@ -57,7 +57,7 @@ def fastest(labels: Sequence[str], records: Sequence[Record]) -> list[Comparison
     rows = [(label, r) for label, r in zip(labels, records) if r.is_ok and not is_wrong(r)]
     if len(rows) < 2:
         return []
-    best = min(rows, key=lambda row: compare(times(row[1]), [1.0], paired=False).ratio.value)
+    best = min(rows, key=lambda row: centre(times(row[1])).value)
     found = [
         Comparison(best[0], label, compare_records(record, best[1], paired=True))
         for label, record in rows

@@ -18,11 +18,13 @@ _Cell = Callable[[Record], str]
 def render(group: Group, records: Sequence[Record], compared: Sequence[Comparison]) -> str:
     """The group's title, a row for each engine, the comparisons, and what a reader must know."""
     columns = [c for metric, found in _COLUMNS.items() if metric in records[0].trial.metrics for c in found]
+    cells = [[cell(record) if record.processes else "-" for record in records] for _, cell in columns]
+    shown = [i for i, column in enumerate(cells) if set(column) != {"-"}]  # what nobody has is told below
     rows = [
-        (label, *(cell(record) if record.processes else "-" for _, cell in columns), _state(record))
-        for label, record in zip(group.labels, records)
+        (label, *(cells[i][row] for i in shown), _state(record))
+        for row, (label, record) in enumerate(zip(group.labels, records))
     ]
-    lines = [group.title, table(("engine", *(name for name, _ in columns), ""), rows)]
+    lines = [group.title, table(("engine", *(columns[i][0] for i in shown), ""), rows)]
     lines += [_sentence(c) for c in compared]
     if any(c.slow.endswith(AGAIN) for c in compared):
         lines.append(_noise(compared))

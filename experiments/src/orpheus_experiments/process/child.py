@@ -64,11 +64,14 @@ class Child:
         self._oom_kills = _oom_kills()
         parent = os.getpid()
         start = {"path": sys.path, "module": module, "memory": memory, "cpus": cpus, "parent": parent}
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _START, json.dumps(start)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env={**os.environ, **(environment or {})}, start_new_session=True,
-        )  # fmt: skip
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _START, json.dumps(start)],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                env={**os.environ, **(environment or {})}, start_new_session=True,
+            )  # fmt: skip
+        except OSError as error:
+            raise ChildError("failed", f"no process could be started: {error.strerror}") from error
         assert self._process.stdout is not None and self._process.stderr is not None
         reader = threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True)
         self._drain = threading.Thread(target=self._keep_tail, args=(self._process.stderr,), daemon=True)
@@ -116,10 +119,9 @@ class Child:
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
         self._process.wait()
-        for stream in (self._process.stdin,):
+        if self._process.stdin is not None:
             with contextlib.suppress(OSError):
-                if stream is not None:
-                    stream.close()
+                self._process.stdin.close()
 
     def __enter__(self) -> Child:
         return self

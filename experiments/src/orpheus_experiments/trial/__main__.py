@@ -5,6 +5,7 @@ Exits with 0 when there is a record, of a result or of a failure; with 2 when th
 
 from __future__ import annotations
 
+import os
 import sys
 
 from orpheus_core.errors import UsageError
@@ -25,7 +26,10 @@ def main() -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    print(record.to_json(), flush=True)
+    try:
+        print(record.to_json(), flush=True)
+    except BrokenPipeError:  # the reader has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

@@ -13,9 +13,10 @@ from orpheus_experiments.trial.engines import confinement
 from orpheus_experiments.trial.record import Failure, Process, Turn
 from orpheus_experiments.trial.trial import Trial
 
-__all__ = ["Lane", "Workshop"]
+__all__ = ["WORKS", "Lane", "Workshop"]
 
-_WORKS = "orpheus_experiments.trial.works"
+#: What the children can be asked.
+WORKS = "orpheus_experiments.trial.works"
 _IDLE = 0.5
 
 
@@ -30,9 +31,11 @@ class Workshop:
         """What ``make`` gives, or gave before, for ``key``; a ChildError is kept, too."""
         if key not in self._kept:
             place = self.folder / str(len(self._kept))
-            place.mkdir(exist_ok=True)
             try:
+                place.mkdir(exist_ok=True)
                 self._kept[key] = make(place)
+            except OSError as fault:
+                raise ChildError("failed", f"cannot write below {self.folder}: {fault.strerror}") from fault
             except ChildError as error:
                 if error.kind == "timed out":  # another trial may have more time
                     raise
@@ -154,7 +157,7 @@ class Lane:
     def _new(self) -> Child:
         trial = self.trial
         environment = confinement(trial.engine, trial.isa)
-        return Child(_WORKS, environment=environment, memory=trial.memory_limit, cpus=trial.cpus)
+        return Child(WORKS, environment=environment, memory=trial.memory_limit, cpus=trial.cpus)
 
     def _ask(self, child: Child, work: str, *, trial: Trial | None = None, **given: Any) -> Any:
         begun = time.monotonic()
@@ -173,7 +176,7 @@ class Lane:
     def _prepared(self, trial: Trial) -> Mapping[str, Any]:
         def make(place: Path) -> Mapping[str, Any]:
             environment = confinement(trial.engine, trial.isa)
-            with Child(_WORKS, environment=environment, memory=trial.memory_limit) as child:
+            with Child(WORKS, environment=environment, memory=trial.memory_limit) as child:
                 found: Mapping[str, Any] = self._ask(child, "prepare", trial=trial, folder=str(place))
                 return found
 
@@ -213,7 +216,7 @@ class Lane:
 
         def make(place: Path) -> str:
             target = str(place / "reference.npz")
-            with Child(_WORKS) as child:
+            with Child(WORKS) as child:
                 self._ask(child, "make_reference", trial=other, made=made, target=target, exact=exact)
             return target
 
@@ -228,7 +231,7 @@ class Lane:
 
         def make(_: Path) -> tuple[float, str]:
             environment = {"ORPHEUS_ISA": trial.isa} if trial.isa else {}
-            with Child(_WORKS, environment=environment, cpus=trial.cpus) as child:
+            with Child(WORKS, environment=environment, cpus=trial.cpus) as child:
                 found = self._ask(child, "peak", threads=threads)
                 return found["flops"], found["source"]
 

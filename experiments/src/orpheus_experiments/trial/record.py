@@ -77,11 +77,15 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Turn:
-    """Seconds of every inference of each stream, of the whole turn, and of the processors meanwhile."""
+    """Seconds of every inference of each stream, of the whole turn, and of the processors meanwhile.
+
+    ``waited``: how long threads that could have run had no processor, because something else ran there.
+    """
 
     samples: tuple[tuple[float, ...], ...]
     wall: float
     cpu: float
+    waited: float | None = None
     joules: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -201,6 +205,7 @@ _TURN = _made(
         "samples": listed(listed(_seconds)),
         "wall": _seconds,
         "cpu": _seconds,
+        "waited": optional(_seconds),
         "joules": mapped(number(-math.inf)),
     },
 )

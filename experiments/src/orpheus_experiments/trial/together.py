@@ -16,10 +16,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from orpheus_experiments.metrics import Observed, measure
-from orpheus_experiments.noise.environment import disturbances, environment
-from orpheus_experiments.trial.lane import Lane, Workshop
+from orpheus_experiments.noise.environment import circumstances, disturbances
+from orpheus_experiments.noise.system import NOT_TOLD
+from orpheus_experiments.process.child import Child, ChildError
+from orpheus_experiments.trial.lane import WORKS, Lane, Workshop
 from orpheus_experiments.trial.record import Failure, Record
 from orpheus_experiments.trial.trial import Trial
 
@@ -30,6 +33,10 @@ Say = Callable[[str, float], None]
 # A process's share of the time is split into so many turns, none shorter than this.
 _TURNS = 4
 _SHORTEST = 0.1
+# For the environment, which asks every plugin.
+_PATIENCE = 60.0
+# Waiting for a processor for a larger share of the time makes figures doubtful.
+_BUSY = 0.02
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,7 @@ def run_together(
     was finished is kept. ``substitute`` is the engine that errors are measured against where float64 cannot be had.
     """
     started = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    before = environment(sorted({t.engine for t in trials if t.is_peer}))
+    before = _environment(sorted({t.engine for t in trials if t.is_peer}))
     with tempfile.TemporaryDirectory(prefix="orpheus-trial-") as folder, ExitStack() as stack:
         workshop = Workshop(Path(folder))
         lanes = [Lane(trial, workshop, substitute) for trial in trials]
@@ -64,7 +71,7 @@ def run_together(
             _run(lanes, say, cooldown)
         except KeyboardInterrupt:
             interrupted = True
-    after = environment()
+    after = circumstances()
     records = tuple(_record(lane, before, after, started) for lane in lanes)
     return Outcome(records, interrupted)
 
@@ -102,6 +109,17 @@ def _run(lanes: Sequence[Lane], say: Say, cooldown: float) -> None:
         done += len(lanes)
 
 
+def _environment(peers: Sequence[str]) -> dict[str, Any]:
+    """The environment as a child tells it, or what can be told without loading plugins."""
+    try:
+        with Child(WORKS) as child:
+            found: dict[str, Any] = child.ask("circumstances", _PATIENCE, names=peers)
+            return found
+    except ChildError as error:
+        reason = f"{NOT_TOLD}{error}"
+        return {**circumstances(), "versions": {}, "plugins": {}, "revision": reason}
+
+
 def _turn(lane: Lane) -> None:
     """A turn of its share of runs and time; a trial too short for all turns has fewer."""
     trial = lane.trial
@@ -111,7 +129,7 @@ def _turn(lane: Lane) -> None:
         lane.turn(math.ceil(trial.min_runs / shares / trial.streams), trial.min_time / shares)
 
 
-def _record(lane: Lane, before: dict[str, object], after: dict[str, object], started: str) -> Record:
+def _record(lane: Lane, before: dict[str, Any], after: dict[str, Any], started: str) -> Record:
     trial, failure = lane.trial, lane.failure
     if failure is None and not lane.processes:
         failure = Failure("interrupted", "it was interrupted before its first process was done")
@@ -120,21 +138,21 @@ def _record(lane: Lane, before: dict[str, object], after: dict[str, object], sta
         processes=lane.processes,
         model_bytes=lane.made.get("bytes"),
         macs=lane.made.get("macs"),
-        error=lane.results.get("error"),
-        agreement=lane.results["agreement"] if isinstance(lane.results.get("agreement"), float) else None,
+        error=_number(lane.results.get("error")),
+        agreement=_number(lane.results.get("agreement")),
         images=trial.batch * math.ceil(trial.images / trial.batch),
         reference=lane.reference_name,
         peak=lane.peak,
         watts=lane.watts,
         reasons=_reasons(lane),
     )
-    circumstances = {**before, "load_average_after": after["load_average"], "heat_after": after["heat"]}
+    environment = {**before, "load_average_after": after["load_average"], "heat_after": after["heat"]}
     return Record(
         trial=trial,
         failure=failure,
         metrics=measure(observed),
         processes=tuple(lane.processes),
-        environment=circumstances,
+        environment=environment,
         notes=(*_notes(lane), *disturbances(before, after)),
         started=started,
         seconds=lane.spent,
@@ -142,8 +160,11 @@ def _record(lane: Lane, before: dict[str, object], after: dict[str, object], sta
 
 
 def _reasons(lane: Lane) -> dict[str, str]:
-    told = lane.results.get("agreement")
-    return {**lane.reasons, **({"agreement": told} if isinstance(told, str) else {})}
+    return {**lane.reasons, **{k: v for k, v in lane.results.items() if isinstance(v, str)}}
+
+
+def _number(found: float | str | None) -> float | None:
+    return None if isinstance(found, str) else found
 
 
 def _notes(lane: Lane) -> list[str]:
@@ -153,6 +174,11 @@ def _notes(lane: Lane) -> list[str]:
         found.append(
             f"{unsteady} of {len(lane.processes)} processes did not become steady in {lane.trial.warm_limit:g} s"
         )
+    turns = [t for p in lane.processes for t in p.turns if t.waited is not None]
+    waited = sum(t.waited or 0.0 for t in turns) / (lane.trial.threads * lane.trial.streams)
+    wall = sum(t.wall for t in turns)
+    if turns and waited > _BUSY * wall:
+        found.append(f"its threads waited for a processor for {waited / wall:.0%} of the time")
     if 0 < len(lane.processes) < lane.trial.processes:
         found.append(f"{len(lane.processes)} of {lane.trial.processes} processes were finished")
     return found

@@ -1,0 +1,125 @@
+"""How honest `orpheus bench` is on this machine: an engine against itself, and against itself slowed by 3 %.
+
+usage: python benchmarks/honesty.py [--comparisons 100] [--model wrn-40-2] [--backends openmp] [--slowdown 0.03] [--pin]
+
+Each comparison is a bench of its own with the default times: the engine twice, and once with a busy wait after every
+inference. Told are how many of the equal pairs are called different (5 % are to be expected at most), the median gap of
+those, and how many slowdowns are found. A comparison takes about half a minute.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
+
+from orpheus_experiments import bench
+from orpheus_experiments.benchmark.comparing import compare_records
+
+_PLUGIN = """
+import os, time
+from statistics import median
+from orpheus_core.plugin import RuntimeSpec, hookimpl
+
+class Plain:
+    slowdown = 0.0
+    def __init__(self, path, threads):
+        from orpheus_core.session import InferenceSession, SessionOptions
+        backends = os.environ["HONESTY_BACKENDS"].split("+")
+        self.session = InferenceSession(path, SessionOptions(measurements=""), providers=backends, threads=threads)
+        self.settings = {"threads": threads, "slowdown": self.slowdown}
+    def bind(self, inputs):
+        feeds = {i.name: x for i, x in zip(self.session.get_inputs(), inputs)}
+        clock, run = time.perf_counter, self.session.run
+        share = self.slowdown
+        def call():
+            start = clock()
+            found = run(None, feeds)
+            end = clock()
+            until = end + share * (end - start)
+            while clock() < until:
+                pass
+            return found
+        return call
+
+class Slowed(Plain):
+    slowdown = float(os.environ["HONESTY_SLOWDOWN"])
+
+@hookimpl
+def orpheus_runtimes():
+    return (RuntimeSpec(name="plain", load="orpheus_honesty:Plain"),
+            RuntimeSpec(name="slowed", load="orpheus_honesty:Slowed"))
+"""
+
+
+def main() -> int:
+    """Compare, and print what was found."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--comparisons", type=int, default=100)
+    parser.add_argument("--model", default="wrn-40-2")
+    parser.add_argument("--backends", default="openmp")
+    parser.add_argument("--slowdown", type=float, default=0.03)
+    parser.add_argument("--pin", action="store_true")
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    os.environ.update(HONESTY_BACKENDS=args.backends, HONESTY_SLOWDOWN=str(args.slowdown))
+    gaps, flagged, found = [], 0, 0
+    with tempfile.TemporaryDirectory() as folder:
+        _install(Path(folder))
+        for number in range(1, args.comparisons + 1):
+            report = bench(
+                args.model,
+                ["peer:plain", "peer:slowed"],
+                aa=True,
+                pin=args.pin,
+                metrics=("latency",),
+                seed=number,
+            )
+            first, second, slow, _ = report.records[0]
+            if report.interrupted or not all(r.is_ok for r in report.every):
+                print("\n".join(str(r.failure) for r in report.every if r.failure), file=sys.stderr)
+                return 1
+            same = compare_records(second, first, paired=True)
+            slowed = compare_records(slow, first, paired=True)
+            gaps.append(abs(same.ratio.value - 1))
+            flagged += same.is_real is True
+            found += slowed.is_real is True and slowed.ratio.value > 1
+            print(
+                f"{number}: equal {same.ratio.value:.4f}, slowed {slowed.ratio.value:.4f}; so far {flagged} equal "
+                f"pairs flagged, median gap {median(gaps):.2%}, {found} slowdowns found",
+                flush=True,
+            )
+    if args.json:
+        told = {
+            "comparisons": len(gaps),
+            "flagged": flagged,
+            "gaps": gaps,
+            "found": found,
+            "slowdown": args.slowdown,
+        }
+        args.json.write_text(json.dumps(told, indent=1), encoding="utf-8")
+    return 0
+
+
+def _install(folder: Path) -> None:
+    """Put the two engines where discovery, and that of the children, finds them."""
+    (folder / "orpheus_honesty.py").write_text(_PLUGIN, encoding="utf-8")
+    info = folder / "orpheus_honesty-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: orpheus-honesty\nVersion: 1\n", encoding="utf-8"
+    )
+    (info / "entry_points.txt").write_text(
+        "[orpheus.backends]\nhonesty = orpheus_honesty\n", encoding="utf-8"
+    )
+    sys.path.insert(0, str(folder))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
