@@ -145,15 +145,15 @@ class InferenceSession:
 
     def get_inputs(self) -> list[NodeArg]:
         """Inputs that must be fed, in order."""
-        return [_node_arg(v) for v in self._required]
+        return [node_arg(v) for v in self._required]
 
     def get_overridable_initializers(self) -> list[NodeArg]:
         """Inputs that have a default and may be fed."""
-        return [_node_arg(v) for v in self._defaults]
+        return [node_arg(v) for v in self._defaults]
 
     def get_outputs(self) -> list[NodeArg]:
         """Outputs, in order."""
-        return [_node_arg(v) for v in self.output_values]
+        return [node_arg(v) for v in self.output_values]
 
     def get_providers(self) -> list[str]:
         """Backends in order of preference, fallbacks last."""
@@ -302,7 +302,8 @@ class InferenceSession:
         _log.log(logging.WARNING if fell_back else logging.INFO, "%s", selection.summary)
 
 
-def _node_arg(value: Value) -> NodeArg:
+def node_arg(value: Value) -> NodeArg:
+    """A graph's input or output as ONNX Runtime describes it."""
     shape = value.type.shape if isinstance(value.type, TensorType) else None
     return NodeArg(value.name, _ort_type(value.type), list(shape or ()))
 

@@ -47,10 +47,11 @@ def test_sums_of_one_sign_may_lose_more() -> None:
     assert apart(got, found.outputs[0]) <= limit_of(found, 0, graph.outputs[0].type)
 
 
-def test_widening_leaves_no_float32() -> None:
-    graph = widen(load(parse_layer("Conv[1x8x9x9,k3]+Relu6").model()).graph)
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_widening_leaves_nothing_narrow(dtype: str) -> None:
+    graph = widen(load(parse_layer(f"Conv[1x8x9x9,k3,{dtype}]+Relu6").model()).graph)
     values = [v for n in graph.nodes for v in (*n.inputs, *n.outputs) if v is not None]
-    assert not [v for v in values if "float32" in str(v.type)]
+    assert not [v for v in values if dtype in str(v.type)]
     assert {v.const.dtype for v in values if v.const is not None} == {np.dtype(np.float64)}
 
 

@@ -159,6 +159,12 @@ def test_bad_requests_are_told(
     assert done.code == code and part in done.err
 
 
+def test_a_network_of_the_zoo_by_its_name(orpheus) -> None:
+    code, data, rows = study(orpheus, "wrn-40-2", "--node", "conv1", "-b", "numpy", "--kernel", "im2col")
+    assert code == 0 and data["model"] == "wrn-40-2" and len(rows) >= 1
+    assert list((orpheus.site / "zoo").glob("wrn-40-2-*.onnx")), "it is kept where the measurements are"
+
+
 def test_bad_models_and_layers_are_told(orpheus, tmp_path: Path) -> None:
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"no model")

@@ -28,12 +28,13 @@ from orpheus_core.cli.table import table
 from orpheus_core.errors import BackendError
 from orpheus_core.importer import load
 from orpheus_core.peers import PREFIX, absence, peer
-from orpheus_core.session.session import NodeArg, _node_arg
+from orpheus_core.session.session import NodeArg, node_arg
 from orpheus_core.session.threads import check_threads
 from orpheus_experiments.bisect.found import Bisection, Boundary, SideFact
 from orpheus_experiments.bisect.repro import Repro, write_repro
 from orpheus_experiments.bisect.search import bisect, check_two
 from orpheus_experiments.bisect.side import Setting
+from orpheus_experiments.zoo.file import model_file
 
 __all__ = ["configure", "run"]
 
@@ -77,6 +78,7 @@ def run(args: argparse.Namespace) -> int:
     for variant in variants:
         _check(variant.backend)
     threads = check_threads(args.threads)
+    asked_model, args.model = args.model, model_file(args.model)
     sizes = shapes(args.shape)
     with progress() as line:
         line.say("loading ...")
@@ -92,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
         told = None if repro is None else {"folder": str(repro.folder), "command": repro.command,
                                            "replayed": repro.replayed, "reason": repro.reason}  # fmt: skip
         print(json.dumps(
-            {"model": args.model, "machine": machine(threads), **found.to_json(), "repro": told}, indent=2
+            {"model": asked_model, "machine": machine(threads), **found.to_json(), "repro": told}, indent=2
         ))  # fmt: skip
     else:
         print(report(found, repro, every=args.layers))
@@ -111,7 +113,7 @@ def _check(backend: str) -> None:
 
 def _inputs(path: str) -> list[NodeArg]:
     graph = load(path).graph
-    return [_node_arg(v) for v in graph.inputs if v not in graph.defaults]
+    return [node_arg(v) for v in graph.inputs if v not in graph.defaults]
 
 
 def report(found: Bisection, repro: Repro | None, *, every: bool) -> str:

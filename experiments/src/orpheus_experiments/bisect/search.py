@@ -30,7 +30,7 @@ from orpheus_core.session.threads import check_threads
 from orpheus_experiments.bisect.found import Bisection, Boundary, Segment, SideFact
 from orpheus_experiments.bisect.side import Captured, Setting, StepFact, reference_to
 from orpheus_experiments.isolation import Child, ChildError
-from orpheus_experiments.layer.exact import REFERENCE, Exact, apart, evaluate, exact, limit_of, widen
+from orpheus_experiments.layer.exact import REFERENCE, Exact, apart, evaluate, exact, limit_of, wide, widen
 from orpheus_experiments.layer.work import name_of
 
 __all__ = ["bisect", "check_two"]
@@ -118,7 +118,7 @@ class _Search:
         reason, found, other = "", None, None
         try:
             found = exact(segment, given[0])
-            other = evaluate(widen(segment), [_as_float64(x) for x in given[1]])
+            other = evaluate(widen(segment), [wide(x) for x in given[1]])
         except OrpheusError as error:
             reason = str(error)
         except Exception as error:  # a reference that was not written for a widened operator
@@ -254,10 +254,6 @@ def _cured(
         return "; no single value cures it"
     nodes = {row.value: row.node for row in rows}
     return f"; looking at {', '.join(f'{v} (node {nodes[v]})' for v in found)} alone cures it"
-
-
-def _as_float64(value: Any) -> Any:
-    return value.astype(np.float64) if isinstance(value, np.ndarray) and value.dtype == np.float32 else value
 
 
 def _share(difference: float, value: Any) -> float:

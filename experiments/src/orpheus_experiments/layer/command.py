@@ -21,6 +21,7 @@ from orpheus_experiments.layer.report import layer_report, network_report
 from orpheus_experiments.layer.stand import Timing
 from orpheus_experiments.layer.study import study_layer
 from orpheus_experiments.layer.written import NAME, is_written, parse_layer
+from orpheus_experiments.zoo.file import model_file
 
 __all__ = ["configure", "configure_network", "run", "run_network"]
 
@@ -30,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model",
         metavar="MODEL|LAYER",
-        help='an ONNX file, or a layer in words: "Conv[1x64x56x56,k3,o128,s2]+Relu"',
+        help='an ONNX file, a network of the zoo, or a layer in words: "Conv[1x64x56x56,k3,o128,s2]+Relu"',
     )
     parser.add_argument(
         "--node", metavar="NAME", help="the node to study (needed with a file; see orpheus layers)"
@@ -48,7 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def configure_network(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``orpheus layers``."""
-    parser.add_argument("model", metavar="MODEL", help="an ONNX file")
+    parser.add_argument("model", metavar="MODEL", help="an ONNX file, or a network of the zoo")
     _add_common(parser, rounds=5, share=0.05)
     parser.add_argument(
         "--group", action="store_true", help="one row for all layers that are alike, dearest first"
@@ -93,6 +94,7 @@ def run(args: argparse.Namespace) -> int:
             node: str | None = NAME
         else:
             path, node = args.model, args.node
+            args.model = model_file(args.model)
         session, feeds = _open(args)
         if node is None:
             raise UsageError(
@@ -113,6 +115,7 @@ def run(args: argparse.Namespace) -> int:
 
 def run_network(args: argparse.Namespace) -> int:
     """Study every layer and print; exit codes as of one layer."""
+    asked, args.model = args.model, model_file(args.model)
     with progress() as line:
         line.say("loading ...")
         session, feeds = _open(args)
@@ -120,11 +123,7 @@ def run_network(args: argparse.Namespace) -> int:
             session, feeds, timing=_timing(args), timeout=args.timeout, isolate=args.isolate, say=line.say
         )
     if args.json:
-        print(
-            json.dumps(
-                {"model": args.model, "machine": machine(session.threads), **study.to_json()}, indent=2
-            )
-        )
+        print(json.dumps({"model": asked, "machine": machine(session.threads), **study.to_json()}, indent=2))
     else:
         print(network_report(study, grouped=args.group))
     statuses = [text.split(": ")[1] for x in study.layers for text in x.bad]

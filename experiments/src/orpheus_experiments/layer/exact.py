@@ -31,7 +31,7 @@ from orpheus_core.plan.executable import Executable
 from orpheus_core.selection.options import SelectionOptions
 from orpheus_core.types import Array, DType, TensorType, ValueType
 
-__all__ = ["REFERENCE", "SLACK", "Exact", "apart", "evaluate", "exact", "expand", "limit_of", "widen"]
+__all__ = ["REFERENCE", "SLACK", "Exact", "apart", "evaluate", "exact", "expand", "limit_of", "wide", "widen"]
 
 #: The backend that computes in float64.
 REFERENCE = "numpy"
@@ -42,6 +42,8 @@ _SMALL = 8
 _DRAWS = 2
 #: Quantization steps that two right 8-bit results may differ by: a tie rounded the other way.
 _STEPS = 1.0
+_NARROW = (DType.FLOAT32, DType.FLOAT16, DType.BFLOAT16)
+_NARROW_NUMPY = tuple(d.numpy for d in _NARROW)
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Exact:
 
 
 def widen(graph: Graph) -> Graph:
-    """A copy in which every float32 is a float64, and every operator of Orpheus's own is taken apart."""
+    """A copy in which every narrower float is a float64, and every operator of Orpheus's own is taken apart."""
     return _Widening().graph(graph)
 
 
@@ -74,16 +76,16 @@ def evaluate(graph: Graph, inputs: Sequence[Any], *, threads: int = 1) -> list[A
 
 def exact(graph: Graph, inputs: Sequence[Any], seed: int = 0) -> Exact:
     """What ``graph`` computes from ``inputs`` in float64, and how it moves with roundings of what goes in."""
-    wide = widen(graph)
+    widened = widen(graph)
     units = [_unit(v.type) for v in graph.inputs]
-    given = [_wide(x) for x in inputs]
-    outputs = tuple(evaluate(wide, given))
+    given = [wide(x) for x in inputs]
+    outputs = tuple(evaluate(widened, given))
     generator = np.random.default_rng(seed)
     moved = [0.0] * len(outputs)
     for _ in range(_DRAWS):
         shaken = [_shake(x, u, generator) for x, u in zip(given, units)]
         try:
-            again = evaluate(_shaken(wide, graph, generator), shaken)
+            again = evaluate(_shaken(widened, graph, generator), shaken)
         except OrpheusError:  # a rounding made of it what the operator refuses
             moved = [math.inf] * len(outputs)
             break
@@ -127,8 +129,8 @@ def apart(got: Any, wanted: Any) -> float:
         return math.inf
     if wanted.dtype.kind in "OUST" or got.dtype.kind in "OUST":
         return 0.0 if bool(np.all(got == wanted)) else math.inf
-    wide = np.complex128 if "c" in (got.dtype.kind, wanted.dtype.kind) else np.float64
-    a, b = got.astype(wide), wanted.astype(wide)
+    common = np.complex128 if "c" in (got.dtype.kind, wanted.dtype.kind) else np.float64
+    a, b = got.astype(common), wanted.astype(common)
     odd = ~(np.isfinite(a) & np.isfinite(b))
     if not np.array_equal(a[odd], b[odd], equal_nan=True):
         return math.inf
@@ -142,7 +144,7 @@ class _Widening:
     def value(self, value: Value) -> Value:
         found = self.values.get(value)
         if found is None:
-            const = None if value.const is None else _wide(value.const)
+            const = None if value.const is None else wide(value.const)
             found = self.values[value] = Value(value.name, _wide_type(value.type), const)
         return found
 
@@ -164,10 +166,10 @@ class _Widening:
         if isinstance(attribute, Graph):
             return self.graph(attribute)
         if isinstance(attribute, np.ndarray):
-            wide: Array = _wide(attribute)
-            return wide
+            array: Array = wide(attribute)
+            return array
         # The attributes that name an element type by its number: Cast's and those of operators that make tensors.
-        if name in ("to", "dtype", "output_dtype") and attribute == DType.FLOAT32.onnx:
+        if name in ("to", "dtype", "output_dtype") and attribute in [d.onnx for d in _NARROW]:
             return DType.FLOAT64.onnx
         return attribute
 
@@ -192,15 +194,17 @@ def _renamed(node: Node, names: Mapping[Value, Value]) -> Node:
 
 
 def _wide_type(type_: ValueType) -> ValueType:
-    if isinstance(type_, TensorType) and type_.dtype is DType.FLOAT32:
+    if isinstance(type_, TensorType) and type_.dtype in _NARROW:
         return TensorType(DType.FLOAT64, type_.shape)
     return type_
 
 
-def _wide(value: Any) -> Any:
+def wide(value: Any) -> Any:
+    """The value with every float in it as a float64."""
     if isinstance(value, list):
-        return [_wide(v) for v in value]
-    return value.astype(np.float64) if isinstance(value, np.ndarray) and value.dtype == np.float32 else value
+        return [wide(v) for v in value]
+    is_narrow = isinstance(value, np.ndarray) and value.dtype in _NARROW_NUMPY
+    return value.astype(np.float64) if is_narrow else value
 
 
 def _unit(type_: ValueType) -> float:
@@ -220,16 +224,16 @@ def _shake(x: Any, unit: float, generator: np.random.Generator) -> Any:
     return (x * (1 + unit * generator.uniform(-1, 1, x.shape))).astype(x.dtype)
 
 
-def _shaken(wide: Graph, narrow: Graph, generator: np.random.Generator) -> Graph:
+def _shaken(widened: Graph, narrow: Graph, generator: np.random.Generator) -> Graph:
     """The widened graph with other weights."""
     weights = {v.name: _unit(v.type) for v in narrow.constants}
     mapping = {}
-    for value in wide.constants:
+    for value in widened.constants:
         array = value.const
         unit = weights.get(value.name, 0.0)
         if array is not None and array.dtype.kind == "f" and array.size > _SMALL and unit:
             mapping[value] = Value.constant(value.name, _shake(array, unit, generator))
-    return wide.substitute(mapping)
+    return widened.substitute(mapping)
 
 
 def _terms(graph: Graph) -> int:

@@ -23,6 +23,7 @@ from orpheus_experiments.profile.annotate import annotated, seconds_by_name
 from orpheus_experiments.profile.layers import LayerProfile, LayerTime, profile_layers
 from orpheus_experiments.profile.node_data import save_node_data
 from orpheus_experiments.profile.peak import Peak, measured_bandwidth, measured_peak
+from orpheus_experiments.zoo.file import model_file
 
 __all__ = ["configure", "run"]
 
@@ -54,6 +55,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Profile and print; 0."""
+    asked, args.model = args.model, model_file(args.model)
     with progress() as line:
         line.say("loading ...")
         session = open_session(args)
@@ -63,9 +65,9 @@ def run(args: argparse.Namespace) -> int:
         peak = measured_peak(session.options.backends, session.threads)
         line.say(f"profiling {args.runs} runs ...")
         found = profile_layers(session, feeds, runs=args.runs)
-    written = _export(args, session, found, peak)
+    written = _export(args, asked, session, found, peak)
     if args.json:
-        print(json.dumps(as_data(args.model, found, peak, session.threads), indent=2))
+        print(json.dumps(as_data(asked, found, peak, session.threads), indent=2))
     else:
         print(report(found, peak, session.threads, grouped=args.group))
         for line_ in written:
@@ -74,10 +76,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _export(
-    args: argparse.Namespace, session: InferenceSession, found: LayerProfile, peak: Peak
+    args: argparse.Namespace, asked: str, session: InferenceSession, found: LayerProfile, peak: Peak
 ) -> list[str]:
     """Write the files that were asked for; a line about each. UsageError when one cannot be written."""
-    plan, name = session.latest_plan(), Path(args.model).stem
+    plan, name = session.latest_plan(), Path(asked).stem
 
     def trace(path: Path) -> str:
         save_chrome_trace(found.profiles[-1:], path)
