@@ -47,5 +47,5 @@ class BatchNorm(Layer):
             for name, array, type_ in zip(_NAMES, inputs[1:], self.problem.inputs[1:])
         }
         sizes = {"channels": self.input_shape(1)[0], "padded": self.length, "epsilon": self.epsilon}
-        first = isas.native().Step(self.isa, "batch_norm", 1, {**sizes, **given, **both})
+        first = isas.native().Step(self.isa, "batch_norm", self.threads, {**sizes, **given, **both})
         return seal([first, self.step({**bound, **both})])
