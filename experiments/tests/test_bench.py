@@ -14,6 +14,7 @@ from orpheus_experiments.benchmark.bench import Report
 from orpheus_experiments.benchmark.command import exit_code
 from orpheus_experiments.benchmark.comparing import fastest, instability, is_wrong
 from orpheus_experiments.benchmark.plan import groups, processors
+from orpheus_experiments.benchmark.report import render
 from orpheus_experiments.trial import Failure, Measurement, ModelRef, Process, Record, Trial, Turn
 
 from orpheus_core.errors import BackendError, UsageError
@@ -310,3 +311,15 @@ def test_exit_codes(records, code) -> None:
     assert exit_code(report, strict=True) == code
     assert exit_code(report, strict=False) == (0 if code == 5 else code)
     assert exit_code(Report((), (tuple(records),), interrupted=True), strict=True) == 130
+
+
+def test_another_reference_than_was_asked_for_is_told(model) -> None:
+    (group,) = groups(
+        [model], ["numpy", "numpy:Conv/direct"], [1], [1], Trial(model=ModelRef(path="-"), engine="-")
+    )
+    own = Measurement("of range", {"error": 1e-6}, "against float64")
+    other = Measurement("of range", {"error": 1e-6}, "against numpy (float64: no such kernel)")
+    records = [made([1.0, 1.0], metrics={"error": m}) for m in (own, other)]
+    text = render(group, records, [])
+    assert "error of numpy:Conv/direct: against numpy (float64: no such kernel)" in text
+    assert "error of numpy:" not in text.replace("error of numpy:Conv", "")

@@ -81,12 +81,16 @@ def _noise(compared: Sequence[Comparison]) -> str:
 
 
 def _absent(group: Group, records: Sequence[Record]) -> list[str]:
-    """Metrics that were not measured, engines with the same reason together."""
+    """Metrics that were not measured, and errors against another reference than was asked for."""
     found: dict[tuple[str, str], list[str]] = {}
+    others: dict[str, list[str]] = {}
     for label, record in zip(group.labels, records):
         for name, metric in record.metrics.items():
             if not metric.is_measured:
                 found.setdefault((name, metric.reason), []).append(label)
+        error = record.metrics.get("error")
+        if error is not None and error.is_measured and error.source != f"against {record.trial.reference}":
+            others.setdefault(error.source, []).append(label)
         load = record.metrics.get("load")
         if load is not None and load.is_measured and load.get("cold") is None:
             found.setdefault(("cold load", load.source.partition("cold: ")[2]), []).append(label)
@@ -94,7 +98,7 @@ def _absent(group: Group, records: Sequence[Record]) -> list[str]:
     for (name, reason), labels in found.items():
         who = "" if len(labels) == len(records) else f" of {', '.join(labels)}"
         lines.append(f"{name}{who} not measured: {reason}")
-    return lines
+    return lines + [f"error of {', '.join(labels)}: {source}" for source, labels in others.items()]
 
 
 def _value(metric: str, name: str, scale: float = 1.0, digits: int = 4) -> _Cell:
