@@ -87,7 +87,7 @@ class Command:
         made = [f"kernel({k!r}, {i + 1}{', ' + more[k] if k in more else ''})" for i, k in enumerate(kernels)]
         self.install(name, TOYS.replace("KERNELS", ", ".join(made) + ",").replace("NAME", name))
 
-    def __call__(self, *arguments: object, timeout: float = 120) -> Done:
+    def __call__(self, *arguments: object, timeout: float = 300) -> Done:
         path = os.pathsep.join(filter(None, (str(self.site), os.environ.get("PYTHONPATH", ""))))
         done = subprocess.run(
             [sys.executable, "-m", "orpheus_core", *map(str, arguments)],
