@@ -26,7 +26,7 @@ def __getattr__(name: str) -> Any:
 
 @hookimpl
 def orpheus_commands() -> Sequence[Command]:
-    """The verbs: ``bench``, ``bisect``, ``layer``, ``layers``, ``profile`` and ``zoo``."""
+    """The verbs: ``bench``, ``bisect``, ``layer``, ``layers``, ``profile``, ``report``, ``sweep`` and ``zoo``."""
     return (
         Command(
             name="bench",
@@ -57,6 +57,18 @@ def orpheus_commands() -> Sequence[Command]:
             help="the time of every layer, its share of the machine's peak, and a trace",
             configure="orpheus_experiments.profile.command:configure",
             run="orpheus_experiments.profile.command:run",
+        ),
+        Command(
+            name="report",
+            help="a results folder as a page, tables, CSV or Parquet; or what got slower since another one",
+            configure="orpheus_experiments.report.command:configure",
+            run="orpheus_experiments.report.command:run",
+        ),
+        Command(
+            name="sweep",
+            help="measure a declared grid of trials; a kill loses nothing that was done, and --resume goes on",
+            configure="orpheus_experiments.sweep.command:configure",
+            run="orpheus_experiments.sweep.command:run",
         ),
         Command(
             name="zoo",
