@@ -88,6 +88,7 @@ def begin(
     With ``boards`` a cell is lacked while one of them has no record of it.
     """
     data = dict(plan.data or {})
+    places: Sequence[str | None] = boards or [None]
     if resume and (folder / "results.json").exists():
         results = Results.open(folder)
         for text in results.mend():
@@ -99,16 +100,14 @@ def begin(
     there = set(results.names())
     if retry:
         there = {name for name in there if results.read(name).is_ok}
-    asked = {Name(cell.trial.key, board) for cell in plan.cells for board in boards or [None]}
+    asked = {Name(cell.trial.key, board) for cell in plan.cells for board in places}
     others = len(set(results.names()) - asked)
     if others:
         listener.note(f"{others} records in {folder} are of no trial of this plan; they stay as they are")
     trouble = results.follow()
     if trouble:
         listener.note(trouble)
-    missing = [
-        c for c in plan.cells if any(Name(c.trial.key, board) not in there for board in boards or [None])
-    ]
+    missing = [c for c in plan.cells if any(Name(c.trial.key, board) not in there for board in places)]
     return results, missing
 
 
