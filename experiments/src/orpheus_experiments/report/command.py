@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     compared = held_against(folder, Path(args.against), args.least) if args.against else None
     if compared is not None and args.format is None and args.output is None:
         told = change_table(compared.changed)
-        print(f"{compared}\n{table(told.headers, told.rows)}")
+        print("\n".join([str(compared), *([table(told.headers, told.rows)] if told.rows else []), told.text]))
     else:
         form = args.format or "html"
         if form in ("md", "csv") and args.output in (None, "-"):

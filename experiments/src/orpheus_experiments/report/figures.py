@@ -85,9 +85,9 @@ def distribution(title: str, members: Sequence[Row], paint: Mapping[str, str]) -
         return None
     with _figure(f"{title}: spread of latency", len(shown)) as (axes, svg):
         parts = axes.boxplot(
-            [[x / _middle(s) for x in s] for _, s in shown], vert=False, whis=(1, 99), patch_artist=True, widths=0.6,
-            positions=range(len(shown)), flierprops={"marker": ".", "markersize": 3, "markeredgecolor": _INK},
-            manage_ticks=False,
+            [[x / _middle(s) for x in s] for _, s in shown], orientation="horizontal", whis=(1, 99), patch_artist=True,
+            widths=0.6, positions=range(len(shown)), manage_ticks=False,
+            flierprops={"marker": ".", "markersize": 3, "markeredgecolor": _INK},
         )  # fmt: skip
         for box, (row, _) in zip(parts["boxes"], shown):
             box.set(facecolor=paint[row.engine], edgecolor=_INK, linewidth=0.8)
@@ -114,6 +114,8 @@ def error_against_time(title: str, members: Sequence[Row], paint: Mapping[str, s
                 _short(engine), (x, y), textcoords="offset points", xytext=(5, 4), fontsize=9, color=_INK
             )
         axes.set(xscale="log", yscale="log", xlabel="median latency, ms", ylabel="largest error / range")
+        _plain_ticks(axes.xaxis)
+        _plain_ticks(axes.yaxis)
         axes.margins(0.25)
         axes.grid(True, which="major", linewidth=0.3, alpha=0.4, color=_INK)
     return str(svg[0])
@@ -152,6 +154,7 @@ def _bars(
         if far:
             axes.set_xscale("log")
             axes.set_xlim(left, top * (top / left) ** 0.28)
+            _plain_ticks(axes.xaxis)
         else:
             axes.set_xlim(0, top * 1.28)
         if roof is not None:
@@ -164,6 +167,17 @@ def _bars(
 def _name_bars(axes: Any, names: Sequence[str]) -> None:
     axes.set_yticks(range(len(names)), [_short(n) for n in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
+
+
+def _plain_ticks(axis: Any) -> None:
+    """Numbers at the powers of ten, or at all ticks where there are few of those."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    low, high = axis.get_view_interval()
+    steps = (1.0,) if high / low > 30 else (1.0, 2.0, 5.0)
+    axis.set_major_locator(LogLocator(subs=steps, numticks=12))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 @contextmanager

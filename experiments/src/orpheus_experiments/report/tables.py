@@ -51,12 +51,12 @@ def main_tables(found: Sequence[Row]) -> list[Table]:
             if any(metric in r.record.metrics for r in members)
             for name, cell in cells
         ]
-        columns = [(n, c) for n, c in columns if any(c(r.record) != "-" for r in members)]
-        headers = ["engine", *(name for name, _ in columns), "times the fastest", ""]
-        body = [
-            [r.engine, *(cell(r.record) for _, cell in columns), _times(r, best), r.state or _doubt(r.record)]
-            for r in members
-        ]
+        shown = [(n, c) for n, c in columns if any(c(r.record) != "-" for r in members)]
+        headers = ["engine", *(n for n, _ in shown)]
+        body = [[r.engine, *(cell(r.record) for _, cell in shown)] for r in members]
+        headers.insert(2, "times the fastest")
+        for cells, row in zip(body, members):
+            cells.insert(2, row.state or _times(row, best) + _doubt(row.record))
         result.append(Table(title, headers, body))
     return result
 
@@ -116,16 +116,20 @@ def environment(records: Iterable[Record]) -> list[Table]:
 
 
 def change_table(found: Sequence[Change]) -> Table:
-    """Every change, regressions first."""
+    """What changed, regressions first; of the rest, how many."""
     body = []
+    same = sum(c.verdict == "same" for c in found)
     for c in found:
+        if c.verdict == "same":
+            continue
         d = c.difference
         ratio = "-" if d is None else f"{d.ratio.value:.3f}{_interval(d)}"
-        sure = "-" if c.confidence is None or c.verdict == "same" else f"{min(c.confidence, 0.9999):.2%}"
+        sure = "-" if c.confidence is None else f"{min(c.confidence, 0.9999):.2%}"
         body.append([c.verdict.upper() if c.is_regression else c.verdict, c.label, ratio, sure, c.why])
     text = (
         "Time over that of the other run, with its 95 % interval; the confidence is corrected for how many trials are "
-        "compared (Holm). A change has to be beyond the noise between processes, too."
+        "compared (Holm). A change has to be beyond the noise between processes, too. "
+        f"{same} of {len(found)} trials are the same."
     )
     return Table(
         "Against the other run", ("verdict", "trial", "time / before", "confidence", "why"), body, text
@@ -148,7 +152,7 @@ def _interval(found: Difference) -> str:
 
 
 def _doubt(record: Record) -> str:
-    return "doubtful, see below" if instability(record) else ""
+    return "; doubtful" if instability(record) else ""
 
 
 def _facts(e: Mapping[str, Any]) -> list[tuple[str, str]]:
