@@ -14,7 +14,7 @@ import pytest
 from orpheus_experiments.fleet import work
 from orpheus_experiments.fleet.sweep import sweep_fleet
 from orpheus_experiments.results import Results
-from orpheus_experiments.sweep import Cell, Plan
+from orpheus_experiments.sweeps import Cell, Plan
 from orpheus_experiments.trial import ModelRef, Record, Trial
 
 from orpheus_core.errors import BackendError, UsageError

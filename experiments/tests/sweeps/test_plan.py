@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from orpheus_experiments.sweep import Plan, read_plan
-from orpheus_experiments.sweep.plan import make_plan
+from orpheus_experiments.sweeps import Plan, read_plan
+from orpheus_experiments.sweeps.plan import make_plan
 
 from orpheus_core.errors import BackendError, UsageError
 

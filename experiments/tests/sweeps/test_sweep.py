@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 from orpheus_experiments.results import Name, Results
-from orpheus_experiments.sweep import Cell, Plan, sweep
-from orpheus_experiments.sweep.command import _stoppable
-from orpheus_experiments.sweep.remaining import Remaining, duration
-from orpheus_experiments.sweep.sweep import Listener
+from orpheus_experiments.sweeps import Cell, Plan, sweep
+from orpheus_experiments.sweeps.command import _stoppable
+from orpheus_experiments.sweeps.remaining import Remaining, duration
+from orpheus_experiments.sweeps.run import Listener
 from orpheus_experiments.trial import Failure, Record
 from orpheus_experiments.trial.together import Outcome
 

@@ -17,9 +17,9 @@ from orpheus_experiments.fleet.settings import INSTALL
 from orpheus_experiments.fleet.work import facts
 from orpheus_experiments.results import Name, Results
 from orpheus_experiments.results.name import BOARD
-from orpheus_experiments.sweep.plan import Cell, Plan
-from orpheus_experiments.sweep.remaining import Remaining
-from orpheus_experiments.sweep.sweep import Listener, Swept, begin
+from orpheus_experiments.sweeps.plan import Cell, Plan
+from orpheus_experiments.sweeps.remaining import Remaining
+from orpheus_experiments.sweeps.run import Listener, Swept, begin
 from orpheus_experiments.trial import Failure, Record
 
 __all__ = ["sweep_fleet"]
@@ -131,7 +131,7 @@ def sweep_fleet(
     ``boards`` are labels, by default all that are there. Each worker has one trial at a time. A trial whose worker dies
     is a failure and not run again; those of a board that has no worker for ``patience`` seconds are refused. ``task``
     measures one trial, JSON to JSON, and is importable by its name on every board. Raises UsageError as
-    :func:`~orpheus_experiments.sweep.sweep` does, and BackendError without a scheduler or a board.
+    :func:`~orpheus_experiments.sweeps.run` does, and BackendError without a scheduler or a board.
     """
     told = listener or Listener()
     client = _connect(address)

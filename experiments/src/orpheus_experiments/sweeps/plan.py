@@ -19,7 +19,7 @@ from orpheus_core.cli.comparison import parse_variant
 from orpheus_core.errors import BackendError, UsageError
 from orpheus_core.peers import PREFIX, peer
 from orpheus_experiments.benchmark.plan import groups, model_refs, processors
-from orpheus_experiments.sweep.keys import known_keys, nearest, several
+from orpheus_experiments.sweeps.keys import known_keys, nearest, several
 from orpheus_experiments.trial import METRICS, ModelRef, Trial
 from orpheus_experiments.trial.checks import boolean, number, text
 

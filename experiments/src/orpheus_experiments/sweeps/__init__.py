@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orpheus_experiments.sweep.plan import Cell, Plan, read_plan
-from orpheus_experiments.sweep.sweep import Swept, sweep
+from orpheus_experiments.sweeps.plan import Cell, Plan, read_plan
+from orpheus_experiments.sweeps.run import Swept, sweep
 
 __all__ = ["Cell", "Plan", "Swept", "read_plan", "sweep"]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from orpheus_core.errors import UsageError
 from orpheus_experiments.results import Name, Results
-from orpheus_experiments.sweep.plan import Cell, Plan
-from orpheus_experiments.sweep.remaining import Remaining
+from orpheus_experiments.sweeps.plan import Cell, Plan
+from orpheus_experiments.sweeps.remaining import Remaining
 from orpheus_experiments.trial import Failure, Record, Trial
 from orpheus_experiments.trial.together import Outcome, run_together
 

@@ -16,9 +16,9 @@ from orpheus_core.cli.progress import Progress, progress
 from orpheus_core.cli.table import quantity, table
 from orpheus_core.errors import UsageError
 from orpheus_experiments.benchmark.comparing import is_wrong
-from orpheus_experiments.sweep.plan import Plan, read_plan
-from orpheus_experiments.sweep.remaining import duration
-from orpheus_experiments.sweep.sweep import Listener, Swept, sweep
+from orpheus_experiments.sweeps.plan import Plan, read_plan
+from orpheus_experiments.sweeps.remaining import duration
+from orpheus_experiments.sweeps.run import Listener, Swept, sweep
 from orpheus_experiments.trial import Record
 
 __all__ = ["configure", "exit_code", "run"]
