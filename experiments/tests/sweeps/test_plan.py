@@ -129,3 +129,11 @@ def test_a_fleets_processors_are_not_known_here() -> None:
     data = {"grid": {"models": ["resnet-18"], "engines": ["x"]}, "settings": {"pin": True}}
     with pytest.raises(UsageError, match="fleet's processors"):
         make_plan(data, elsewhere=True)
+
+
+def test_the_papers_figure_is_a_plan() -> None:
+    found = read_plan(Path(__file__).parents[3] / "examples" / "figure2.toml")
+    models, engines = {c.trial.model.zoo for c in found.cells}, {c.trial.engine for c in found.cells}
+    assert models == {"wrn-40-2", "mobilenet-v1", "resnet-18", "inception-v3", "resnet-50"}
+    assert {"openmp", "numpy", "peer:onnxruntime", "peer:openvino", "peer:tvm"} < engines
+    assert len(found.cells) == len(models) * len(engines) and {c.trial.threads for c in found.cells} == {1}
