@@ -150,9 +150,11 @@ def test_what_a_killed_writer_left_is_finished_or_taken_away(results: Results) -
     (trials / f".{done.trial.key}.json.77.part").write_text(done.to_json())
     (trials / f".{torn.trial.key}.json.77.part").write_text(torn.to_json()[:-40])
     (trials / f"{damaged.trial.key}.json").write_text(damaged.to_json()[:1000])
+    (results.folder / ".results.json.77.part").write_text("{")
     (told,) = results.mend()
     assert "damaged" in told and "put aside" in told
     assert results.records() == {Name(done.trial.key): done}
+    assert not list(results.folder.rglob("*.part"))
     assert sorted(p.name for p in trials.iterdir()) == sorted(
         [f"{done.trial.key}.json", f"{damaged.trial.key}.json.damaged"]
     )
@@ -163,3 +165,12 @@ def test_a_record_under_another_trials_name_is_damage(results: Results) -> None:
     (results.folder / "trials" / Name(other.key).file).write_text(record.to_json())
     with pytest.raises(UsageError, match="holds the trial"):
         results.records()
+
+
+def test_what_a_sweep_that_was_killed_at_its_start_left_is_a_free_place(tmp_path: Path) -> None:
+    (tmp_path / "r" / "trials").mkdir(parents=True)
+    (tmp_path / "r" / "lock").touch()
+    (tmp_path / "r" / ".results.json.77.part").write_text("{")
+    with Results.lock(tmp_path / "r"):
+        found = Results.create(tmp_path / "r", {"name": "again"})
+    assert Results.open(found.folder).plan == {"name": "again"} and not list(tmp_path.rglob("*.part"))

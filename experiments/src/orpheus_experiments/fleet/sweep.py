@@ -160,7 +160,9 @@ def _run(
     new: list[Record] = []
 
     def keep(cell: Cell, board: str, record: Record) -> None:
-        results.add([(Name(cell.trial.key, board), record)])
+        trouble = results.add([(Name(cell.trial.key, board), record)])
+        if trouble:
+            fleet.listener.note(trouble)
         new.append(record)
         clock.finished(1)
         fleet.listener.kept(f"{cell.label} on {board}", record)

@@ -140,7 +140,9 @@ def _bars(
     """Horizontal bars from top to bottom, each with its value."""
     with _figure(title, len(bars)) as (axes, svg):
         values = [value for _, value, _, _ in bars]
-        top = max(values) if roof is None else max(*values, roof)
+        # An interval from few processes may be wider than all else: it is cut at the edge.
+        ends = [min(high or value, 1.5 * value) for _, value, _, high in bars]
+        top = max(ends) if roof is None else max(*ends, roof)
         far = roof is None and top > _FAR * min(values)
         left = 10 ** math.floor(math.log10(min(values) * 0.8)) if far else 0.0
         for i, (engine, value, low, high) in enumerate(bars):
@@ -148,8 +150,8 @@ def _bars(
             if low is not None and high is not None:
                 axes.plot([low, high], [i, i], color=_INK, linewidth=1.2, marker="|", markersize=6)
             axes.annotate(
-                quantity(value), (max(value, high or 0), i), textcoords="offset points", xytext=(5, 0), va="center",
-                fontsize=9, color=_INK,
+                quantity(value), (ends[i], i), textcoords="offset points", xytext=(5, 0), fontsize=9, color=_INK,
+                va="center" if (high or value) <= ends[i] else "bottom",
             )  # fmt: skip
         if far:
             axes.set_xscale("log")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from orpheus_experiments.benchmark.comparing import compare_records, is_wrong, times
 from orpheus_experiments.results import Name
-from orpheus_experiments.statistics.processes import Difference
+from orpheus_experiments.statistics.processes import Difference, centre
 from orpheus_experiments.trial import Record, Trial
 
 __all__ = ["Row", "engine_label", "identity", "rows"]
@@ -40,6 +40,13 @@ class Row:
         if self.record.failure is not None:
             return f"{self.record.failure.kind}: {self.record.failure.message}"
         return "wrong: its results are not the reference's" if is_wrong(self.record) else ""
+
+    @property
+    def brief(self) -> str:
+        """The same in a word or two."""
+        if self.record.failure is not None:
+            return self.record.failure.kind
+        return "wrong" if is_wrong(self.record) else ""
 
     @property
     def title(self) -> str:
@@ -75,7 +82,7 @@ def rows(records: Mapping[Name, Record]) -> list[Row]:
     first = {row.network: i for i, row in reversed(list(enumerate(sorted(found, key=_started))))}
 
     def order(row: Row) -> tuple[object, ...]:
-        middle = min(times(row.record)) if row.is_right else float("inf")
+        middle = centre(times(row.record)).value if row.is_right else float("inf")
         return (work[row.network], first[row.network], row.network, row.setting, middle, row.engine)
 
     return sorted(found, key=order)

@@ -56,15 +56,19 @@ def main_tables(found: Sequence[Row]) -> list[Table]:
         body = [[r.engine, *(cell(r.record) for _, cell in shown)] for r in members]
         headers.insert(2, "times the fastest")
         for cells, row in zip(body, members):
-            cells.insert(2, row.state or _times(row, best) + _doubt(row.record))
+            cells.insert(2, row.brief or _times(row, best) + _doubt(row.record))
         result.append(Table(title, headers, body))
     return result
 
 
 def failures(found: Iterable[Row]) -> Table | None:
     """What gave no result, or a wrong one."""
-    body = [[r.network, r.engine, r.setting, r.state] for r in found if r.state]
-    return Table("Without a result", ("network", "engine", "setting", "why"), body) if body else None
+    where: dict[tuple[str, str], list[str]] = {}
+    for row in found:
+        if row.state:
+            where.setdefault((row.engine, row.state), []).append(row.title)
+    body = [[engine, why, "; ".join(titles)] for (engine, why), titles in where.items()]
+    return Table("Without a result", ("engine", "why", "where"), body) if body else None
 
 
 def notes(found: Iterable[Row]) -> Table | None:
@@ -93,7 +97,10 @@ def noise_table(found: Sequence[Row]) -> Table | None:
         gap = noise([times(r.record) for r in members if r.record.is_ok])
         if gap is not None:
             body.append([title, f"{gap:.2%}"])
-    text = "The median gap between two processes of one engine. A difference within it shows nothing."
+    text = (
+        "The median gap between two processes of one engine. Engines that took turns are compared process by process, "
+        "which cancels what met both; the tables say where a difference is within what is left."
+    )
     return Table("The machine's noise", ("network", "gap"), body, text) if body else None
 
 

@@ -59,6 +59,7 @@ class Results:
         try:
             (folder / "trials").mkdir(parents=True, exist_ok=True)
             found = cls(folder, plan)
+            found._clear()
             found._write_header()
         except OSError as error:
             raise _cannot(error, folder) from error
@@ -128,8 +129,8 @@ class Results:
         """All of them."""
         return {name: self.read(name) for name in self.names()}
 
-    def add(self, rows: Iterable[tuple[Name, Record]]) -> None:
-        """Keep records, each by one rename, and bring the index in line.
+    def add(self, rows: Iterable[tuple[Name, Record]]) -> str | None:
+        """Keep records, each by one rename, and bring the index in line; why the index could not be, in words.
 
         Where the disk is full, UsageError tells where those are that were not written; no other file is touched.
         """
@@ -141,7 +142,7 @@ class Results:
                 waiting.pop(0)
         except OSError as error:
             raise _cannot(error, self.folder, _rescue(waiting)) from error
-        self.follow()
+        return self.follow()
 
     def follow(self) -> str | None:
         """Bring the index in line with the files; why that could not be, in words, which harms no record."""
@@ -157,6 +158,7 @@ class Results:
         Under the lock only.
         """
         told = []
+        self._clear()
         for path in self._trials.glob(f".*{atomic.PART}"):
             self._finish(path)
         for name in self.names():
@@ -176,6 +178,11 @@ class Results:
                 f"only {free >> 20} MiB are free where {self.folder} is; what is measured is kept there. "
                 "Make room and go on by --resume"
             )
+
+    def _clear(self) -> None:
+        """Take away headers that were never finished."""
+        for path in self.folder.glob(f".*{atomic.PART}"):
+            path.unlink(missing_ok=True)
 
     def _finish(self, part: Path) -> None:
         """Give a record its name when its writer had all of it in the file; else it is no record."""

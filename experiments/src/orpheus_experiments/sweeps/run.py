@@ -69,7 +69,9 @@ def sweep(
             results.demand_space()
             outcome = _measure(group, plan.cooldown, told, clock, done, len(plan.cells), run)
             pairs = [(c, r) for c, r in zip(group, outcome.records) if is_final(r)]
-            results.add([(Name(c.trial.key), r) for c, r in pairs])
+            trouble = results.add([(Name(c.trial.key), r) for c, r in pairs])
+            if trouble:
+                told.note(trouble)
             for cell, record in pairs:
                 new.append(record)
                 told.kept(cell.label, record)
