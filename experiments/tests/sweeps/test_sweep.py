@@ -237,7 +237,7 @@ def test_hostile_engines_are_rows_and_all_others_are_intact(written, environment
     assert {k: r.failure and r.failure.kind for k, r in records.items()} == kinds
     assert records["peer:spin"].seconds < 5
     assert "11 records in out" in out and "8 without a result" in out
-    assert "peer:segfault: crashed" in out and "numpy, threads 1, batch 1: done" in err
+    assert "peer:segfault, threads 1, batch 1: crashed" in out and "numpy, threads 1, batch 1: done" in err
 
 
 def test_sigterm_does_what_ctrl_c_does() -> None:

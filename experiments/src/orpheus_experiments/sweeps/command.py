@@ -67,13 +67,14 @@ def run(args: argparse.Namespace) -> int:
     if found is None or found.interrupted:
         return _say_resume(args, folder, found)
     records = found.results.records()
-    failed = [r for r in records.values() if r.failure is not None]
+    failed = {name: r for name, r in records.items() if r.failure is not None}
     print(f"{len(records)} records in {folder}, {len(found.new)} of them new, {len(failed)} without a result")
-    for record in failed:
+    for name, record in failed.items():
         assert record.failure is not None
-        print(
-            f"  {record.trial.model.name}, {record.trial.engine}: {record.failure.kind}: {record.failure.message}"
-        )
+        t = record.trial
+        where = f"{t.model.name}, {t.engine}, threads {t.threads}, batch {t.batch}"
+        where += f", on {name.board}" if name.board else ""
+        print(f"  {where}: {record.failure.kind}: {record.failure.message}")
     if not args.no_report:
         print(_page(folder))
     return exit_code(list(records.values()))
