@@ -24,7 +24,8 @@ OPENMP = "./plugins/orpheus-openmp"
 def install(session: nox.Session, extra: str = "") -> None:
     """The core with one extra, and every other distribution of the repository."""
     core = f".[{extra}]" if extra else "."
-    session.install("-e", core, *(part for path in PACKAGES for part in ("-e", path)))
+    own = {"./experiments": "[test]"} if "test" in extra else {}
+    session.install("-e", core, *(part for path in PACKAGES for part in ("-e", path + own.get(path, ""))))
 
 
 @nox.session

@@ -23,6 +23,8 @@ VENV = ROOT / ".venv"
 STAMP = VENV / "orpheus-stamp.txt"
 #: Distributions of this repository beside the core, in the order of their dependencies.
 PACKAGES = ("plugins/orpheus-numpy", "conformance", "experiments")
+#: Of these, the ones whose own extra ``test`` their tests use, and skip without.
+TESTED = ("experiments",)
 #: Distributions that need a C++ compiler: backend -> folder.
 COMPILED = {"openmp": "plugins/orpheus-openmp"}
 _COMPILERS = ("c++", "g++", "clang++")
@@ -46,9 +48,9 @@ def ensure(*extras: str) -> Path:
             if _call(sys.executable, "-m", "venv", "--clear", str(VENV)) != 0:
                 sys.exit("python -m venv failed; on Debian and Ubuntu: apt install python3-venv")
         core = f".[{','.join(wanted)}]" if wanted else "."
-        targets = [
-            part for path in (core, *PACKAGES) for part in ("-e", path if path == core else f"./{path}")
-        ]
+        # Those of a package that has an extra for its tests (experiments: Jinja2 and matplotlib) come with "test".
+        rest = [f"./{path}" + ("[test]" if "test" in wanted and path in TESTED else "") for path in PACKAGES]
+        targets = [part for path in (core, *rest) for part in ("-e", path)]
         _say(f"installing orpheus-core and {', '.join(PACKAGES)} ...")
         if _call(str(python()), "-m", "pip", "install", "--quiet", *targets) != 0:
             sys.exit("pip could not install the packages; is a package index reachable?")

@@ -161,3 +161,19 @@ def test_a_wild_round_widens_the_interval_and_is_no_difference() -> None:
     wild = [1.0, 1.01, 0.99, 1.0, 1.9]
     found = compare(wild, calm, paired=True)
     assert found.is_real is False and found.ratio.low < 1 < found.ratio.high
+
+
+def test_the_chance_of_a_gap_is_welchs() -> None:
+    from orpheus_experiments.statistics.processes import chance, compare
+
+    a, b = [1.00, 1.02, 0.99, 1.01, 1.03], [0.95, 0.96, 0.97, 0.94, 0.96]
+    found = chance(a, b)
+    assert found is not None and found < 1e-3 and found == chance(b, a)
+    # An interval that just holds 1 is a chance of one in twenty.
+    low, high = 0.9, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        edge = compare([x * middle for x in a], b, paired=False).ratio.low
+        low, high = (middle, high) if edge is not None and edge < 1 else (low, middle)
+    assert abs((chance([x * low for x in a], b) or 0) - 0.05) < 1e-6
+    assert chance([1.0], b) is None and chance([1.0, 1.0], [1.0, 1.0]) == 1 and chance([2.0, 2.0], [1.0, 1.0]) == 0

@@ -5,6 +5,7 @@ Importing this module loads neither numpy code of its own nor a model; the verbs
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,21 +13,36 @@ from orpheus_core.plugin import Command, Meter, RuntimeSpec, hookimpl
 
 if TYPE_CHECKING:
     from orpheus_experiments.benchmark.bench import bench
+    from orpheus_experiments.fleet.sweep import sweep_fleet
+    from orpheus_experiments.report.against import changes
+    from orpheus_experiments.report.write import write_report
+    from orpheus_experiments.results.folder import Results
+    from orpheus_experiments.sweeps.plan import make_plan, read_plan
+    from orpheus_experiments.sweeps.run import sweep
 
-__all__ = ["bench", "orpheus_commands", "orpheus_meters", "orpheus_runtimes"]
+__all__ = [
+    "Results", "bench", "changes", "make_plan", "orpheus_commands", "orpheus_meters", "orpheus_runtimes", "read_plan",
+    "sweep", "sweep_fleet", "write_report",
+]  # fmt: skip
+
+#: What is loaded when it is asked for.
+_LAZY = {
+    "Results": "results.folder", "bench": "benchmark.bench", "changes": "report.against", "make_plan": "sweeps.plan",
+    "read_plan": "sweeps.plan", "sweep": "sweeps.run", "sweep_fleet": "fleet.sweep", "write_report": "report.write",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
-    if name == "bench":
-        from orpheus_experiments.benchmark.bench import bench
-
-        return bench
+    if name in _LAZY:
+        found = getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
+        globals()[name] = found
+        return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 @hookimpl
 def orpheus_commands() -> Sequence[Command]:
-    """The verbs: ``bench``, ``bisect``, ``layer``, ``layers``, ``profile`` and ``zoo``."""
+    """The verbs: ``bench``, ``bisect``, ``layer``, ``layers``, ``profile``, ``report``, ``sweep`` and ``zoo``."""
     return (
         Command(
             name="bench",
@@ -57,6 +73,18 @@ def orpheus_commands() -> Sequence[Command]:
             help="the time of every layer, its share of the machine's peak, and a trace",
             configure="orpheus_experiments.profile.command:configure",
             run="orpheus_experiments.profile.command:run",
+        ),
+        Command(
+            name="report",
+            help="a results folder as a page, tables, CSV or Parquet; or what got slower since another one",
+            configure="orpheus_experiments.report.command:configure",
+            run="orpheus_experiments.report.command:run",
+        ),
+        Command(
+            name="sweep",
+            help="measure a declared grid of trials; a kill loses nothing that was done, and --resume goes on",
+            configure="orpheus_experiments.sweeps.command:configure",
+            run="orpheus_experiments.sweeps.command:run",
         ),
         Command(
             name="zoo",

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from itertools import combinations
 from statistics import fmean, median, stdev
 
-from orpheus_experiments.statistics.student import quantile
+from orpheus_experiments.statistics.student import cumulative, quantile
 
-__all__ = ["LEVEL", "Difference", "Estimate", "centre", "compare", "noise", "percentile"]
+__all__ = ["LEVEL", "Difference", "Estimate", "centre", "chance", "compare", "noise", "percentile"]
 
 #: Of every interval: one in twenty does not hold the truth.
 LEVEL = 0.95
@@ -73,6 +73,19 @@ def compare(a: Sequence[float], b: Sequence[float], *, paired: bool) -> Differen
     return Difference(_estimate(apart), math.expm1(median(gaps)) if gaps else None)
 
 
+def chance(a: Sequence[float], b: Sequence[float]) -> float | None:
+    """The probability of so large a gap between unpaired medians of processes, were there none; None for one process.
+
+    Welch's test of their logarithms, two-sided.
+    """
+    if len(a) < 2 or len(b) < 2:
+        return None
+    apart, error, freedom = _apart(*([math.log(m) for m in medians] for medians in (a, b)))
+    if not error:
+        return 0.0 if apart else 1.0
+    return min(1.0, 2 * (1 - cumulative(abs(apart) / error, freedom)))
+
+
 def noise(engines: Sequence[Sequence[float]]) -> float | None:
     """The median gap between two processes of one engine, as a share, over all engines; None when none has two."""
     gaps = [abs(math.log(x) - math.log(y)) for medians in engines for x, y in combinations(medians, 2)]
@@ -102,14 +115,18 @@ def _estimate(logs: Sequence[float]) -> Estimate:
 def _welch(a: Sequence[float], b: Sequence[float]) -> Estimate:
     if not a or not b:
         raise ValueError("no process to compare")
-    middle = fmean(a) - fmean(b)
     if len(a) < 2 or len(b) < 2:
-        return Estimate(math.exp(middle))
+        return Estimate(math.exp(fmean(a) - fmean(b)))
+    return _around(*_apart(a, b))
+
+
+def _apart(a: Sequence[float], b: Sequence[float]) -> tuple[float, float, int]:
+    """The gap of two means, its standard error, and Welch's degrees of freedom."""
     parts = [stdev(x) ** 2 / len(x) for x in (a, b)]
     error = math.sqrt(sum(parts))
     weights = sum(p**2 / (len(x) - 1) for p, x in zip(parts, (a, b)))
     freedom = max(1, math.floor(error**4 / weights)) if weights else len(a) + len(b) - 2
-    return _around(middle, error, freedom)
+    return fmean(a) - fmean(b), error, freedom
 
 
 def _around(middle: float, error: float, freedom: int) -> Estimate:
