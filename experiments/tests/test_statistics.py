@@ -176,4 +176,8 @@ def test_the_chance_of_a_gap_is_welchs() -> None:
         edge = compare([x * middle for x in a], b, paired=False).ratio.low
         low, high = (middle, high) if edge is not None and edge < 1 else (low, middle)
     assert abs((chance([x * low for x in a], b) or 0) - 0.05) < 1e-6
-    assert chance([1.0], b) is None and chance([1.0, 1.0], [1.0, 1.0]) == 1 and chance([2.0, 2.0], [1.0, 1.0]) == 0
+    assert (
+        chance([1.0], b) is None
+        and chance([1.0, 1.0], [1.0, 1.0]) == 1
+        and chance([2.0, 2.0], [1.0, 1.0]) == 0
+    )
