@@ -158,7 +158,11 @@ FORMULAS = {
     "Gelu": ({}, erf_half),
     "Relu": ({}, lambda x: max(x, 0)),
     "Erf": ({}, math.erf),
-    "Shrink": ({"lambd": 0.6, "bias": 0.2}, lambda x: x + 0.2 if x < -0.6 else x - 0.2 if x > 0.6 else 0.0),
+    # Bounds that every type holds exactly: the function jumps there.
+    "Shrink": (
+        {"lambd": 0.625, "bias": 0.25},
+        lambda x: x + 0.25 if x < -0.625 else x - 0.25 if x > 0.625 else 0.0,
+    ),
 }
 
 
