@@ -116,7 +116,7 @@ class Rule:
     names it: ``X.rank``, ``X.shape[1]``, ``W.constant``, ``B.present``, ``axes.runtime`` (given, and not constant),
     ``X.size``. ``op`` is one of
     ``== != < <= > >= in "not in" each``; ``each`` holds when every element of a list-valued
-    field is in ``value``.
+    field is in ``value``, so also where the list is left out.
     """
 
     field: str
@@ -150,7 +150,7 @@ _RULE_OPS: dict[str, Callable[[Any, Any], Any]] = {
     ">=": lambda a, b: a >= b,
     "in": lambda a, b: a in b,
     "not in": lambda a, b: a not in b,
-    "each": lambda a, b: all(x in b for x in a),
+    "each": lambda a, b: a is None or all(x in b for x in a),
 }
 
 

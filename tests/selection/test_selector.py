@@ -13,7 +13,7 @@ from onnx import parser
 
 import orpheus_core as orpheus
 from orpheus_core import discovery
-from orpheus_core.plugin import Accuracy, Backend, Format, Kernel, Rule
+from orpheus_core.plugin import Accuracy, Backend, Format, Kernel, Problem, Rule
 
 SHAPE = (1, 24, 8, 8)  # 24 channels: the last block of 16 is half padding
 CHAIN = [("Relu", ["x"], "a"), ("Relu", ["a"], "b"), ("Relu", ["b"], "c"), ("Relu", ["c"], "d")]
@@ -184,6 +184,15 @@ def test_refusals_speak_of_rule_dtype_and_opset() -> None:
     assert texts["dtype"] == "needs T in float16, has float32"
     assert texts["opset"] == "implements opset 1 to 6, the node is version 14"
     assert texts["rule"] == "needs X.shape[1] in (1, 2), has 24"
+
+
+@pytest.mark.parametrize("strides, refusal", [
+    (None, None), ((1, 1), None), ((1, 2), "needs strides each in (1,), has (1, 2)"),
+])  # fmt: skip
+def test_each_holds_where_the_list_is_left_out(strides: tuple[int, ...] | None, refusal: str | None) -> None:
+    attributes = {} if strides is None else {"strides": strides}
+    problem = Problem(op="Conv", domain="", version=11, attributes=attributes, inputs=(), outputs=())
+    assert Rule("strides", "each", (1,)).refusal(problem) == refusal
 
 
 def test_rank_orders_kernels_of_unknown_cost() -> None:

@@ -9,6 +9,7 @@ are what a failure shrinks to.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any, TypeVar
 
 from hypothesis import strategies as st
@@ -24,6 +25,23 @@ DIMS = (1, 2, 3, 5, 7, 0)
 #: The same without zero, for axes that an operator forbids to be empty.
 FULL_DIMS = (1, 2, 3, 5, 7)
 _DTYPE_ORDER = ("float32", "int64", "float64", "float16", "bfloat16", "int32", "uint8", "int8", "bool")
+
+
+#: Strategies by what they draw from. Hypothesis looks at each new one at length, and layers ask for the same ones.
+_strategies: dict[str, st.SearchStrategy[Any]] = {}
+_SIMPLE = (bool, int, float, str, type(None))
+
+
+def _sampled(options: tuple[Any, ...]) -> st.SearchStrategy[Any]:
+    if not all(isinstance(option, _SIMPLE) for option in options):
+        return st.sampled_from(options)
+    key = repr(options)  # as values, 1 == True == 1.0 and 0.0 == -0.0
+    return _strategies.get(key) or _strategies.setdefault(key, st.sampled_from(options))
+
+
+@cache
+def _integers(low: int, high: int) -> st.SearchStrategy[int]:
+    return st.integers(low, high)
 
 
 class Draw:
@@ -62,12 +80,15 @@ class Draw:
 
     def choose(self, options: Iterable[T]) -> T:
         """One of the options; the first is the simplest."""
-        found: T = self._draw(st.sampled_from(tuple(options)))
+        options = tuple(options)
+        if len(options) == 1:
+            return options[0]
+        found: T = self._draw(_sampled(options))
         return found
 
     def integer(self, low: int, high: int) -> int:
         """An integer of [low, high]."""
-        return int(self._draw(st.integers(low, high)))
+        return int(self._draw(_integers(low, high)))
 
     def flag(self) -> bool:
         """True or False; False is simpler."""
@@ -177,8 +198,10 @@ class Draw:
         return self.among(f"{name}.present", (False, True))
 
     def constant(self, name: str, options: Iterable[bool] = (False, True)) -> bool:
-        """Whether an operand is a constant of the model."""
-        return self.among(f"{name}.constant", options)
+        """Whether an operand that is given is a constant of the model."""
+        rules, options = self._rules.get(f"{name}.runtime", ()), tuple(options)
+        kept = [option for option in options if all(_holds(rule, not option) for rule in rules)]
+        return self.among(f"{name}.constant", kept or options)
 
     # Operands.
 

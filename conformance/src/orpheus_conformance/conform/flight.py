@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 from pathlib import Path
@@ -26,6 +27,7 @@ class Flight:
         self._backend = backend
         self.folder = folder or default_path().parent / "conform"
         self.path = self.folder / f"{backend}-{os.getpid()}.case"
+        self._file: io.FileIO | None = None
 
     def __enter__(self) -> Flight:
         with contextlib.suppress(OSError):
@@ -40,6 +42,9 @@ class Flight:
 
     def __exit__(self, *_: object) -> None:
         with contextlib.suppress(OSError):
+            if self._file is not None:
+                self._file.close()
+                self._file = None
             self.path.unlink(missing_ok=True)
 
     def __call__(self, subject: Subject, oracle: Oracle) -> Judge:
@@ -55,7 +60,11 @@ class Flight:
     def note(self, case: Replayable) -> None:
         """Write a case down; it is about to be run."""
         with contextlib.suppress(OSError):
-            self.path.write_text(case.line(), encoding="utf-8")
+            if self._file is None:  # kept open, without a buffer: opening takes longer than many a case
+                self._file = io.FileIO(self.path, "w")
+            self._file.seek(0)
+            self._file.write(case.line().encode())
+            self._file.truncate()
 
     def lost(self) -> list[str]:
         """The lines of cases that earlier runs did not survive; they are forgotten then."""

@@ -59,19 +59,16 @@ def depthwise(problem: Problem) -> str | None:
 
 
 def winograd(problem: Problem) -> str | None:
-    """Stride 1, no dilation, pads of at most half the kernel, one group; its size is a rule of the form."""
+    """Pads of at most half the kernel; its size, one group, stride and dilation 1 are rules of the form."""
     refusal = _blocked_conv(problem)
     if refusal:
         return refusal
-    shape = conv_shape(problem)
-    window = shape.window
-    if (window.strides, window.dilations) != ((1, 1), (1, 1)):
-        return "needs stride and dilation 1"
+    window = conv_shape(problem).window
     pads = zip((*window.before, *window.after), window.kernel * 2)
     if any(pad > taps // 2 for pad, taps in pads):
         # A window that sees little but pads would be given its whole tile's rounding.
         return f"needs pads of at most half the kernel, has {window.before} and {window.after}"
-    return None if shape.group == 1 else f"needs group == 1, has {shape.group}"
+    return None
 
 
 def im2col(problem: Problem) -> str | None:
@@ -223,10 +220,6 @@ def _single(problem: Problem, many: int, one: int) -> str | None:
 
 
 def _blocked_conv(problem: Problem) -> str | None:
-    for index, name in ((1, "W"), (2, "B"), (4, "scale"), (5, "shift")):
-        given = index < len(problem.inputs) and problem.inputs[index] is not None
-        if given and index not in problem.constants:
-            return f"needs {name} to be constant"
     return _tensors(problem) or _activation(problem)
 
 

@@ -56,7 +56,7 @@ def _convolutions(layout: str, block: int) -> Iterator[Kernel]:
                 prepare=f"orpheus_openmp.{code}", supports=f"orpheus_openmp.limits:{limit}",
                 cost=f"orpheus_openmp.cost:{costs.get(name, name)}", accuracy=accuracy,
                 expands=code.startswith(("winograd", "strassen")),
-                where=(Rule("X.rank", "==", 4), Rule("W.constant", "==", True), *_rules(name, block)),
+                where=(Rule("X.rank", "==", 4), *_constants(op), *_rules(name, block)),
                 inplace=((0, 3),) if domain else (),
             )  # fmt: skip
         yield Kernel(
@@ -66,14 +66,23 @@ def _convolutions(layout: str, block: int) -> Iterator[Kernel]:
         )  # fmt: skip
 
 
+def _constants(op: str) -> tuple[Rule, ...]:
+    """What is packed in advance cannot come at run time."""
+    others = ("B", "scale", "shift") if op == "FusedConv" else ("B",)
+    return (Rule("W.constant", "==", True), *(Rule(f"{name}.runtime", "==", False) for name in others))
+
+
 def _rules(name: str, block: int) -> tuple[Rule, ...]:
     """Limits of a convolution that are plain facts; the others are in limits.py."""
     size = (1, 1) if name in _POINTWISE else FORMS[name].kernel if name in FORMS else ()
     rules = tuple(Rule(f"W.shape[{axis}]", "==", taps) for axis, taps in enumerate(size, 2))
     if name in ALGORITHMS:
         channels, filters = ALGORITHMS[name].least(block, _TILE_VECTORS)
-        return (*rules, Rule("X.shape[1]", ">=", channels), Rule("W.shape[0]", ">=", filters))
-    return (*rules, Rule("group", "==", 1)) if name in FORMS else rules
+        least = Rule("X.shape[1]", ">=", channels), Rule("W.shape[0]", ">=", filters)
+        return (*rules, *least, Rule("strides", "each", (1,)))
+    if name not in FORMS:
+        return rules
+    return (*rules, Rule("group", "==", 1), *(Rule(n, "each", (1,)) for n in ("strides", "dilations")))
 
 
 def _products() -> Iterator[Kernel]:
