@@ -36,7 +36,9 @@ def _sampled(options: tuple[Any, ...]) -> st.SearchStrategy[Any]:
     if not all(isinstance(option, _SIMPLE) for option in options):
         return st.sampled_from(options)
     key = repr(options)  # as values, 1 == True == 1.0 and 0.0 == -0.0
-    return _strategies.get(key) or _strategies.setdefault(key, st.sampled_from(options))
+    if key not in _strategies:
+        _strategies[key] = st.sampled_from(options)
+    return _strategies[key]
 
 
 @cache
