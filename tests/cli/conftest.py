@@ -2,47 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import onnx
 import pytest
-from fakes import small_network, unary_network, write_distribution
-
-
-class Done(NamedTuple):
-    """How the command ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-class Command:
-    """``orpheus`` in a process of its own, with the test's plugins installed."""
-
-    def __init__(self, site: Path) -> None:
-        self.site = site
-
-    def install(self, name: str, source: str) -> None:
-        """Add a plugin that this command will find."""
-        write_distribution(self.site, name, source)
-
-    def __call__(self, *arguments: object, **environment: str) -> Done:
-        path = os.pathsep.join(filter(None, (str(self.site), os.environ.get("PYTHONPATH", ""))))
-        done = subprocess.run(
-            [sys.executable, "-m", "orpheus_core", *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-            env={**os.environ, "ORPHEUS_BACKENDS": "", **environment, "PYTHONPATH": path},
-        )
-        return Done(done.returncode, done.stdout, done.stderr)
+from fakes import small_network, unary_network
+from orpheus_command import Command
 
 
 @pytest.fixture

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import onnx
 import pytest
-from fakes import write_distribution
 from onnx import TensorProto, helper, numpy_helper
+from orpheus_command import Command, Done
 
 #: Relus: one as it should be, and one for each way in which a kernel can fail its user.
 TOYS = """
@@ -64,48 +60,24 @@ def orpheus_backend():
 """
 
 
-class Done(NamedTuple):
-    """How the command ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-class Command:
-    """``orpheus`` in a process of its own."""
-
-    def __init__(self, site: Path) -> None:
-        self.site = site
-
-    def install(self, name: str, source: str) -> None:
-        """Add a plugin that this command finds."""
-        write_distribution(self.site, name, source)
+class Toys(Command):
+    """The command, which also finds toy backends, with caches of its own."""
 
     def toys(self, name: str, *kernels: str, **more: str) -> None:
         """Add a backend with these Relus, the first one preferred; ``more`` are arguments of a kernel, as text."""
         made = [f"kernel({k!r}, {i + 1}{', ' + more[k] if k in more else ''})" for i, k in enumerate(kernels)]
         self.install(name, TOYS.replace("KERNELS", ", ".join(made) + ",").replace("NAME", name))
 
-    def __call__(self, *arguments: object, timeout: float = 300) -> Done:
-        path = os.pathsep.join(filter(None, (str(self.site), os.environ.get("PYTHONPATH", ""))))
-        done = subprocess.run(
-            [sys.executable, "-m", "orpheus_core", *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-            env={**os.environ, "ORPHEUS_BACKENDS": "", "PYTHONPATH": path, "ORPHEUS_CACHE": str(self.site)},
-        )
-        return Done(done.returncode, done.stdout, done.stderr)
+    def __call__(self, *arguments: object, timeout: float = 300, **environment: str) -> Done:
+        return super().__call__(*arguments, timeout=timeout, ORPHEUS_CACHE=str(self.site), **environment)
 
 
 @pytest.fixture
-def orpheus(tmp_path: Path) -> Command:
+def orpheus(tmp_path: Path) -> Toys:
     """The command; ``toys`` and ``install`` add plugins."""
     site = tmp_path / "site"
     site.mkdir()
-    return Command(site)
+    return Toys(site)
 
 
 @pytest.fixture

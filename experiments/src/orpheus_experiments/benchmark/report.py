@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from orpheus_core.cli.table import quantity, size, table
+from orpheus_core.cli.table import quantity, table
 from orpheus_experiments.benchmark.comparing import Comparison, instability, is_wrong
 from orpheus_experiments.benchmark.plan import AGAIN, Group
 from orpheus_experiments.noise.system import NOT_TOLD
 from orpheus_experiments.trial import Record
+from orpheus_experiments.trial.cells import Cell, figure, nbytes
 
 __all__ = ["circumstances", "render"]
-
-_Cell = Callable[[Record], str]
 
 
 def render(group: Group, records: Sequence[Record], compared: Sequence[Comparison]) -> str:
@@ -101,19 +100,7 @@ def _absent(group: Group, records: Sequence[Record]) -> list[str]:
     return lines + [f"error of {', '.join(labels)}: {source}" for source, labels in others.items()]
 
 
-def _value(metric: str, name: str, scale: float = 1.0, digits: int = 4) -> _Cell:
-    def cell(record: Record) -> str:
-        found = record.value(metric, name)
-        return quantity(None if found is None else found * scale, digits)
-
-    return cell
-
-
-def _bytes(metric: str, name: str) -> _Cell:
-    return lambda record: size(record.value(metric, name))
-
-
-def _interval(metric: str, scale: float) -> _Cell:
+def _interval(metric: str, scale: float) -> Cell:
     def cell(record: Record) -> str:
         low, high = (record.value(metric, name) for name in ("low", "high"))
         if low is None or high is None:
@@ -129,19 +116,19 @@ def _error(record: Record) -> str:
 
 
 _MS = 1e3
-_COLUMNS: dict[str, list[tuple[str, _Cell]]] = {
+_COLUMNS: dict[str, list[tuple[str, Cell]]] = {
     "latency": [
-        ("median ms", _value("latency", "median", _MS)), ("95 % interval", _interval("latency", _MS)),
-        ("p90", _value("latency", "p90", _MS)), ("p99", _value("latency", "p99", _MS)),
-        ("max/median", _value("latency", "jitter", digits=3)), ("runs", _value("latency", "runs", digits=1)),
+        ("median ms", figure("latency", "median", _MS)), ("95 % interval", _interval("latency", _MS)),
+        ("p90", figure("latency", "p90", _MS)), ("p99", figure("latency", "p99", _MS)),
+        ("max/median", figure("latency", "jitter", digits=3)), ("runs", figure("latency", "runs", digits=1)),
     ],
-    "throughput": [("items/s", _value("throughput", "rate")), ("cores", _value("throughput", "cores", digits=3))],
-    "load": [("load ms", _value("load", "warm", _MS, 3)), ("cold", _value("load", "cold", _MS, 3))],
-    "memory": [("peak", _bytes("memory", "peak")), ("growth", _bytes("memory", "growth"))],
-    "plan": [("weights", _bytes("plan", "weights")), ("arena", _bytes("plan", "arena"))],
-    "size": [("on disk", _bytes("size", "disk"))],
-    "energy": [("mJ/item", _value("energy", "item", 1e3)), ("above idle", _value("energy", "above_idle", 1e3))],
+    "throughput": [("items/s", figure("throughput", "rate")), ("cores", figure("throughput", "cores", digits=3))],
+    "load": [("load ms", figure("load", "warm", _MS, 3)), ("cold", figure("load", "cold", _MS, 3))],
+    "memory": [("peak", nbytes("memory", "peak")), ("growth", nbytes("memory", "growth"))],
+    "plan": [("weights", nbytes("plan", "weights")), ("arena", nbytes("plan", "arena"))],
+    "size": [("on disk", nbytes("size", "disk"))],
+    "energy": [("mJ/item", figure("energy", "item", 1e3)), ("above idle", figure("energy", "above_idle", 1e3))],
     "error": [("error", _error)],
-    "agreement": [("top-1", _value("agreement", "top1", 100, 3))],
-    "flops": [("GFLOP/s", _value("flops", "achieved", 1e-9)), ("% of peak", _value("flops", "share", 100, 3))],
+    "agreement": [("top-1", figure("agreement", "top1", 100, 3))],
+    "flops": [("GFLOP/s", figure("flops", "achieved", 1e-9)), ("% of peak", figure("flops", "share", 100, 3))],
 }  # fmt: skip

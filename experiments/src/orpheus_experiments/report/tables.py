@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orpheus_core.cli.table import quantity, size
+from orpheus_core.cli.table import quantity
 from orpheus_experiments.benchmark.comparing import instability
 from orpheus_experiments.report.against import Change
 from orpheus_experiments.report.row import Row, behind, groups
 from orpheus_experiments.statistics.processes import Difference, noise
 from orpheus_experiments.trial import Record
+from orpheus_experiments.trial.cells import Cell, figure, nbytes
 
 __all__ = [
     "Table",
@@ -189,25 +190,6 @@ def _is_number(text: str) -> bool:
     return text[:1].isdigit() or text in ("", "-")
 
 
-_Cell = Callable[[Record], str]
-
-
-def _value(metric: str, name: str, scale: float = 1.0, digits: int = 4) -> _Cell:
-    def cell(record: Record) -> str:
-        found = record.value(metric, name)
-        return quantity(None if found is None else found * scale, digits)
-
-    return cell
-
-
-def _bytes(metric: str, name: str) -> _Cell:
-    def cell(record: Record) -> str:
-        found = record.value(metric, name)
-        return "-" if found is None else size(found)
-
-    return cell
-
-
 def _median(record: Record) -> str:
     middle, low, high = (record.value("latency", n) for n in ("median", "low", "high"))
     if middle is None:
@@ -221,18 +203,18 @@ def _error(record: Record) -> str:
     return "-" if found is None else f"{found:.1e}"
 
 
-_COLUMNS: tuple[tuple[str, list[tuple[str, _Cell]]], ...] = (
+_COLUMNS: tuple[tuple[str, list[tuple[str, Cell]]], ...] = (
     ("latency", [
-        ("median ms [95 %]", _median), ("p90", _value("latency", "p90", 1e3)), ("p99", _value("latency", "p99", 1e3)),
-        ("max / median", _value("latency", "jitter", digits=3)), ("runs", _value("latency", "runs", digits=1)),
+        ("median ms [95 %]", _median), ("p90", figure("latency", "p90", 1e3)), ("p99", figure("latency", "p99", 1e3)),
+        ("max / median", figure("latency", "jitter", digits=3)), ("runs", figure("latency", "runs", digits=1)),
     ]),
-    ("throughput", [("items/s", _value("throughput", "rate")), ("cores", _value("throughput", "cores", digits=3))]),
-    ("load", [("load ms", _value("load", "warm", 1e3, 3)), ("cold", _value("load", "cold", 1e3, 3))]),
-    ("memory", [("peak", _bytes("memory", "peak")), ("growth", _bytes("memory", "growth"))]),
-    ("plan", [("weights", _bytes("plan", "weights")), ("arena", _bytes("plan", "arena"))]),
-    ("size", [("on disk", _bytes("size", "disk"))]),
-    ("energy", [("mJ/item", _value("energy", "item", 1e3)), ("above idle", _value("energy", "above_idle", 1e3))]),
+    ("throughput", [("items/s", figure("throughput", "rate")), ("cores", figure("throughput", "cores", digits=3))]),
+    ("load", [("load ms", figure("load", "warm", 1e3, 3)), ("cold", figure("load", "cold", 1e3, 3))]),
+    ("memory", [("peak", nbytes("memory", "peak")), ("growth", nbytes("memory", "growth"))]),
+    ("plan", [("weights", nbytes("plan", "weights")), ("arena", nbytes("plan", "arena"))]),
+    ("size", [("on disk", nbytes("size", "disk"))]),
+    ("energy", [("mJ/item", figure("energy", "item", 1e3)), ("above idle", figure("energy", "above_idle", 1e3))]),
     ("error", [("error", _error)]),
-    ("agreement", [("top-1 %", _value("agreement", "top1", 100, 3))]),
-    ("flops", [("GFLOP/s", _value("flops", "achieved", 1e-9)), ("% of peak", _value("flops", "share", 100, 3))]),
+    ("agreement", [("top-1 %", figure("agreement", "top1", 100, 3))]),
+    ("flops", [("GFLOP/s", figure("flops", "achieved", 1e-9)), ("% of peak", figure("flops", "share", 100, 3))]),
 )  # fmt: skip
