@@ -261,6 +261,31 @@ def wrong_dtype(X: Any) -> Any:
     return X.astype(np.float64)
 
 
+class Counted:
+    """A full-form kernel whose steps leave the number of the prepared layer in ``CALLS``."""
+
+    prepared = 0
+
+    def __init__(self, problem: Problem) -> None:
+        Counted.prepared += 1
+        self.number = Counted.prepared
+
+    def bind(self, *_: Any) -> Callable[[], None]:
+        return lambda: CALLS.append(str(self.number))
+
+
+#: What each toy library was last told.
+THREADS: dict[str, int] = {}
+
+
+def set_plain_threads(threads: int) -> None:
+    THREADS["plain"] = threads
+
+
+def set_other_threads(threads: int) -> None:
+    THREADS["other"] = threads
+
+
 def slow_relu(X: Any) -> Any:
     for _ in range(20):
         result = np.maximum(X, 0)

@@ -2,9 +2,11 @@
 
 In a network a layer's weights were last touched one inference ago, and everything else of the network since; its input
 was written a moment ago. So before each timed call as many bytes are read as the rest of the network touches, and then
-the layer's activations. A backend's candidates are timed in turns (interleaved), and the median counts. Backends follow
-each other after a pause: the threads of one's library may spin for a while after its last call, and would take the
-processors from another's.
+the layer's activations. A backend's threads have just computed the layer before, and wait awake: with more than one, a
+copy of the cheapest candidate is called before each timed call, or every short layer would be charged for waking them.
+A backend's candidates are timed in turns (interleaved), and the median counts. Backends follow each other after a
+pause: the threads of one's library may spin for a while after its last call, and would take the processors from
+another's.
 """
 
 from __future__ import annotations
@@ -73,15 +75,23 @@ def measure(
         if number:
             time.sleep(SETTLE)
         alive = [i for i in calls if candidates[i].backend.name == owner]
+        first: dict[int, float] = {}
         for i in list(alive):  # first touch of memory and code is no measurement
             try:
+                begin = time.perf_counter()
                 calls[i].step()
+                first[i] = time.perf_counter() - begin
             except Exception:
                 alive.remove(i)
+        waker = None
+        if alive and problem.threads > 1:
+            waker = _call(problem, candidates[min(alive, key=first.__getitem__)], seed)
         while alive:
             for i in alive:
                 begin = time.perf_counter()
                 rest.sum()
+                if waker is not None:
+                    waker.step()
                 for array in calls[i].warm:
                     array.sum()
                 sync = runtime_of(candidates[i].backend).synchronize

@@ -31,7 +31,7 @@ from orpheus_core.session.feeds import check_feeds, signature
 from orpheus_core.session.options import SessionOptions
 from orpheus_core.session.profile import Profile, save_chrome_trace
 from orpheus_core.session.providers import find_backends
-from orpheus_core.session.threads import apply_threads, check_threads
+from orpheus_core.session.threads import apply_threads, check_threads, leading
 from orpheus_core.types import TensorType, ValueType
 
 _log = logging.getLogger("orpheus")
@@ -134,6 +134,7 @@ class InferenceSession:
         check_operators(self.graph, self.options)
         check_pins(self.graph, self.options)
         self._told: set[str] = set()
+        self._lead: str | None = None
         self.executable = Executable(self.graph, self.options, self._simplify, report=self._report)
         self._overriding: Executable | None = None
         self._profiles: list[Profile] = []
@@ -182,7 +183,7 @@ class InferenceSession:
 
     def run_with_iobinding(self, iobinding: IOBinding) -> None:
         """Run on what is bound."""
-        apply_threads(self.options.backends, self.threads)
+        apply_threads(self.options.backends, self.threads, lead=self._lead)
         iobinding.run()
 
     def ordered(self, feeds: Mapping[str, Any]) -> list[Any]:
@@ -251,11 +252,16 @@ class InferenceSession:
             )
         return plans[-1]
 
+    @property
+    def lead(self) -> str | None:
+        """The backend that computes most of the network; the libraries of others have one thread beside it."""
+        return self._lead
+
     # Inside.
 
     def _prepare(self, feeds: Mapping[str, Any]) -> tuple[Executable, list[Any]]:
         checked = check_feeds(self.input_values, self._defaults, feeds)
-        apply_threads(self.options.backends, self.threads)
+        apply_threads(self.options.backends, self.threads, lead=self._lead)
         if self._defaults and any(v in checked for v in self._defaults):
             if self._overriding is None:
                 # Defaults are folded into the main plan; a run that replaces one needs a graph that reads it.
@@ -293,8 +299,10 @@ class InferenceSession:
             raise LimitError(f"out of memory while the model was simplified: {error}".rstrip(": ")) from None
 
     def _report(self, plan: Plan) -> None:
-        """One line on what runs where, once; a warning when a node runs on a backend that was not asked for."""
+        """Note who leads; one line on what runs where, once, a warning when a node is with a backend not asked for."""
         selection = plan.selection
+        if self._lead is None:
+            self._lead = leading(d.candidate.backend.name for d in selection.decisions)
         if selection.summary in self._told:
             return
         self._told.add(selection.summary)

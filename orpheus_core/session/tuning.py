@@ -72,7 +72,7 @@ def tune(
     """
     plan = session.latest_plan()
     cache = MeasurementCache() if session.options.cache is None else session.options.cache
-    apply_threads(session.options.backends, session.threads)
+    apply_threads(session.options.backends, session.threads, lead=session.lead)
     options = replace(session.options, policy="cost", cache=cache, pins={})
     graph = session.graph if session.executable.is_static else plan.graph
     constants = {v for n in graph.nodes for v in n.inputs if v is not None}

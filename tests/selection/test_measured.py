@@ -73,6 +73,20 @@ def test_another_thread_count_or_kernel_version_is_another_measurement(tmp_path:
         assert make(path, threads=1).explain().decisions[0].source == "cost model"
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_sleeping_threads_are_woken_before_a_timed_call(tmp_path: Path, threads: int) -> None:
+    counted = Kernel(op="Relu", name="counted", prepare="toys:Counted")
+    with discovery.override(Backend(name="team", api=1, kernels=(counted,))):
+        session = make(tmp_path / "m.json", threads=threads)
+        toys.Counted.prepared = 0
+        toys.CALLS.clear()
+        orpheus.tune(session, seconds=0.001)
+    first, *timed = toys.CALLS
+    assert first == "1"
+    assert len(timed) >= 5 * threads
+    assert timed == (["1"] * len(timed) if threads == 1 else ["2", "1"] * (len(timed) // 2))
+
+
 def test_a_candidate_that_fails_is_reported_and_not_chosen(tmp_path: Path) -> None:
     broken = Kernel(op="Relu", name="broken", run="toys:fails", cost="toys:cost_1")
     unbound = Kernel(op="Relu", name="unbound", prepare="toys:FailsToBind", cost="toys:cost_5")
