@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 from orpheus_core.errors import UsageError
@@ -9,7 +10,7 @@ from orpheus_core.plugin import Backend
 from orpheus_core.processors import default_threads
 from orpheus_core.selection.invoke import function_of
 
-_applied: dict[str, int] = {}
+_latest: object = None
 
 
 def check_threads(threads: int | None) -> int:
@@ -22,9 +23,15 @@ def check_threads(threads: int | None) -> int:
 
 
 def apply_threads(backends: Sequence[Backend], threads: int) -> None:
-    """Tell each backend's library its thread count, where that is a setting of the process and has changed."""
-    for backend in backends:
-        reference = backend.set_threads
-        if reference is not None and _applied.get(reference) != threads:
+    """Tell each backend's library its thread count, where that is a setting of the process.
+
+    Not again while the same backends want the same count in the same thread. Another backend may have told the same
+    library something else, and some OpenMP runtimes keep a count for each thread.
+    """
+    global _latest
+    references = tuple(b.set_threads for b in backends if b.set_threads is not None)
+    wanted = (references, threads, threading.get_ident())
+    if references and wanted != _latest:
+        for reference in references:
             function_of(reference)(threads)
-            _applied[reference] = threads
+        _latest = wanted
