@@ -44,8 +44,8 @@ class Library:
             self._integer = self._width()
             self._gemm = {np.dtype(kind): self._typed(kind) for kind in (np.float32, np.float64)}
             self._try(path)
-        controls = ThreadpoolController().lib_controllers
-        self._control: Any = next((c for c in controls if os.path.samefile(c.filepath, path)), None)
+        controls, real = ThreadpoolController().lib_controllers, os.path.realpath(path)
+        self._control: Any = next((c for c in controls if os.path.realpath(c.filepath) == real), None)
         facts = {} if self._control is None else self._control.info()
         kind, layer = facts.get("internal_api", name), facts.get("threading_layer", "")
         if kind != name and (kind, name) != ("openblas", "numpy"):
@@ -55,7 +55,7 @@ class Library:
         alone = "it was built for one" if layer in ("", "disabled") else ""
         self.single = "idle ones of more would spin" if spins else alone
         threads, bits = "1 thread" if self.single else layer, 8 * ctypes.sizeof(self._integer)
-        self.about = f"{facts.get('version') or kind}, {threads}, {bits}-bit integers, {path.resolve()}"
+        self.about = f"{facts.get('version') or kind}, {threads}, {bits}-bit integers, {real}"
 
     def set_threads(self, threads: int) -> None:
         """Compute on so many threads from now on. Where there can only be one, more change nothing."""
