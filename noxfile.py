@@ -17,7 +17,7 @@ nox.options.error_on_missing_interpreters = False
 nox.options.reuse_existing_virtualenvs = True
 
 PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
-PACKAGES = ("./plugins/orpheus-numpy", "./conformance", "./experiments")
+PACKAGES = ("./plugins/orpheus-numpy", "./plugins/orpheus-blas", "./conformance", "./experiments")
 OPENMP = "./plugins/orpheus-openmp"
 
 
@@ -68,7 +68,7 @@ def conform(session: nox.Session) -> None:
         isas = str(session.run("python", "-c", listing, silent=True)).split()
         backends = ["numpy", *(f"openmp:{isa}" for isa in isas)]
     for backend in backends:
-        name, _, isa = backend.partition(":")
+        name, _, isa = backend.partition(":") if backend.startswith("openmp:") else (backend, "", "")
         session.run("orpheus", "conform", name, *options, env={"ORPHEUS_ISA": isa} if isa else {})
 
 

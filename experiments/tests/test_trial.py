@@ -119,6 +119,7 @@ def test_defaults_are_filled_in() -> None:
     assert (trial.threads, trial.batch, trial.processes, trial.scenario) == (1, 1, 5, "single-stream")
     assert trial.as_data() == PLAIN and trial.backends == ("numpy",) and not trial.is_peer
     assert Trial.from_data({**PLAIN, "engine": "peer:x"}).is_peer
+    assert not Trial.from_data({**PLAIN, "engine": "blas:x,numpy"}).is_peer
 
 
 @pytest.mark.parametrize(
@@ -134,6 +135,8 @@ def test_defaults_are_filled_in() -> None:
         ({"engine": ""}, "trial.engine"),
         ({"engine": "a,,b"}, "trial.engine"),
         ({"engine": "peer:"}, "trial.engine"),
+        ({"engine": "numpy,peer:x"}, "trial.engine"),
+        ({"engine": "numpy:Conv/direct"}, "trial.engine"),
         ({"scenario": "server"}, "single-stream, offline"),
         ({"streams": 2}, "offline"),
         ({"metrics": []}, "trial.metrics"),

@@ -14,6 +14,7 @@ from orpheus_core.cli.feeds import Input
 from orpheus_core.cli.progress import Progress
 from orpheus_core.cli.trial import LoadFact, RunFact, Setting, Trial, TrialError
 from orpheus_core.cli.verdict import Difference, Tolerance, difference, worst
+from orpheus_core.discovery import split
 from orpheus_core.errors import InputError, ModelError, UsageError
 from orpheus_core.peers import PREFIX
 from orpheus_core.types import Array
@@ -40,9 +41,9 @@ def parse_variant(spec: str) -> Variant:
     """``backend``, ``backend:Op/kernel+Op/kernel`` or ``peer:engine``; UsageError for any other form."""
     if spec.startswith(PREFIX):
         return Variant(spec, spec)
-    backend, colon, rest = spec.partition(":")
+    backend, rest = split(spec)
     pins: dict[str, str] = {}
-    for part in rest.split("+") if colon else ():
+    for part in rest.split("+") if spec != backend else ():
         op, slash, kernel = part.rpartition("/")
         if not (op and slash and kernel) or op in pins:
             raise UsageError(f"{spec}: after the backend comes Op/kernel, once an operator, joined by +")

@@ -21,11 +21,13 @@ from orpheus_core.discovery.registry import (
     register,
     row,
     runtimes,
+    split,
     unregister,
 )
 from orpheus_core.discovery.state import BackendState, Broken, Disabled, Incompatible, State
 
 __all__ = [
     "BackendState", "Broken", "Contribution", "Disabled", "Incompatible", "State", "backends", "commands",
-    "default_order", "get", "meters", "override", "passes", "refresh", "register", "row", "runtimes", "unregister",
+    "default_order", "get", "meters", "override", "passes", "refresh", "register", "row", "runtimes", "split",
+    "unregister",
 ]  # fmt: skip

@@ -107,8 +107,15 @@ def row(name: str) -> BackendState:
         return twins[0]
     names = [r.name for r in backends()]
     near = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"try: pip install orpheus-{name}"
+    hint = f"did you mean {near[0]!r}?" if near else f"try: pip install orpheus-{name.partition(':')[0]}"
     raise BackendError(f"backend {name!r} is not installed; installed: {', '.join(names) or 'none'}; {hint}")
+
+
+def split(text: str) -> tuple[str, str]:
+    """``backend:rest`` in its two parts; of installed backends whose own name has a colon, the longest that fits."""
+    fits = [r.name for r in backends() if f"{text}:".startswith(f"{r.name}:")]
+    name = max(fits, key=len, default=text.partition(":")[0])
+    return name, text[len(name) + 1 :]
 
 
 def get(name: str) -> Backend:

@@ -31,7 +31,7 @@ from orpheus_core.session.feeds import check_feeds, signature
 from orpheus_core.session.options import SessionOptions
 from orpheus_core.session.profile import Profile, save_chrome_trace
 from orpheus_core.session.providers import find_backends
-from orpheus_core.session.threads import apply_threads, check_threads, leading
+from orpheus_core.session.threads import apply_threads, check_threads, leading, settings_of
 from orpheus_core.types import TensorType, ValueType
 
 _log = logging.getLogger("orpheus")
@@ -110,7 +110,8 @@ class InferenceSession:
             memory=settings.memory,  # type: ignore[arg-type]
             error_factor=settings.error_factor,
         )
-        apply_threads(backends, self.threads)
+        self._settings = settings_of(backends, self.threads)
+        apply_threads(self._settings)
         self.model = (
             path_or_bytes if isinstance(path_or_bytes, Model) else load(path_or_bytes, limits=settings.limits)
         )
@@ -183,7 +184,7 @@ class InferenceSession:
 
     def run_with_iobinding(self, iobinding: IOBinding) -> None:
         """Run on what is bound."""
-        apply_threads(self.options.backends, self.threads, lead=self._lead)
+        apply_threads(self._settings)
         iobinding.run()
 
     def ordered(self, feeds: Mapping[str, Any]) -> list[Any]:
@@ -261,7 +262,7 @@ class InferenceSession:
 
     def _prepare(self, feeds: Mapping[str, Any]) -> tuple[Executable, list[Any]]:
         checked = check_feeds(self.input_values, self._defaults, feeds)
-        apply_threads(self.options.backends, self.threads, lead=self._lead)
+        apply_threads(self._settings)
         if self._defaults and any(v in checked for v in self._defaults):
             if self._overriding is None:
                 # Defaults are folded into the main plan; a run that replaces one needs a graph that reads it.
@@ -303,6 +304,7 @@ class InferenceSession:
         selection = plan.selection
         if self._lead is None:
             self._lead = leading(d.candidate.backend.name for d in selection.decisions)
+            self._settings = settings_of(self.options.backends, self.threads, lead=self._lead)
         if selection.summary in self._told:
             return
         self._told.add(selection.summary)

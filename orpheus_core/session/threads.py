@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from orpheus_core.errors import UsageError
 from orpheus_core.plugin import Backend
 from orpheus_core.processors import default_threads
 from orpheus_core.selection.invoke import function_of
 
-_applied: dict[str, int] = {}
+_latest: object = None
 
 
 def check_threads(threads: int | None) -> int:
@@ -22,19 +23,34 @@ def check_threads(threads: int | None) -> int:
     return threads
 
 
-def apply_threads(backends: Sequence[Backend], threads: int, *, lead: str | None = None) -> None:
-    """Tell each backend's library its thread count, where that is a setting of the process and has changed.
+def settings_of(
+    backends: Iterable[Backend], threads: int, *, lead: str | None = None
+) -> tuple[tuple[str, int], ...]:
+    """The thread counts of libraries where that is a setting of the process: each backend's function and its count.
 
     ``lead`` names the backend that computes together with the others, in turns; their libraries get one thread. The
     threads of a pool spin for a while after each call (OpenBLAS's for 20 ms and more), and would take the processors
-    from the pool whose turn it is.
+    from the pool whose turn it is. The lead is told last, for numpy's setting reaches every BLAS that is loaded.
     """
-    for backend in backends:
-        reference = backend.set_threads
-        wanted = threads if lead in (None, backend.name) else 1
-        if reference is not None and _applied.get(reference) != wanted:
-            function_of(reference)(wanted)
-            _applied[reference] = wanted
+    return tuple(
+        (b.set_threads, threads if lead in (None, b.name) else 1)
+        for b in sorted(backends, key=lambda b: b.name == lead)
+        if b.set_threads is not None
+    )
+
+
+def apply_threads(settings: tuple[tuple[str, int], ...]) -> None:
+    """Tell the libraries their thread counts.
+
+    Not again while the same ones want the same counts in the same thread. Another backend may have told the same
+    library something else, and some OpenMP runtimes keep a count for each thread.
+    """
+    global _latest
+    wanted = (settings, threading.get_ident())
+    if settings and wanted != _latest:
+        for reference, count in settings:
+            function_of(reference)(count)
+        _latest = wanted
 
 
 def leading(users: Iterable[str]) -> str | None:

@@ -17,7 +17,7 @@ from orpheus_core.selection.options import SelectionOptions
 from orpheus_core.selection.selector import choices_for
 from orpheus_core.selection.signature import measurement_key, problem_signature
 from orpheus_core.session.session import InferenceSession
-from orpheus_core.session.threads import apply_threads
+from orpheus_core.session.threads import apply_threads, settings_of
 from orpheus_core.types import TensorType
 
 #: What a network's packed constants may take, in bytes of the constants: Winograd's F(4, 3) takes 4 times, F(2, 3) 1.8.
@@ -72,7 +72,7 @@ def tune(
     """
     plan = session.latest_plan()
     cache = MeasurementCache() if session.options.cache is None else session.options.cache
-    apply_threads(session.options.backends, session.threads, lead=session.lead)
+    apply_threads(settings_of(session.options.backends, session.threads, lead=session.lead))
     options = replace(session.options, policy="cost", cache=cache, pins={})
     graph = session.graph if session.executable.is_static else plan.graph
     constants = {v for n in graph.nodes for v in n.inputs if v is not None}

@@ -7,7 +7,7 @@ import argparse
 import numpy as np
 import pytest
 
-from orpheus_core import InputError, UsageError
+from orpheus_core import InputError, UsageError, discovery
 from orpheus_core.cli.comparison import parse_variant
 from orpheus_core.cli.exits import Exit, code_for
 from orpheus_core.cli.feeds import make_feeds
@@ -15,6 +15,7 @@ from orpheus_core.cli.options import names, pairs, positive, seconds, shapes, sh
 from orpheus_core.cli.table import big, quantity, size, table, width
 from orpheus_core.cli.trial import InputFact
 from orpheus_core.errors import BackendError, KernelError, LimitError, UnsupportedModelError
+from orpheus_core.plugin import Backend
 from orpheus_core.types import DType
 
 
@@ -104,6 +105,13 @@ def test_variants() -> None:
         "Conv": "numpy:Conv/direct",
         "com.microsoft:QLinearAdd": "numpy:com.microsoft:QLinearAdd/plain",
     }
+
+
+def test_a_variant_of_a_backend_whose_name_has_a_colon() -> None:
+    toy = Backend(name="lib:fast", api=1, kernels=())
+    with discovery.override(toy):
+        assert parse_variant("lib:fast").backend == "lib:fast"
+        assert parse_variant("lib:fast:Conv/direct").pins == {"Conv": "lib:fast:Conv/direct"}
 
 
 @pytest.mark.parametrize(

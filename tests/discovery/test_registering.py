@@ -107,3 +107,25 @@ def test_collecting_skips_plugins_that_do_not_load(install) -> None:
     install("bad", "raise SystemExit")
     assert "greet" in [c.item.name for c in discovery.commands()]
     assert discovery.meters() == () or all(c.plugin != "extra" for c in discovery.meters())
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("lib:fast", ("lib:fast", "")),
+        ("lib:fast:Conv/direct", ("lib:fast", "Conv/direct")),
+        ("lib:fast:ai.orpheus:FusedConv/direct", ("lib:fast", "ai.orpheus:FusedConv/direct")),
+        ("lib:faster:Conv/direct", ("lib", "faster:Conv/direct")),
+        ("lib:Conv/direct", ("lib", "Conv/direct")),
+        ("gone:Conv/direct", ("gone", "Conv/direct")),
+        ("gone", ("gone", "")),
+    ],
+)
+def test_a_backends_own_name_may_have_a_colon(text: str, parts: tuple[str, str]) -> None:
+    with discovery.override(toy("lib"), toy("lib:fast")):
+        assert discovery.split(text) == parts
+
+
+def test_the_hint_for_a_name_with_a_colon_names_the_distribution() -> None:
+    with discovery.override(toy("a")), pytest.raises(BackendError, match=r"pip install orpheus-lib$"):
+        discovery.row("lib:fast")

@@ -1,15 +1,68 @@
-"""One thread setting for libraries whose thread count belongs to the process."""
+"""The thread count of libraries: told when it may have changed, not otherwise; and who has the threads."""
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import toys
 
 import orpheus_core as orpheus
 from orpheus_core import discovery
-from orpheus_core.session.threads import leading
+from orpheus_core.plugin import Backend
+from orpheus_core.session.threads import apply_threads, leading, settings_of
+
+TOLD: list[tuple[str, int]] = []
+
+
+def tell_a(threads: int) -> None:
+    TOLD.append(("a", threads))
+
+
+def tell_b(threads: int) -> None:
+    TOLD.append(("b", threads))
+
+
+def tell(backends: list[Backend], threads: int, lead: str | None = None) -> None:
+    apply_threads(settings_of(backends, threads, lead=lead))
+
+
+A, B = (Backend(name=n, api=1, kernels=(), set_threads=f"{__name__}:tell_{n}") for n in "ab")
+
+
+@pytest.fixture(autouse=True)
+def forget() -> None:
+    tell([A], 99)
+    TOLD.clear()
+
+
+def test_the_same_setting_is_told_once() -> None:
+    for _ in range(3):
+        tell([A, B, Backend(name="c", api=1, kernels=())], 2)
+    assert TOLD == [("a", 2), ("b", 2)]
+
+
+def test_it_is_told_again_after_another_backend_which_may_share_the_library() -> None:
+    tell([A], 1)
+    tell([B], 2)
+    tell([A], 1)
+    assert TOLD == [("a", 1), ("b", 2), ("a", 1)]
+
+
+def test_it_is_told_in_every_thread_that_runs() -> None:
+    tell([A], 1)
+    other = threading.Thread(target=tell, args=([A], 1))
+    other.start()
+    other.join()
+    assert TOLD == [("a", 1), ("a", 1)]
+
+
+def test_the_lead_is_told_last_and_the_others_one() -> None:
+    tell([A, B], 3, lead="a")
+    assert TOLD == [("b", 1), ("a", 3)]
+
 
 X = np.ones((2, 3), np.float32)
 MIXED = toys.model([("Relu", ["x"], "a"), ("Neg", ["a"], "b"), ("Relu", ["b"], "c")], X.shape, ["c"])

@@ -153,7 +153,7 @@ def _entry(entry: Mapping[str, Any], place: str, backend: Backend) -> Expectatio
     raises = outcome.startswith("raises:") and outcome[7:].isidentifier()
     if outcome not in ("wrong", "crash", "timeout") and not raises:
         raise UsageError(f"{place}: outcome cannot be {outcome!r}; it is {_OUTCOMES}")
-    owner = kernel.partition(":")[0]
+    owner = discovery.split(kernel)[0]
     if owner != backend.name:
         if owner not in {row.name for row in discovery.backends()}:
             raise UsageError(f"{place}: kernel {kernel!r} is of backend {owner!r}, which is not installed")

@@ -12,6 +12,7 @@ from orpheus_conformance.space import find_space
 from orpheus_conformance.subject import find_subject
 from orpheus_conformance.tiers import TIERS
 from orpheus_conformance.whole import check as check_whole
+from orpheus_core.discovery import split
 from orpheus_core.errors import OrpheusError, UsageError
 from orpheus_core.plugin import Backend
 
@@ -40,7 +41,7 @@ def read(path: Path, backend: Backend) -> tuple[Regression, ...]:
         place = f"{path}, line {number}"
         try:
             case = read_line(line)
-            if case.kernel.partition(":")[0] != backend.name:
+            if split(case.kernel)[0] != backend.name:
                 continue
             check(case, backend)
         except OrpheusError as error:

@@ -22,7 +22,7 @@ from orpheus_core.selection.candidates import Candidate, candidates, in_format, 
 from orpheus_core.selection.invoke import bind_run, function_of, keywords, load, prepare, runtime_of
 from orpheus_core.selection.refusal import Refusal, RefusalCode
 from orpheus_core.selection.reorder import from_layout, to_layout
-from orpheus_core.session.threads import apply_threads
+from orpheus_core.session.threads import apply_threads, settings_of
 from orpheus_core.types import CPU, Array, TensorType
 
 
@@ -124,7 +124,7 @@ class _Run:
         self.guards: dict[str, Guarded | DeviceGuarded] = {}
 
     def go(self) -> Observed:
-        apply_threads((self.subject.backend,), self.problem.threads)
+        apply_threads(settings_of((self.subject.backend,), self.problem.threads))
         hosts = [self._input(i) for i in range(len(self.instance.arrays))]
         before = [_copy(h) for h in hosts]
         targets = [self._output(i, hosts) for i in range(len(self.problem.outputs))]

@@ -75,7 +75,7 @@ def _ids(jobs: list[Job]) -> list[str]:
     seen: dict[str, int] = {}
     found = []
     for job in jobs:
-        name = f"{job.kernel.partition(':')[2] or job.kernel}-{job.tier}"
+        name = f"{discovery.split(job.kernel)[1] or job.kernel}-{job.tier}"
         seen[name] = seen.get(name, 0) + 1
         found.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
     return found

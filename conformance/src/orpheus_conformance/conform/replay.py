@@ -18,6 +18,7 @@ from orpheus_conformance.subject import find_subject
 from orpheus_conformance.verdict import FAILED, PASSED, Court, Verdict
 from orpheus_conformance.whole import judge_whole
 from orpheus_core.cli.exits import Exit
+from orpheus_core.discovery import split
 from orpheus_core.errors import UsageError
 from orpheus_core.plugin import Backend
 
@@ -31,7 +32,7 @@ def replay(args: argparse.Namespace) -> int:
     if args.line is None:
         raise UsageError("conform replay: the case is missing: orpheus conform replay 'LINE'")
     case = read_line(sys.stdin.read() if args.line == "-" else args.line)
-    name = case.kernel.partition(":")[0]
+    name = split(case.kernel)[0]
     if not name:
         raise CaseError("not a case to replay: it names no kernel (backend:Op/kernel)")
     backend = usable(name)

@@ -119,7 +119,7 @@ def _variant(spec: str, settings: Trial) -> Trial:
     if spec.startswith(PREFIX):
         peer(spec[len(PREFIX) :])
         return replace(settings, engine=spec, kernels={}, policy=None, tuned=False)
-    if ":" in spec:
+    if "/" in spec:
         variant = parse_variant(spec)
         discovery.row(variant.backend)
         return replace(settings, engine=variant.backend, kernels={**settings.kernels, **variant.pins})

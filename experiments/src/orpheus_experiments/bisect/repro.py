@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import onnx
 
+from orpheus_core.discovery import split
 from orpheus_core.errors import OrpheusError, UsageError
 from orpheus_core.graph import Value
 from orpheus_core.importer import to_onnx
@@ -100,7 +101,7 @@ def _files(inputs: tuple[Value, ...]) -> dict[str, str]:
 def _pinned(setting: Setting, path: str, kernel: str) -> Setting:
     """The side on the small model, with its kernel in the network pinned."""
     pins = {}
-    backend, _, rest = kernel.partition(":")
+    backend, rest = split(kernel)
     if not setting.is_engine and backend == setting.backend:
         pins[rest.rpartition("/")[0]] = kernel
     return replace(setting, model=path, shapes={}, pins=pins)
@@ -126,7 +127,7 @@ def _captured(setting: Setting, arrays: Mapping[str, Any], timeout: float) -> li
 def _command(settings: Sequence[Setting], files: Mapping[str, str], folder: Path, found: Bisection) -> str:
     sides = []
     for setting in settings:
-        pins = "+".join(kernel.partition(":")[2] for kernel in setting.pins.values())
+        pins = "+".join(split(kernel)[1] for kernel in setting.pins.values())
         sides.append(f"{setting.backend}:{pins}" if pins else setting.backend)
     inputs = "".join(f" -i {quote(f'{name}={folder / file}')}" for name, file in files.items())
     bound = "" if found.bound is None else f" --bound {found.bound:g}"

@@ -26,7 +26,7 @@ from orpheus_core.plan.context import Context
 from orpheus_core.plan.operands import Kind, Operand
 from orpheus_core.selection.reorder import from_layout
 from orpheus_core.session import InferenceSession
-from orpheus_core.session.threads import apply_threads
+from orpheus_core.session.threads import apply_threads, settings_of
 from orpheus_core.types import CPU, Array, TensorType
 from orpheus_experiments.layer.exact import apart
 from orpheus_experiments.layer.work import name_of
@@ -93,7 +93,7 @@ class SessionSide:
         session = self.session
         outputs = session.run(None, feeds)
         inputs = session.ordered(feeds)
-        apply_threads(session.options.backends, session.threads)
+        apply_threads(settings_of(session.options.backends, session.threads))
         values: dict[str, Any] = {}
         makers: dict[str, StepFact] = {}
         plain = set(wanted) if wanted is not None else None

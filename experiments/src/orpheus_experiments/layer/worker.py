@@ -23,7 +23,7 @@ from orpheus_core.selection.invoke import bind_run, keywords, load, prepare, run
 from orpheus_core.selection.measure import COLD_BYTES
 from orpheus_core.selection.options import SelectionOptions
 from orpheus_core.selection.reorder import from_layout, to_layout
-from orpheus_core.session.threads import apply_threads
+from orpheus_core.session.threads import apply_threads, settings_of
 from orpheus_core.types import CPU, Array, TensorType
 from orpheus_experiments.layer.exact import apart
 
@@ -67,7 +67,7 @@ class Worker:
     def __init__(self, note: Callable[[str], None], backends: Sequence[Backend], threads: int) -> None:
         self.note = note
         self.backends = tuple(backends)
-        apply_threads(self.backends, threads)
+        apply_threads(settings_of(self.backends, threads))
         self.options = SelectionOptions(backends=self.backends, threads=threads)
         self.rest = np.zeros(0, np.float32)
 

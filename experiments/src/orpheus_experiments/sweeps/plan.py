@@ -172,7 +172,7 @@ class _Maker:
         trial = replace(base, model=ref, cpus=processors(base.threads * base.streams, pin))
         if label.startswith(PREFIX):
             return replace(trial, engine=label, kernels={}, policy=None, tuned=False)
-        if ":" not in label:
+        if "/" not in label:
             return replace(trial, engine=label.replace("+", ","))
         variant = parse_variant(label)
         return replace(trial, engine=variant.backend, kernels={**trial.kernels, **variant.pins})
@@ -191,7 +191,7 @@ def _is_here(label: str) -> bool:
         if label.startswith(PREFIX):
             peer(label[len(PREFIX) :])
         else:
-            for name in label.partition(":")[0].split("+"):
+            for name in [discovery.split(label)[0]] if "/" in label else label.split("+"):
                 discovery.row(name)
     except BackendError:
         return False

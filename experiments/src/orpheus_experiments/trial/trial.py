@@ -192,7 +192,10 @@ _MODEL = {
     "seed": whole(0),
     "raw": boolean,
 }
-_ENGINE = pattern(r"peer:[^\s,]+|[^\s,:]+(,[^\s,:]+)*", "a backend, backends joined by commas, or peer:NAME")
+_BACKEND = r"(?!peer:)[^\s,/]+"
+_ENGINE = pattern(
+    rf"peer:[^\s,]+|{_BACKEND}(,{_BACKEND})*", "a backend, backends joined by commas, or peer:NAME"
+)
 _TRIAL: dict[str, Any] = {
     "model": lambda value, _: value,
     "engine": _ENGINE,
