@@ -76,7 +76,7 @@ def test_a_depthwise_convolution_is_no_work_for_a_blas(name):
 def test_kernels_conform(name, tmp_path):
     pytest.importorskip("orpheus_conformance", reason="orpheus-conformance is not installed")
     report = tmp_path / "report.json"
-    tiers = [part for tier in ("exact", "bounded", "special", "layouts") for part in ("--tier", tier)]
+    tiers = [part for tier in ("exact", "special") for part in ("--tier", tier)]
     command = ["conform", f"blas:{name}", "--examples", "3", "--json", str(report), *tiers]
     done = subprocess.run(
         [sys.executable, "-m", "orpheus_core", *command], capture_output=True, text=True, check=False
