@@ -126,4 +126,15 @@ ORPHEUS_INLINE bool even(Int count, const Team& team) {
     return ceil_div(count, Int{team.size}) * team.size * 16 <= count * 17;
 }
 
+// Calls run(span) for this thread's share of the rows of all images. Kernels that share out rows find in a processor's
+// own cache what it wrote for the layer before; processors that do not share a cache feel it most.
+template <class Run> ORPHEUS_INLINE void share_rows(Int images, Int rows, const Team& team, const Run& run) {
+    const Range range = share(images * rows, team);
+    for (Int begin = range.begin, end; begin < range.end; begin = end) {
+        const Int image = begin / rows;
+        end = least(range.end, (image + 1) * rows);
+        run(Span{image, begin - image * rows, end - image * rows, team.rank});
+    }
+}
+
 }  // namespace orpheus::ORPHEUS_NAMESPACE

@@ -176,6 +176,13 @@ void conv_run(const ConvArgs& a, Int image, Int group, Int chunk, Int row, Int r
             conv_row(a, image, group, chunk, {c, least(c + cut, a.in_blocks)}, row + i, i, run, scratch);
 }
 
+// Whether threads should share out `rows`, and each read all the weights, rather than share out chunks, and each read the
+// whole input: what is larger is read once. Half of the input was written by the other thread, for the layer before.
+bool by_rows(const ConvArgs& a, Int rows, const Team& team) {
+    const Int weights = a.groups * a.out_blocks * a.in_blocks * a.kh * a.kw * B * a.in_depth;
+    return even(rows, team) && weights <= a.n * a.groups * a.in_blocks * a.in_h * a.in_w * a.in_depth;
+}
+
 }  // namespace
 
 void conv_rows(const void* args, const Span& span) {
@@ -198,6 +205,8 @@ void conv(const void* args, Team& team) {
         a.x_plane = a.in_h * a.padded_w;
         a.pl = 0;
     }
+    if (by_rows(a, a.n * a.out_h, team))
+        return share_rows(a.n, a.out_h, team, [&](const Span& span) { conv_rows(&a, span); });
     const Int chunks = ceil_div(a.out_blocks, max_vectors);
     const Range range = share(a.n * a.groups * chunks * a.out_h, team);
     for (Int begin = range.begin; begin < range.end;) {
@@ -272,6 +281,13 @@ void pointwise(const void* args, Team& team) {
     }
     const Int chunks = ceil_div(a.out_blocks, max_vectors), plane = a.out_h * a.out_w;
     const Tiling tiling(plane);
+    if (by_rows(a, tiling.count, team)) {
+        const Range tiles = share(tiling.count, team);
+        for (Int i = 0; i < a.n * a.groups * chunks; ++i)
+            pointwise_tiles(a, input, plane, i / chunks / a.groups, i / chunks % a.groups, i % chunks, tiling, 0,
+                            tiles.begin, tiles.end - tiles.begin);
+        return;
+    }
     const Range range = share(a.n * a.groups * chunks * tiling.count, team);
     for (Int begin = range.begin; begin < range.end;) {
         const Int tile0 = begin % tiling.count, run = least(tiling.count - tile0, range.end - begin);

@@ -157,6 +157,8 @@ void pool_rows(const void* args, const Span& span) {
 
 void pool(const void* args, Team& team) {
     const PoolArgs& a = *static_cast<const PoolArgs*>(args);
+    if (even(a.n * a.out_h, team))
+        return share_rows(a.n, a.out_h, team, [&](const Span& span) { pool_rows(&a, span); });
     const Range range = share(a.images * a.out_h, team);
     for (Int i = range.begin; i < range.end; ++i) pool_row(a, i / a.out_h, i % a.out_h);
 }
