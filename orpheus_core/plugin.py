@@ -228,10 +228,11 @@ class Backend:
     """A whole backend: what it is called, what it can compute, and how to reach its device.
 
     ``name`` is also the name of the entry point. ``rank`` orders backends when nothing is measured and the
-    user names none: lower is preferred (a reference that only has to be right sets 1000). ``set_threads`` names a
-    function ``set_threads(n)`` for a library whose thread count is a setting of the whole process (a BLAS). ``peak``
-    names a function ``peak(threads) -> FLOP/s`` that measures what the device computes at best in float32, a
-    multiply-add counted as two, for shares of peak in reports.
+    user names none: lower is preferred (a reference that only has to be right sets 1000). One that ranks above 1000
+    runs where it is named, and is not looked into otherwise. ``set_threads`` names a function ``set_threads(n)`` for
+    a library whose thread count is a setting of the whole process (a BLAS). ``peak`` names a function
+    ``peak(threads) -> FLOP/s`` that measures what the device computes at best in float32, a multiply-add counted as
+    two, for shares of peak in reports.
     """
 
     name: str

@@ -99,7 +99,7 @@ def _diff(name: str, before: Graph, after: Graph) -> str:
 
 def evaluator() -> Evaluator | None:
     """What a session would fold constants with; None where no backend is ready, so that little is folded."""
-    ready = discovery.default_order()
+    ready = discovery.volunteers()
     return KernelEvaluator(SelectionOptions(ready)) if ready else None
 
 

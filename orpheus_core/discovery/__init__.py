@@ -23,11 +23,12 @@ from orpheus_core.discovery.registry import (
     runtimes,
     split,
     unregister,
+    volunteers,
 )
 from orpheus_core.discovery.state import BackendState, Broken, Disabled, Incompatible, State
 
 __all__ = [
     "BackendState", "Broken", "Contribution", "Disabled", "Incompatible", "State", "backends", "commands",
     "default_order", "get", "meters", "override", "passes", "refresh", "register", "row", "runtimes", "split",
-    "unregister",
+    "unregister", "volunteers",
 ]  # fmt: skip

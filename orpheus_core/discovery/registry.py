@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -24,6 +24,8 @@ else:
 
 GROUP = "orpheus.backends"
 VARIABLE = "ORPHEUS_BACKENDS"
+#: ``Backend.rank`` of a reference, which computes what nobody else does: who stands behind it runs where it is named.
+REFERENCE_RANK = 1000
 T = TypeVar("T")
 _log = logging.getLogger("orpheus.discovery")
 _lock = threading.RLock()
@@ -138,7 +140,17 @@ def get(name: str) -> Backend:
 
 def default_order() -> tuple[Backend, ...]:
     """Every ready backend, most preferred first: by ``Backend.rank``, then name. Loads and probes them all."""
-    ready = [r.backend for r in backends() if r.kind == "backend" and r.ready]
+    return _ordered(r for r in backends() if r.kind == "backend")
+
+
+def volunteers() -> tuple[Backend, ...]:
+    """Those of :func:`default_order` that a session takes unasked: no reference stands before them. Probes no other."""
+    rows = (r for r in backends() if r.kind == "backend")
+    return _ordered(r for r in rows if r.backend is not None and r.backend.rank <= REFERENCE_RANK)
+
+
+def _ordered(rows: Iterable[BackendState]) -> tuple[Backend, ...]:
+    ready = [r.backend for r in rows if r.ready]
     return tuple(sorted((b for b in ready if b is not None), key=lambda b: (b.rank, b.name)))
 
 

@@ -16,10 +16,11 @@ def find_backends(
     """Backends in order of preference, and how many of them were named.
 
     None means every ready backend, none of them a fallback. Unless ``fallback`` is "error", ready backends that were
-    not named follow the named ones. Raises BackendError for a named backend that is not ready.
+    not named follow the named ones. Unasked come only those that rank no further than a reference. Raises BackendError
+    for a named backend that is not ready.
     """
     if providers is None:
-        backends = discovery.default_order()
+        backends = discovery.volunteers()
         if not backends:
             raise BackendError(_none_ready())
         return backends, None
@@ -34,11 +35,11 @@ def find_backends(
     names = [b.name for b in named]
     if len(set(names)) != len(names) or not names:
         raise UsageError(f"providers must name at least one backend, each once, not {names}")
-    rest = () if fallback == "error" else tuple(b for b in discovery.default_order() if b.name not in names)
+    rest = () if fallback == "error" else tuple(b for b in discovery.volunteers() if b.name not in names)
     return (*named, *rest), len(named)
 
 
 def _none_ready() -> str:
     rows = [f"{r.name} is {r.status}: {r.reason}" for r in discovery.backends() if r.kind != "extension"]
     found = "; ".join(rows) or "none is installed"
-    return f"no backend is ready ({found}); install one, for example: pip install orpheus-numpy"
+    return f"no backend that runs unasked is ready ({found}); name one, or install one: pip install orpheus-numpy"

@@ -79,6 +79,27 @@ def test_probe_runs_once_and_only_for_the_state(install) -> None:
     assert calls == [1]
 
 
+def test_who_ranks_behind_a_reference_is_not_probed_unasked(install) -> None:
+    install(
+        "behind",
+        """
+        from orpheus_core.plugin import Backend, Ready, hookimpl
+        calls = []
+        def probe():
+            calls.append(1)
+            return Ready()
+        @hookimpl
+        def orpheus_backend():
+            return Backend(name="behind", api=1, kernels=(), probe="fake_behind:probe", rank=1001)
+        """,
+    )
+    install("good")
+    assert "behind" not in {b.name for b in discovery.volunteers()}
+    assert "good" in {b.name for b in discovery.volunteers()}
+    assert sys.modules["fake_behind"].calls == []
+    assert "behind" in {b.name for b in discovery.default_order()}
+
+
 def test_found_once_until_refreshed(install, monkeypatch) -> None:
     install("good")
     first = discovery.row("good")
