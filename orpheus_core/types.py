@@ -204,6 +204,17 @@ class TensorType:
     layout: Layout = field(default=PLAIN)
     device: Device = field(default=CPU)
 
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:  # types are keys wherever layers are compared
+        return hash((self.dtype, self.shape, self.layout, self.device))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Without the hash, which is another one in another process.
+        return TensorType, (self.dtype, self.shape, self.layout, self.device)
+
     @cached_property
     def static_shape(self) -> tuple[int, ...] | None:
         """The shape when every dimension is a number, else None."""

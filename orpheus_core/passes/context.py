@@ -227,6 +227,11 @@ class Context:
         """Whether the slot's node is still part of the graph."""
         return slot in self._nodes
 
+    def may_start(self, slot: int, ops: frozenset[str]) -> bool:
+        """Whether the slot's node is one of these operators, or holds graphs in which there may be some."""
+        node = self._nodes[slot]
+        return node.op in ops or bool(node.subgraphs)
+
     def take_touched(self) -> list[int]:
         """The slots near rewrites since the last call, each once."""
         touched = [slot for slot in dict.fromkeys(self._touched) if slot in self._nodes]

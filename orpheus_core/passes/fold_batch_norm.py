@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from orpheus_core.graph import Graph, Node
 from orpheus_core.passes.affine import read_normalization
-from orpheus_core.passes.folding import fold
+from orpheus_core.passes.folding import PRODUCTS, fold
 from orpheus_core.passes.rewriting import Context, Replacement, rewrite
+
+_MAPS = frozenset(("BatchNormalization", "ScaleShift"))
 
 
 def run(graph: Graph) -> Graph:
     """Fold where it is legal; see the module."""
-    if graph.ops.isdisjoint(("BatchNormalization", "ScaleShift")):
-        return graph
-    return rewrite(graph, _rule)
+    return graph if graph.ops.isdisjoint(_MAPS) else rewrite(graph, _rule, starts=_MAPS | PRODUCTS)
 
 
 def _rule(node: Node, ctx: Context) -> Replacement | None:

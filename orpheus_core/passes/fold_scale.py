@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from orpheus_core.graph import Graph, Node
 from orpheus_core.passes.affine import read_arithmetic
-from orpheus_core.passes.folding import fold
+from orpheus_core.passes.folding import PRODUCTS, fold
 from orpheus_core.passes.rewriting import Context, Replacement, rewrite
+
+_MAPS = frozenset(("Add", "Sub", "Mul", "Div", "Neg"))
 
 
 def run(graph: Graph) -> Graph:
     """Fold where it is legal; see the module."""
-    if graph.ops.isdisjoint(("Add", "Sub", "Mul", "Div", "Neg")):
-        return graph
-    return rewrite(graph, _rule)
+    return graph if graph.ops.isdisjoint(_MAPS) else rewrite(graph, _rule, starts=_MAPS | PRODUCTS)
 
 
 def _rule(node: Node, ctx: Context) -> Replacement | None:

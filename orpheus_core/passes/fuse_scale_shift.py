@@ -10,15 +10,17 @@ import numpy as np
 
 from orpheus_core.graph import Graph, Node, Value
 from orpheus_core.ops import ORPHEUS_DOMAIN, make_node
-from orpheus_core.ops.activations import activation_of
+from orpheus_core.ops.activations import ACTIVATIONS, activation_of
 from orpheus_core.passes.affine import Affine, compose, read_arithmetic, read_normalization, rounded
 from orpheus_core.passes.match import dtype_of, is_op, shape_of
 from orpheus_core.passes.rewriting import Context, Replacement, rewrite
 
+_STARTS = frozenset(("BatchNormalization", "ScaleShift", "Add", "Sub", "Mul", "Div", "Neg", *ACTIVATIONS))
+
 
 def run(graph: Graph) -> Graph:
     """Replace where it is legal; see the module."""
-    return rewrite(graph, _rule)
+    return rewrite(graph, _rule, starts=_STARTS)
 
 
 def _rule(node: Node, ctx: Context) -> Replacement | None:

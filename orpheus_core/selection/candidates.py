@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias, Union
 
 from orpheus_core.graph import Graph, Node
 from orpheus_core.ops import OpSpec, find_spec
 from orpheus_core.ops.spec import latest_version
-from orpheus_core.plugin import Backend, Format, Kernel, Problem, resolve
+from orpheus_core.plugin import Backend, Format, Kernel, Problem, Rule, resolve
 from orpheus_core.selection.refusal import Refusal, RefusalCode
 from orpheus_core.selection.views import VIEWS, is_view, view_backend
 from orpheus_core.types import TensorType, ValueType, layout_of
@@ -105,60 +105,85 @@ def candidates(problem: Problem, backends: Iterable[Backend]) -> tuple[list[Cand
         found.extend(Candidate(view_backend(d), VIEWS[problem.op], Format()) for d in devices)
     static, operands = _is_static(problem), _constrained(problem)
     for backend in backends:
-        for kernel in kernels_of(backend).get((problem.domain, problem.op), ()):
-            refusal = _refusal(problem, backend, kernel, operands, static)
-            if refusal is not None:
-                refused.append(refusal)
+        judge = _Judge(problem, operands, static)
+        for row in _rows_of(backend, (problem.domain, problem.op)):
+            kernel, reason = row.kernel, judge.reason(row)
+            if reason is not None:
+                refused.append(Refusal(row.id, *reason))
                 continue
             if kernel.prepare is not None and not static:
                 found.append(Candidate(backend, kernel, Format(), late=True))
                 continue
-            fits = [f for f in kernel.formats if _fits(problem, f)]
+            fits = [f for number, f in row.formats if judge.fits(number, f)]
             if not fits:
                 names = sorted({n for f in kernel.formats for n in (*f.inputs, *f.outputs)})
                 text = f"its layouts ({', '.join(names)}) do not fit the operands' ranks"
-                refused.append(Refusal(kernel_id(backend, kernel), RefusalCode.LAYOUT, text))
+                refused.append(Refusal(row.id, RefusalCode.LAYOUT, text))
             found.extend(Candidate(backend, kernel, f) for f in fits)
     return found, refused
 
 
-def _refusal(
-    problem: Problem, backend: Backend, kernel: Kernel, operands: Sequence[_Constrained], static: bool
-) -> Refusal | None:
-    found = _reason(problem, kernel, operands, static)
-    return None if found is None else Refusal(kernel_id(backend, kernel), *found)
+class _Judge:
+    """Judges one layer for the kernels of one backend. What several of them ask alike is found out once."""
 
+    def __init__(self, problem: Problem, operands: Sequence[_Constrained], static: bool) -> None:
+        self.problem = problem
+        self.operands = operands
+        self.static = static
+        self._dtypes: dict[int, str | None] = {}
+        self._rules: dict[int, str | None] = {}
+        self._supports: dict[str, str | None] = {}
+        self._fits: dict[int, bool] = {}
 
-def _reason(
-    problem: Problem, kernel: Kernel, operands: Sequence[_Constrained], static: bool
-) -> tuple[RefusalCode, str] | None:
-    low, high = kernel.opset
-    if problem.version < low or (high is not None and problem.version > high):
-        text = f"implements opset {low} to {high or 'newest'}, the node is version {problem.version}"
-        return RefusalCode.OPSET, text
-    text_or_none = _dtype_refusal(operands, kernel)
-    if text_or_none:
-        return RefusalCode.DTYPE, text_or_none
-    late = False
-    if kernel.prepare is not None and not static:
-        if Format() not in kernel.formats or not _are_tensors(problem):
-            return RefusalCode.SHAPE, "needs tensors whose shapes are known before the run"
-        late = True
-    try:
-        for rule in kernel.where:
-            if late and not rule.field.endswith((".constant", ".present", ".runtime")):
-                continue  # its operands' shapes may tell during the run
-            text_or_none = rule.refusal(problem)
-            if text_or_none:
-                return RefusalCode.RULE, text_or_none
-        if kernel.supports is not None and not late:
-            text_or_none = resolve(kernel.supports)(problem)
-            if text_or_none:
-                return RefusalCode.UNSUPPORTED, str(text_or_none)
-    except Exception as error:  # a plugin's rule or function may be broken; it must harm no other
-        text = f"its rules failed: {type(error).__name__}: {error}"
-        return RefusalCode.BROKEN, text
-    return None
+    def reason(self, row: _Row) -> tuple[RefusalCode, str] | None:
+        """Why the kernel does not take the layer, None when it does."""
+        kernel, version = row.kernel, self.problem.version
+        low, high = kernel.opset
+        if version < low or (high is not None and version > high):
+            text = f"implements opset {low} to {high or 'newest'}, the node is version {version}"
+            return RefusalCode.OPSET, text
+        refusal = self._dtype(kernel)
+        if refusal:
+            return RefusalCode.DTYPE, refusal
+        late = False
+        if kernel.prepare is not None and not self.static:
+            if Format() not in kernel.formats or not _are_tensors(self.problem):
+                return RefusalCode.SHAPE, "needs tensors whose shapes are known before the run"
+            late = True
+        try:
+            for number, rule in row.rules:
+                if late and not rule.field.endswith((".constant", ".present", ".runtime")):
+                    continue  # its operands' shapes may tell during the run
+                if number not in self._rules:
+                    self._rules[number] = rule.refusal(self.problem)
+                refusal = self._rules[number]
+                if refusal:
+                    return RefusalCode.RULE, refusal
+            if kernel.supports is not None and not late:
+                refusal = self._support(kernel.supports)
+                if refusal:
+                    return RefusalCode.UNSUPPORTED, str(refusal)
+        except Exception as error:  # a plugin's rule or function may be broken; it must harm no other
+            text = f"its rules failed: {type(error).__name__}: {error}"
+            return RefusalCode.BROKEN, text
+        return None
+
+    def fits(self, number: int, format: Format) -> bool:
+        """Whether the operands can lie so."""
+        if number not in self._fits:
+            self._fits[number] = _fits(self.problem, format)
+        return self._fits[number]
+
+    def _dtype(self, kernel: Kernel) -> str | None:
+        number = id(kernel.dtypes)  # kernels of a manifest share few; their backend keeps them
+        if number not in self._dtypes:
+            self._dtypes[number] = _dtype_refusal(self.operands, kernel)
+        return self._dtypes[number]
+
+    def _support(self, reference: str) -> str | None:
+        if reference not in self._supports:
+            self._supports[reference] = resolve(reference)(self.problem)
+        return self._supports[reference]
 
 
 def _constrained(problem: Problem) -> list[_Constrained]:
@@ -210,20 +235,66 @@ def _fits(problem: Problem, fmt: Format) -> bool:
     return True
 
 
-_TABLES: dict[int, tuple[Backend, dict[tuple[str, str], tuple[Kernel, ...]]]] = {}
+@dataclass(frozen=True, eq=False)
+class _Row:
+    """A kernel in the table of its operator, where equal rules and formats have one number."""
+
+    kernel: Kernel
+    id: str
+    rules: tuple[tuple[int, Rule], ...]
+    formats: tuple[tuple[int, Format], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Table:
+    """A backend's kernels by (domain, op), and those rows that were asked for."""
+
+    backend: Backend
+    kernels: dict[tuple[str, str], tuple[Kernel, ...]]
+    rows: dict[tuple[str, str], tuple[_Row, ...]] = field(default_factory=dict)
+
+
+_TABLES: dict[int, _Table] = {}
 
 
 def kernels_of(backend: Backend) -> dict[tuple[str, str], tuple[Kernel, ...]]:
     """A backend's kernels by (domain, op), built once per backend object."""
+    return _table_of(backend).kernels
+
+
+def _table_of(backend: Backend) -> _Table:
     known = _TABLES.get(id(backend))
-    if known is not None and known[0] is backend:
-        return known[1]
-    table: dict[tuple[str, str], list[Kernel]] = {}
-    for kernel in backend.kernels:
-        table.setdefault((kernel.domain, kernel.op), []).append(kernel)
-    frozen = {key: tuple(kernels) for key, kernels in table.items()}
-    _TABLES[id(backend)] = (backend, frozen)
-    return frozen
+    if known is None or known.backend is not backend:
+        kernels: dict[tuple[str, str], list[Kernel]] = {}
+        for kernel in backend.kernels:
+            kernels.setdefault((kernel.domain, kernel.op), []).append(kernel)
+        known = _Table(backend, {key: tuple(found) for key, found in kernels.items()})
+        _TABLES[id(backend)] = known
+    return known
+
+
+def _rows_of(backend: Backend, key: tuple[str, str]) -> tuple[_Row, ...]:
+    table = _table_of(backend)
+    if key not in table.rows:
+        rules: dict[object, int] = {}
+        formats: dict[Format, int] = {}
+        table.rows[key] = tuple(
+            _Row(
+                kernel,
+                kernel_id(backend, kernel),
+                tuple((rules.setdefault(_rule_key(r), len(rules)), r) for r in kernel.where),
+                tuple((formats.setdefault(f, len(formats)), f) for f in kernel.formats),
+            )
+            for kernel in table.kernels.get(key, ())
+        )
+    return table.rows[key]
+
+
+def _rule_key(rule: Rule) -> object:
+    """Equal for rules that hold alike and say so in the same words."""
+    values = rule.value if isinstance(rule.value, tuple) else (rule.value,)
+    plain = type(rule) is Rule and all(isinstance(v, (int, float, str)) for v in values)
+    return (rule.field, rule.op, repr(rule.value)) if plain else id(rule)
 
 
 def has_subgraph(node: Node) -> bool:

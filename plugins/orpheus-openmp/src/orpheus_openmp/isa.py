@@ -22,6 +22,7 @@ _ROOT = Path(__file__).resolve().parents[2]  # of the sources, in a checkout
 _FIX = "pip install --force-reinstall orpheus-openmp: a wheel, or from source with CMake and GCC 11, Clang 14 or newer"
 
 
+@cache  # what does not load is looked for again
 def native() -> ModuleType:
     """The native module; BackendError when it was not built, does not load, or is older than the Python sources."""
     try:

@@ -250,6 +250,10 @@ def _bilinear(problem: Problem, name: str) -> str | None:
 
 
 def _activation(problem: Problem) -> str | None:
+    return problem.once(_activation_alone)
+
+
+def _activation_alone(problem: Problem) -> str | None:
     name = str(problem.attributes.get("activation", ""))
     if name in _CLAMPS or name in NUMBERS:
         parameters = problem.attributes.get("activation_params", ())
@@ -258,6 +262,10 @@ def _activation(problem: Problem) -> str | None:
 
 
 def _tensors(problem: Problem) -> str | None:
+    return problem.once(_tensors_alone)
+
+
+def _tensors_alone(problem: Problem) -> str | None:
     return _floats(problem, len(problem.inputs)) or _empty(problem)
 
 
