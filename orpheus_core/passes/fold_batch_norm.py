@@ -8,7 +8,7 @@ becomes part of a fused operator, see fuse_scale_shift.
 from __future__ import annotations
 
 from orpheus_core.graph import Graph, Node
-from orpheus_core.passes.affine import read_normalization
+from orpheus_core.passes.affine import read_normalization, remembered
 from orpheus_core.passes.folding import PRODUCTS, fold
 from orpheus_core.passes.rewriting import Context, Replacement, rewrite
 
@@ -17,8 +17,11 @@ _MAPS = frozenset(("BatchNormalization", "ScaleShift"))
 
 def run(graph: Graph) -> Graph:
     """Fold where it is legal; see the module."""
-    return graph if graph.ops.isdisjoint(_MAPS) else rewrite(graph, _rule, starts=_MAPS | PRODUCTS)
+    if graph.ops.isdisjoint(_MAPS):
+        return graph
+    read = remembered(read_normalization)
 
+    def rule(node: Node, ctx: Context) -> Replacement | None:
+        return fold(node, ctx, read)
 
-def _rule(node: Node, ctx: Context) -> Replacement | None:
-    return fold(node, ctx, read_normalization)
+    return rewrite(graph, rule, starts=_MAPS | PRODUCTS)

@@ -6,7 +6,7 @@ The constant is a single number or runs along the channels. A matrix MatMul that
 from __future__ import annotations
 
 from orpheus_core.graph import Graph, Node
-from orpheus_core.passes.affine import read_arithmetic
+from orpheus_core.passes.affine import read_arithmetic, remembered
 from orpheus_core.passes.folding import PRODUCTS, fold
 from orpheus_core.passes.rewriting import Context, Replacement, rewrite
 
@@ -15,8 +15,11 @@ _MAPS = frozenset(("Add", "Sub", "Mul", "Div", "Neg"))
 
 def run(graph: Graph) -> Graph:
     """Fold where it is legal; see the module."""
-    return graph if graph.ops.isdisjoint(_MAPS) else rewrite(graph, _rule, starts=_MAPS | PRODUCTS)
+    if graph.ops.isdisjoint(_MAPS):
+        return graph
+    read = remembered(read_arithmetic)
 
+    def rule(node: Node, ctx: Context) -> Replacement | None:
+        return fold(node, ctx, read)
 
-def _rule(node: Node, ctx: Context) -> Replacement | None:
-    return fold(node, ctx, read_arithmetic)
+    return rewrite(graph, rule, starts=_MAPS | PRODUCTS)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TypeAlias, Union
 
 from orpheus_core.graph import Graph, Node
@@ -12,7 +13,7 @@ from orpheus_core.ops.spec import latest_version
 from orpheus_core.plugin import Backend, Format, Kernel, Problem, Rule, resolve
 from orpheus_core.selection.refusal import Refusal, RefusalCode
 from orpheus_core.selection.views import VIEWS, is_view, view_backend
-from orpheus_core.types import TensorType, ValueType, layout_of
+from orpheus_core.types import Device, DType, TensorType, ValueType, layout_of
 
 #: A type constraint's name, the element type of an operand under it (None for what is no tensor), and its type.
 _Constrained: TypeAlias = tuple[str, Union[str, None], ValueType]
@@ -30,12 +31,12 @@ class Candidate:
     format: Format
     late: bool = False
 
-    @property
+    @cached_property
     def id(self) -> str:
         """``backend:Op/kernel``: what pins and reports name."""
         return f"{self.backend.name}:{self.kernel.op_id}/{self.kernel.name}"
 
-    @property
+    @cached_property
     def label(self) -> str:
         """The id, with its layouts when they are not plain."""
         names = dict.fromkeys((*self.format.inputs, *self.format.outputs))
@@ -83,15 +84,27 @@ def in_format(problem: Problem, candidate: Candidate) -> Problem:
     fmt, device = candidate.format, candidate.backend.device
 
     def place(type_: ValueType | None, layout: str) -> ValueType | None:
-        if not isinstance(type_, TensorType):
-            return type_
-        return TensorType(type_.dtype, type_.shape, layout_of(layout), device)
+        return type_ if type_ is None else placed(type_, layout, device)
 
-    return replace(
-        problem,
+    return Problem(
+        op=problem.op,
+        domain=problem.domain,
+        version=problem.version,
+        attributes=problem.attributes,
         inputs=tuple(place(t, fmt.input(i)) for i, t in enumerate(problem.inputs)),
         outputs=tuple(place(t, fmt.output(i)) for i, t in enumerate(problem.outputs)),
+        constants=problem.constants,
+        input_names=problem.input_names,
+        output_names=problem.output_names,
+        threads=problem.threads,
     )
+
+
+def placed(type_: ValueType, layout: str, device: Device) -> ValueType:
+    """The type in this layout on this device; what is no tensor lies where it lies."""
+    if not isinstance(type_, TensorType) or (type_.layout.name == layout and type_.device == device):
+        return type_
+    return TensorType(type_.dtype, type_.shape, layout_of(layout), device)
 
 
 def candidates(problem: Problem, backends: Iterable[Backend]) -> tuple[list[Candidate], list[Refusal]]:
@@ -114,12 +127,12 @@ def candidates(problem: Problem, backends: Iterable[Backend]) -> tuple[list[Cand
             if kernel.prepare is not None and not static:
                 found.append(Candidate(backend, kernel, Format(), late=True))
                 continue
-            fits = [f for number, f in row.formats if judge.fits(number, f)]
+            fits = [candidate for number, candidate in row.candidates if judge.fits(number, candidate.format)]
             if not fits:
                 names = sorted({n for f in kernel.formats for n in (*f.inputs, *f.outputs)})
                 text = f"its layouts ({', '.join(names)}) do not fit the operands' ranks"
                 refused.append(Refusal(row.id, RefusalCode.LAYOUT, text))
-            found.extend(Candidate(backend, kernel, f) for f in fits)
+            found.extend(fits)
     return found, refused
 
 
@@ -195,9 +208,9 @@ def _constrained(problem: Problem) -> list[_Constrained]:
     operands += [(spec.constraint_of_output(i), t) for i, t in enumerate(problem.outputs) if t is not None]
     seen: dict[tuple[str, object], _Constrained] = {}
     for name, type_ in operands:
-        if name is not None:
-            element = type_.dtype.value if isinstance(type_, TensorType) else None
-            seen.setdefault((name, element or type_), (name, element, type_))
+        key = type_.dtype if isinstance(type_, TensorType) else type_
+        if name is not None and (name, key) not in seen:
+            seen[name, key] = (name, key.value if isinstance(key, DType) else None, type_)
     return list(seen.values())
 
 
@@ -237,12 +250,12 @@ def _fits(problem: Problem, fmt: Format) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class _Row:
-    """A kernel in the table of its operator, where equal rules and formats have one number."""
+    """A kernel in the table of its operator, where equal rules and formats have one number; a candidate a format."""
 
     kernel: Kernel
     id: str
     rules: tuple[tuple[int, Rule], ...]
-    formats: tuple[tuple[int, Format], ...]
+    candidates: tuple[tuple[int, Candidate], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -283,7 +296,10 @@ def _rows_of(backend: Backend, key: tuple[str, str]) -> tuple[_Row, ...]:
                 kernel,
                 kernel_id(backend, kernel),
                 tuple((rules.setdefault(_rule_key(r), len(rules)), r) for r in kernel.where),
-                tuple((formats.setdefault(f, len(formats)), f) for f in kernel.formats),
+                tuple(
+                    (formats.setdefault(f, len(formats)), Candidate(backend, kernel, f))
+                    for f in kernel.formats
+                ),
             )
             for kernel in table.kernels.get(key, ())
         )

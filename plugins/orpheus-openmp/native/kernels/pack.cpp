@@ -76,15 +76,20 @@ void summed(const PackArgs& a, const Chunk& chunk, Int begin, Int end) {
     const Int stride = (end - begin) * width;  // from tap to tap
     gather(a, chunk, begin, end,
            [&](Int c, Int t, Int f, float value) { taps[t * stride + (c - begin) * width + f] = value; });
+    Wide wide[held * parts];  // of one channel, widened once for all elements
     for (Int c = begin; c < end; ++c) {
         const float* from = taps + (c - begin) * width;
+        for (Int t = 0; t < a.taps; ++t) {
+            ORPHEUS_UNROLL
+            for (int i = 0; i < parts; ++i) wide[t * parts + i] = load_wide(from + t * stride + i * B / 2);
+        }
         for (Int e = 0; e < a.elements; ++e) {
             Wide sum[parts] = {};
             for (Int t = 0; t < a.taps; ++t) {
                 const double factor = a.sums[e * a.taps + t];
                 if (factor == 0.0) continue;
                 ORPHEUS_UNROLL
-                for (int i = 0; i < parts; ++i) sum[i] += factor * load_wide(from + t * stride + i * B / 2);
+                for (int i = 0; i < parts; ++i) sum[i] += factor * wide[t * parts + i];
             }
             float* y = chunk.y + row_of(a, c, e) * width;
             ORPHEUS_UNROLL

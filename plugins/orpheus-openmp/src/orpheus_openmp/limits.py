@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from orpheus_core.plugin import Problem
-from orpheus_core.types import TensorType
+from orpheus_core.types import DType, TensorType
 from orpheus_openmp import isa
 from orpheus_openmp.bilinear import ALGORITHMS
 from orpheus_openmp.conv_shape import conv_shape
@@ -271,7 +271,7 @@ def _tensors_alone(problem: Problem) -> str | None:
 
 def _floats(problem: Problem, count: int) -> str | None:
     for type_ in (*problem.inputs[:count], *problem.outputs):
-        if type_ is not None and not (isinstance(type_, TensorType) and type_.dtype.value == "float32"):
+        if type_ is not None and not (isinstance(type_, TensorType) and type_.dtype is DType.FLOAT32):
             return f"needs float32 tensors, has {type_}"
     return None
 
