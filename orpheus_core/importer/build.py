@@ -41,7 +41,9 @@ from orpheus_core.types import (
     ValueType,
 )
 
-_LONG = 4096  # bytes; what is longer is not compared with other nodes'
+_A = onnx.AttributeProto
+_PLAIN = frozenset((_A.INT, _A.FLOAT, _A.STRING, _A.INTS, _A.FLOATS, _A.STRINGS))
+_LONG = 4096  # bytes of a constant; longer ones are not compared with other nodes'
 _WEIGHTS = 16  # constants of more floats are weights, whose values no check of a node looks at
 
 
@@ -216,8 +218,9 @@ class Builder:
         given: Mapping[str, onnx.AttributeProto],
     ) -> Hashable | None:
         """Equal for nodes of which all checks and type inference say the same; None where that cannot be told."""
-        if any(_is_long(attribute) for attribute in given.values()):
-            return None
+        for attribute in given.values():
+            if attribute.type not in _PLAIN:
+                return None
         operands: list[Hashable] = []
         for value in inputs:
             content = None
@@ -348,11 +351,6 @@ def _given_attributes(proto: onnx.NodeProto, env: _Env, place: str) -> dict[str,
         if bound is not None:
             given[attribute.name] = bound
     return given
-
-
-def _is_long(attribute: onnx.AttributeProto) -> bool:
-    """Whether an attribute is, or may be, a graph or a large tensor."""
-    return attribute.HasField("g") or len(attribute.graphs) > 0 or attribute.ByteSize() > _LONG
 
 
 def _content(array: Array) -> Hashable | None:

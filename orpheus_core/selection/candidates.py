@@ -236,8 +236,7 @@ def _is_static(problem: Problem) -> bool:
 
 
 def _fits(problem: Problem, fmt: Format) -> bool:
-    operands = [(t, fmt.input(i)) for i, t in enumerate(problem.inputs)]
-    operands += [(t, fmt.output(i)) for i, t in enumerate(problem.outputs)]
+    operands = (*zip(problem.inputs, fmt.inputs), *zip(problem.outputs, fmt.outputs))
     for type_, layout in operands:
         if layout == "plain" or type_ is None:
             continue

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 from orpheus_core.errors import BackendError
-from orpheus_core.plugin import Ready, Unavailable
+from orpheus_core.plugin import Problem, Ready, Unavailable
 
 VARIABLE = "ORPHEUS_ISA"
 #: Name, as ORPHEUS_ISA has it -> name in print.
@@ -85,6 +85,15 @@ def _chosen(module: ModuleType, asked: str) -> str:
 def tile(name: str | None = None) -> tuple[int, int, int]:
     """(block, pixels, vectors) of an instruction set's register tile."""
     return _tile(native(), name or current())
+
+
+def tile_for(problem: Problem) -> tuple[int, int, int]:
+    """The tile of the current one; rules and costs of a layer ask for it many times over."""
+    return problem.once(_tile_here)
+
+
+def _tile_here(_: Problem) -> tuple[int, int, int]:
+    return tile()
 
 
 @cache
