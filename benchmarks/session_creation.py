@@ -1,6 +1,9 @@
-"""Time to make a session of ResNet-50 from bytes: Orpheus and ONNX Runtime, interleaved, one thread each.
+"""Time to make a session from a file: Orpheus, untuned, and ONNX Runtime, in turns, each in fresh processes.
 
-usage: python benchmarks/session_creation.py [--model resnet-50] [--rounds 7] [--raw] [--json]
+Each process makes a session of a tiny model first, so that the start of a library is not counted, then several of the
+model: ``first`` is the first one, ``later`` the median of the others.
+
+usage: python benchmarks/session_creation.py [--models wrn-40-2,resnet-50] [--threads 1] [--rounds 7] [--json]
 """
 
 from __future__ import annotations
@@ -8,46 +11,101 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
+from collections.abc import Callable
+from pathlib import Path
 
-import onnxruntime
+import onnx
+from orpheus_experiments.timing.prime import prime
 from orpheus_experiments.zoo import build
 
-import orpheus_core as orpheus
+MODELS = "wrn-40-2,mobilenet-v1,resnet-18,inception-v3,resnet-50,mobilenet-v2"
+ENGINES = ("orpheus", "onnxruntime")
+_LATER = 4
+
+
+def maker(engine: str, threads: int, backends: list[str]) -> Callable[[str], object]:
+    """Makes a session of a file; the engine is imported here."""
+    if engine == "onnxruntime":
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        return lambda path: onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    from orpheus_core.session import InferenceSession, SessionOptions
+
+    untuned = SessionOptions(measurements="")
+    return lambda path: InferenceSession(path, untuned, providers=backends, threads=threads)
+
+
+def child(engine: str, folder: Path, model: str, threads: int, backends: list[str]) -> list[float]:
+    """Seconds of each session of ``model`` in this process."""
+    make = maker(engine, threads, backends)
+    make(str(folder / "prime.onnx"))
+    times = []
+    for _ in range(1 + _LATER):
+        start = time.perf_counter()
+        made = make(str(folder / f"{model}.onnx"))
+        times.append(time.perf_counter() - start)
+        del made
+    return times
 
 
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="resnet-50")
+    parser.add_argument("--models", default=MODELS)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--backends", default="openmp,numpy")
     parser.add_argument("--raw", action="store_true", help="BatchNormalization not folded yet")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--child", nargs=3, metavar=("ENGINE", "FOLDER", "MODEL"), help=argparse.SUPPRESS)
     args = parser.parse_args()
-    data = build(args.model, raw=args.raw).SerializeToString()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    makers = {
-        "orpheus": lambda: orpheus.InferenceSession(data, providers=["numpy"], threads=1),
-        "onnxruntime": lambda: onnxruntime.InferenceSession(
-            data, options, providers=["CPUExecutionProvider"]
-        ),
-    }
-    times: dict[str, list[float]] = {name: [] for name in makers}
-    for _ in range(args.rounds):
-        for name, make in makers.items():
-            start = time.perf_counter()
-            made = make()
-            times[name].append(time.perf_counter() - start)
-            del made
-    medians = {name: statistics.median(t) for name, t in times.items()}
-    ratio = medians["orpheus"] / medians["onnxruntime"]
-    if args.json:
-        print(json.dumps({"medians": medians, "ratio": ratio, "all": times}))
+    if args.child:
+        engine, folder, model = args.child
+        print(json.dumps(child(engine, Path(folder), model, args.threads, args.backends.split(","))))
         return
-    for name, t in times.items():
-        print(f"{name:12} median {medians[name] * 1e3:7.1f} ms   [{min(t) * 1e3:.1f}, {max(t) * 1e3:.1f}]")
-    print(f"orpheus / onnxruntime: {ratio:.2f}")
+    found: dict[str, dict[str, list[list[float]]]] = {}
+    with tempfile.TemporaryDirectory(prefix="orpheus-sessions-") as folder:
+        onnx.save(prime(), Path(folder) / "prime.onnx")
+        for model in args.models.split(","):
+            onnx.save(build(model, raw=args.raw), Path(folder) / f"{model}.onnx")
+            times = found[model] = {engine: [] for engine in ENGINES}
+            for _ in range(args.rounds):
+                for engine in ENGINES:
+                    command = [
+                        sys.executable,
+                        __file__,
+                        "--child",
+                        engine,
+                        folder,
+                        model,
+                        "--threads",
+                        str(args.threads),
+                    ]
+                    done = subprocess.run(
+                        [*command, "--backends", args.backends], check=True, capture_output=True, text=True
+                    )
+                    times[engine].append(json.loads(done.stdout.splitlines()[-1]))
+            if not args.json:
+                print(line(model, times), flush=True)
+    if args.json:
+        print(json.dumps({"threads": args.threads, "seconds": found}))
+
+
+def line(model: str, times: dict[str, list[list[float]]]) -> str:
+    """Medians over the processes, in milliseconds, and Orpheus's share of ONNX Runtime's."""
+    words = [f"{model:14}"]
+    for name, pick in (("first", lambda t: t[0]), ("later", lambda t: statistics.median(t[1:]))):
+        both = [[1e3 * pick(t) for t in times[engine]] for engine in ENGINES]
+        ours, theirs = map(statistics.median, both)
+        spans = " / ".join(f"{min(b):.1f}-{max(b):.1f}" for b in both)
+        words.append(f"{name} {ours:6.1f} / {theirs:6.1f} ms = {ours / theirs:.2f} ({spans})")
+    return "  ".join(words)
 
 
 if __name__ == "__main__":

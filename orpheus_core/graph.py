@@ -68,7 +68,7 @@ class Node:
             seen.update(dict.fromkeys(graph.captures))
         return tuple(seen)
 
-    @property
+    @cached_property
     def results(self) -> tuple[Value, ...]:
         """The outputs that are present."""
         return tuple(v for v in self.outputs if v is not None)

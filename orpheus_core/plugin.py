@@ -46,7 +46,7 @@ import importlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 import pluggy
@@ -465,14 +465,20 @@ class Hooks:
 
 def resolve(reference: str) -> Any:
     """The object that ``"package.module:attribute"`` names; ImportError or AttributeError when absent."""
-    module, _, attribute = reference.partition(":")
-    if not attribute:
-        raise ImportError(f"reference {reference!r} must look like 'package.module:attribute'")
+    module, parts = _split(reference)
     # A module that is there needs no import, but for one that another thread is still importing.
     found: Any = sys.modules.get(module)
     spec = getattr(found, "__spec__", None)
     if spec is None or getattr(spec, "_initializing", False):
         found = importlib.import_module(module)
-    for part in attribute.split("."):
+    for part in parts:
         found = getattr(found, part)
     return found
+
+
+@lru_cache(maxsize=4096)
+def _split(reference: str) -> tuple[str, tuple[str, ...]]:
+    module, _, attribute = reference.partition(":")
+    if not attribute:
+        raise ImportError(f"reference {reference!r} must look like 'package.module:attribute'")
+    return module, tuple(attribute.split("."))

@@ -9,8 +9,8 @@ import math
 import re
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from functools import cache, cached_property
-from typing import Any, TypeAlias, Union
+from functools import cache, cached_property, lru_cache
+from typing import Any, NamedTuple, TypeAlias, Union
 
 import ml_dtypes
 import numpy as np
@@ -114,8 +114,7 @@ def _from_numpy(dtype: np.dtype[Any]) -> DType:
 _DTYPE_ORDER: tuple[DType, ...] = tuple(DType)
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
+class Device(NamedTuple):
     """Where memory lives: a kind that a plugin's runtime owns, and which one of that kind."""
 
     kind: str = "cpu"
@@ -204,12 +203,24 @@ class TensorType:
     layout: Layout = field(default=PLAIN)
     device: Device = field(default=CPU)
 
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:  # types are keys wherever layers are compared
+        return hash((self.dtype, self.shape, self.layout, self.device))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Without the hash, which is another one in another process.
+        return TensorType, (self.dtype, self.shape, self.layout, self.device)
+
     @cached_property
     def static_shape(self) -> tuple[int, ...] | None:
         """The shape when every dimension is a number, else None."""
-        if self.shape is None or not all(isinstance(d, int) for d in self.shape):
-            return None
-        return tuple(d for d in self.shape if isinstance(d, int))
+        for dim in self.shape or ():
+            if not isinstance(dim, int):
+                return None
+        return self.shape  # type: ignore[return-value]
 
     @property
     def is_static(self) -> bool:
@@ -289,4 +300,9 @@ ValueType: TypeAlias = Union[TensorType, SequenceType, OptionalType, MapType, Un
 
 def type_of_array(array: Array) -> TensorType:
     """The plain host type of a numpy array."""
-    return TensorType(DType.from_numpy(array.dtype), array.shape)
+    return _plain_type(array.dtype, array.shape)
+
+
+@lru_cache(maxsize=4096)  # one object for equal types, so that what follows from it is worked out once
+def _plain_type(dtype: np.dtype[Any], shape: tuple[int, ...]) -> TensorType:
+    return TensorType(DType.from_numpy(dtype), shape)

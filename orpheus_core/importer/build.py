@@ -6,7 +6,7 @@ operator's own validator and type inference say.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
@@ -34,12 +34,17 @@ from orpheus_core.importer.survey import (
 )
 from orpheus_core.importer.tensors import TensorReader
 from orpheus_core.ops.build import make_node
-from orpheus_core.ops.spec import find_spec
+from orpheus_core.ops.spec import OpSpec, find_spec
 from orpheus_core.types import (
     Array,
     UnknownType,
     ValueType,
 )
+
+_A = onnx.AttributeProto
+_PLAIN = frozenset((_A.INT, _A.FLOAT, _A.STRING, _A.INTS, _A.FLOATS, _A.STRINGS))
+_LONG = 4096  # bytes of a constant; longer ones are not compared with other nodes'
+_WEIGHTS = 16  # constants of more floats are weights, whose values no check of a node looks at
 
 
 @dataclass
@@ -54,6 +59,14 @@ class _Env:
     nodes: list[Node] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class _Outcome:
+    """What became of a node: the node, and for each output its type and its value where that is known."""
+
+    node: Node
+    outputs: tuple[tuple[ValueType, Array | None] | None, ...]
+
+
 class Builder:
     """Builds the Graph of one surveyed model."""
 
@@ -64,6 +77,7 @@ class Builder:
         self._ir_version = ir_version
         self._limits = limits
         self._inference = Inference(limits)
+        self._alike: dict[Hashable, _Outcome] = {}
 
     def main(self, proto: onnx.GraphProto) -> Graph:
         """The model's graph. Raises a ModelError that names the place of whatever is wrong."""
@@ -157,6 +171,11 @@ class Builder:
             )
             self._define(names[0], constant, env, place)
             return
+        alike = self._likeness(spec, inputs, names, given)
+        known = None if alike is None else self._alike.get(alike)
+        if known is not None:
+            self._repeat(known, proto, inputs, names, env, place)
+            return
         attributes = self._attributes.read(
             spec, given, lambda body, name: self._subgraph(body, name, env, place), place
         )
@@ -173,15 +192,74 @@ class Builder:
             domain,
             spec.version,
         )
-        self._emit(node, env, place)
+        parts = self._emit(node, env, place)
         check_types(spec, inputs, outputs, place)
+        if (
+            alike is not None
+            and len(parts) == 1
+            and parts[0].inputs == node.inputs
+            and parts[0].outputs == outputs
+        ):
+            self._alike[alike] = _Outcome(
+                parts[0],
+                tuple(None if v is None else (v.type, self._inference.known.get(v)) for v in outputs),
+            )
         for value, type_ in declared:
             _check_agrees(type_, value.type, f"{place}, body input {value.name!r}", dims=False)
         for name, output in zip(names, outputs):
             if output is not None:
                 self._define(name, output, env, place)
 
-    def _emit(self, node: Node, env: _Env, place: str) -> None:
+    def _likeness(
+        self,
+        spec: OpSpec,
+        inputs: Sequence[Value | None],
+        names: Sequence[str],
+        given: Mapping[str, onnx.AttributeProto],
+    ) -> Hashable | None:
+        """Equal for nodes of which all checks and type inference say the same; None where that cannot be told."""
+        for attribute in given.values():
+            if attribute.type not in _PLAIN:
+                return None
+        operands: list[Hashable] = []
+        for value in inputs:
+            content = None
+            if value is not None and value.const is not None:
+                content = _content(value.const)
+                if content is None:
+                    return None
+            elif value in self._inference.known:
+                return None
+            operands.append(None if value is None else (value.type, content))
+        attributes = tuple((name, attribute.SerializeToString()) for name, attribute in given.items())
+        return spec, attributes, tuple(operands), tuple(map(bool, names))
+
+    def _repeat(
+        self,
+        known: _Outcome,
+        proto: onnx.NodeProto,
+        inputs: Sequence[Value | None],
+        names: Sequence[str],
+        env: _Env,
+        place: str,
+    ) -> None:
+        """A node like one that has passed every check."""
+        outputs: list[Value | None] = []
+        for name, found in zip(names, known.outputs):
+            value = None if found is None else Value(env.prefix + name, found[0])
+            outputs.append(value)
+            if value is not None and found is not None and found[1] is not None:
+                self._inference.known[value] = found[1]
+        like = known.node
+        name = env.prefix + proto.name if proto.name else ""
+        env.nodes.append(
+            Node(like.op, tuple(inputs), tuple(outputs), like.attributes, name, like.domain, like.version)
+        )
+        for name, value in zip(names, outputs):
+            if value is not None:
+                self._define(name, value, env, place)
+
+    def _emit(self, node: Node, env: _Env, place: str) -> tuple[Node, ...]:
         try:
             parts = upgrade.to_newest(node)
         except (ValueError, IndexError, KeyError, TypeError, ArithmeticError) as error:
@@ -193,6 +271,7 @@ class Builder:
             except ModelError as error:
                 raise type(error)(f"{env.place}, {error}") from None
             env.nodes.append(part)
+        return parts
 
     def _define(self, name: str, value: Value, env: _Env, place: str) -> None:
         if env.scope.shadows(name):
@@ -272,6 +351,13 @@ def _given_attributes(proto: onnx.NodeProto, env: _Env, place: str) -> dict[str,
         if bound is not None:
             given[attribute.name] = bound
     return given
+
+
+def _content(array: Array) -> Hashable | None:
+    """What checks may look at in a constant: all of it, but for weights; None when that is too much to keep."""
+    if array.dtype.kind in "fV" and array.size > _WEIGHTS:
+        return ()
+    return array.tobytes() if array.dtype.kind in "biufV" and array.nbytes <= _LONG else None
 
 
 def _check_agrees(declared: ValueType, found: ValueType, place: str, *, dims: bool = True) -> None:

@@ -136,9 +136,11 @@ def _exactly(file: BinaryIO, size: int) -> bytes:
 
 
 def _varint(file: BinaryIO) -> tuple[int, bytes]:
-    result = 0
-    written = b""
-    for shift in range(0, 70, 7):
+    written = _exactly(file, 1)
+    if written[0] < 0x80:
+        return written[0], written
+    result = written[0] & 0x7F
+    for shift in range(7, 70, 7):
         byte = _exactly(file, 1)
         written += byte
         result |= (byte[0] & 0x7F) << shift

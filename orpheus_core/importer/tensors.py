@@ -55,8 +55,9 @@ class TensorReader:
 
     def dense(self, proto: onnx.TensorProto, place: str) -> Array:
         """The array of a tensor. Raises ModelError, LimitError or ExternalDataError naming ``place``."""
-        check_text(place, proto.name)
-        place = f"{place}, tensor {shorten(proto.name)!r}" if proto.name else place
+        name = proto.name
+        check_text(place, name)
+        place = f"{place}, tensor {shorten(name)!r}" if name else place
         dtype = dtype_of(proto.data_type, place)
         shape = self._shape(proto.dims, dtype, place)
         count = math.prod(shape)
@@ -115,11 +116,12 @@ class TensorReader:
     def _shape(self, dims: Any, dtype: DType, place: str) -> tuple[int, ...]:
         if len(dims) > self._limits.rank:
             raise LimitError(f"{place}: rank {len(dims)} is over the limit of {self._limits.rank}")
-        shape = tuple(int(d) for d in dims)
-        if any(d < 0 for d in shape):
+        shape = tuple(dims)
+        if min(shape, default=0) < 0:
             raise ModelError(f"{place}: shape {shape} has a negative dimension")
         # numpy bounds the product of the other dimensions of an empty array too.
-        if math.prod(max(d, 1) for d in shape) * dtype.itemsize > self._limits.value_bytes:
+        most = math.prod(shape) or math.prod(max(d, 1) for d in shape)
+        if most * dtype.itemsize > self._limits.value_bytes:
             raise LimitError(f"{place}: {dtype}{list(shape)} is over {self._limits.value_bytes} bytes")
         return shape
 

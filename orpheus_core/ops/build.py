@@ -26,7 +26,7 @@ def make_node(
     if spec is None:
         raise ValueError(f"there is no operator {domain or 'ai.onnx'}:{op}")
     given = {k: v for k, v in (attributes or {}).items() if v is not None}
-    unknown = set(given) - set(spec.schema.attributes)
+    unknown = given.keys() - spec.attribute_names
     if unknown:
         raise ValueError(f"{op} has no attribute {sorted(unknown)}")
     while inputs and inputs[-1] is None:

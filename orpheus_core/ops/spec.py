@@ -72,6 +72,11 @@ class OpSpec:
         return tuple(p.name for p in self.schema.outputs)
 
     @cached_property
+    def attribute_names(self) -> frozenset[str]:
+        """Names of all attributes."""
+        return frozenset(self.schema.attributes)
+
+    @cached_property
     def defaults(self) -> dict[str, Any]:
         """Attributes that have a default, with it, as Python values."""
         found = {}

@@ -89,14 +89,20 @@ def simplify(
     names = list(known)
     early = set(names[: names.index(_FIRST_FUSION)])
     try:
-        graph = _settle(graph, {n: run for n, run in steps.items() if n in early}, observer)
-        return _settle(graph, steps, observer)
+        last: dict[str, Graph] = {}
+        graph = _settle(graph, {n: run for n, run in steps.items() if n in early}, last, observer)
+        return _settle(graph, steps, last, observer)
     finally:
         forget()
 
 
-def _settle(graph: Graph, steps: Mapping[str, Callable[[Graph], Graph]], observer: Observer | None) -> Graph:
-    last: dict[str, Graph] = {}
+def _settle(
+    graph: Graph,
+    steps: Mapping[str, Callable[[Graph], Graph]],
+    last: dict[str, Graph],
+    observer: Observer | None,
+) -> Graph:
+    """The graph that no step changes any more; ``last`` holds what each step gave last."""
     for _ in range(_ROUNDS):
         before_round = graph
         for name, run in steps.items():

@@ -51,6 +51,18 @@ class Affine:
 Reader = Callable[[Node], "Affine | None"]
 
 
+def remembered(read: Reader) -> Reader:
+    """A reader for one pass, which looks at a node from several sides: each is read once."""
+    known: dict[Node, Affine | None] = {}
+
+    def again(node: Node) -> Affine | None:
+        if node not in known:
+            known[node] = read(node)
+        return known[node]
+
+    return again
+
+
 def read_normalization(node: Node) -> Affine | None:
     """A BatchNormalization in inference with constant parameters, or a ScaleShift without activation."""
     if is_op(node, "BatchNormalization"):

@@ -113,7 +113,10 @@ class Context:
 
     def _reads(self, node: Node) -> list[Value]:
         """What the node reads, once for each input and for each node with captures."""
-        return [self.current(v) for v in (*node.inputs, *_captures(node)) if v is not None]
+        values = (*node.inputs, *_captures(node)) if node.subgraphs else node.inputs
+        if not self._alias:
+            return [v for v in values if v is not None]
+        return [self.current(v) for v in values if v is not None]
 
     def swap(self, node: Node, fresh: Node) -> None:
         """Put ``fresh`` where ``node`` is."""
@@ -214,7 +217,7 @@ class Context:
     def settled(self, slot: int) -> Node:
         """The node of a slot, with replaced captures followed into its subgraphs too."""
         node = self.node_at(slot)
-        if any(v in self._alias for v in _captures(node)):
+        if node.subgraphs and any(v in self._alias for v in _captures(node)):
             changed = {
                 k: a.substitute(self._alias) for k, a in node.attributes.items() if isinstance(a, Graph)
             }
@@ -226,6 +229,11 @@ class Context:
     def is_there(self, slot: int) -> bool:
         """Whether the slot's node is still part of the graph."""
         return slot in self._nodes
+
+    def may_start(self, slot: int, ops: frozenset[str]) -> bool:
+        """Whether the slot's node is one of these operators, or holds graphs in which there may be some."""
+        node = self._nodes[slot]
+        return node.op in ops or bool(node.subgraphs)
 
     def take_touched(self) -> list[int]:
         """The slots near rewrites since the last call, each once."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
@@ -19,16 +20,16 @@ def run(graph: Graph) -> Graph:
 
     Operators that draw random numbers, and operators with subgraphs, stay apart.
     """
-    tables: dict[Context, dict[Hashable, tuple[Value | None, ...]]] = {}
+    tables: dict[Context, dict[Hashable, list[_Seen]]] = {}
 
     def merge(node: Node, context: Context) -> Replacement | None:
         key = _key(node)
         if key is None:
             return None
-        outputs = tables.setdefault(context, {}).setdefault(key, node.outputs)
-        earlier = _still_there(outputs, context)
+        seen = _seen(tables.setdefault(context, {}).setdefault(key, []), node)
+        earlier = _still_there(seen.outputs, context)
         if earlier is None or earlier is node:
-            tables[context][key] = node.outputs
+            seen.outputs = node.outputs
             return None
         if len(earlier.outputs) != len(node.outputs):
             return None
@@ -43,6 +44,25 @@ def run(graph: Graph) -> Graph:
     return rewrite(_merge_constants(graph), merge)
 
 
+@dataclass
+class _Seen:
+    """Attributes of a node, and the outputs of the last one that had these."""
+
+    attributes: Mapping[str, Attribute]
+    outputs: tuple[Value | None, ...]
+
+
+def _seen(near: list[_Seen], node: Node) -> _Seen:
+    """The entry of equal attributes, a new one of this node if there is none. Most nodes have no near ones."""
+    if near:
+        key = _attributes_key(node.attributes)
+        for seen in near:
+            if seen.attributes is node.attributes or _attributes_key(seen.attributes) == key:
+                return seen
+    near.append(_Seen(node.attributes, node.outputs))
+    return near[-1]
+
+
 def _still_there(outputs: tuple[Value | None, ...], context: Context) -> Node | None:
     """The node that defines these outputs now, if one still does."""
     for value in outputs:
@@ -52,12 +72,16 @@ def _still_there(outputs: tuple[Value | None, ...], context: Context) -> Node | 
 
 
 def _key(node: Node) -> Hashable | None:
+    """Equal for nodes that are equal if their attributes are; None for one that stays."""
     spec = find_spec(node.domain, node.op, node.version)
     if node.subgraphs or spec is None or not spec.is_deterministic:
         return None
-    attributes = tuple(sorted((k, _attribute_key(a)) for k, a in node.attributes.items()))
     present = tuple(v is not None for v in node.outputs)
-    return node.op, node.domain, node.version, node.inputs, attributes, present
+    return node.op, node.domain, node.version, node.inputs, present
+
+
+def _attributes_key(attributes: Mapping[str, Attribute]) -> Hashable:
+    return tuple(sorted((k, _attribute_key(a)) for k, a in attributes.items()))
 
 
 def _attribute_key(attribute: Attribute) -> Hashable:

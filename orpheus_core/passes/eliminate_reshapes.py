@@ -13,7 +13,7 @@ from orpheus_core.passes.rewriting import Context, Replacement, rewrite
 
 def run(graph: Graph) -> Graph:
     """Every such node reads what the first of its chain reads."""
-    return graph if graph.ops.isdisjoint(RESHAPING) else rewrite(graph, _join)
+    return rewrite(graph, _join, starts=frozenset(RESHAPING))
 
 
 def _join(node: Node, context: Context) -> Replacement | None:

@@ -13,11 +13,13 @@ from typing import Any
 
 from orpheus_core.graph import Graph, Node, Value
 from orpheus_core.ops import ORPHEUS_DOMAIN, make_node
-from orpheus_core.ops.activations import activation_of
+from orpheus_core.ops.activations import ACTIVATIONS, activation_of
 from orpheus_core.passes.match import are_known_same, dtype_of, is_op, rank_of, shape_of
 from orpheus_core.passes.rewriting import Context, Replacement
 from orpheus_core.types import DType
 
+#: The operators that may be a later step.
+STEPS = frozenset(("Add", "Sum", "ScaleShift", *ACTIVATIONS))
 _DTYPES = (DType.FLOAT32, DType.FLOAT64, DType.FLOAT16, DType.BFLOAT16)
 
 

@@ -8,17 +8,20 @@ becomes part of a fused operator, see fuse_scale_shift.
 from __future__ import annotations
 
 from orpheus_core.graph import Graph, Node
-from orpheus_core.passes.affine import read_normalization
-from orpheus_core.passes.folding import fold
+from orpheus_core.passes.affine import read_normalization, remembered
+from orpheus_core.passes.folding import PRODUCTS, fold
 from orpheus_core.passes.rewriting import Context, Replacement, rewrite
+
+_MAPS = frozenset(("BatchNormalization", "ScaleShift"))
 
 
 def run(graph: Graph) -> Graph:
     """Fold where it is legal; see the module."""
-    if graph.ops.isdisjoint(("BatchNormalization", "ScaleShift")):
+    if graph.ops.isdisjoint(_MAPS):
         return graph
-    return rewrite(graph, _rule)
+    read = remembered(read_normalization)
 
+    def rule(node: Node, ctx: Context) -> Replacement | None:
+        return fold(node, ctx, read)
 
-def _rule(node: Node, ctx: Context) -> Replacement | None:
-    return fold(node, ctx, read_normalization)
+    return rewrite(graph, rule, starts=_MAPS | PRODUCTS)

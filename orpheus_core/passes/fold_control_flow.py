@@ -25,7 +25,7 @@ def run(graph: Graph) -> Graph:
             return _inlined(node, branch, context, shared)
         return _unrun_loop(node, context) if is_op(node, "Loop") else None
 
-    return rewrite(graph, fold)
+    return rewrite(graph, fold, starts=frozenset(("If", "Loop")))
 
 
 def _inlined(node: Node, branch: Graph, context: Context, shared: Counter[str]) -> Replacement:

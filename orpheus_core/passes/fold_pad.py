@@ -19,15 +19,16 @@ from orpheus_core.passes.rewriting import Context, Replacement, rewrite
 _NONNEGATIVE = ("Relu", "Sigmoid", "Softmax", "Abs", "HardSigmoid", "Exp", "Sqrt", "Softplus")
 _KEEPS_SIGN = ("MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "Reshape", "Transpose", "Flatten",
                "Squeeze", "Unsqueeze", "Identity", "Slice")  # fmt: skip
+_WINDOWS = frozenset(("Conv", "ConvInteger", "QLinearConv", "AveragePool", "MaxPool"))
 
 
 def run(graph: Graph) -> Graph:
     """Fold every Pad that only lengthens spatial axes by constant amounts."""
-    return rewrite(graph, _fold) if "Pad" in graph.ops else graph
+    return rewrite(graph, _fold, starts=_WINDOWS) if "Pad" in graph.ops else graph
 
 
 def _fold(node: Node, context: Context) -> Replacement | None:
-    if not is_op(node, "Conv", "ConvInteger", "QLinearConv", "AveragePool", "MaxPool"):
+    if not is_op(node, *_WINDOWS):
         return None
     pad = context.producer(node.input(0))
     if pad is None or not is_op(pad, "Pad") or node.attributes.get("auto_pad", "NOTSET") != "NOTSET":

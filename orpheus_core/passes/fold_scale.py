@@ -6,17 +6,20 @@ The constant is a single number or runs along the channels. A matrix MatMul that
 from __future__ import annotations
 
 from orpheus_core.graph import Graph, Node
-from orpheus_core.passes.affine import read_arithmetic
-from orpheus_core.passes.folding import fold
+from orpheus_core.passes.affine import read_arithmetic, remembered
+from orpheus_core.passes.folding import PRODUCTS, fold
 from orpheus_core.passes.rewriting import Context, Replacement, rewrite
+
+_MAPS = frozenset(("Add", "Sub", "Mul", "Div", "Neg"))
 
 
 def run(graph: Graph) -> Graph:
     """Fold where it is legal; see the module."""
-    if graph.ops.isdisjoint(("Add", "Sub", "Mul", "Div", "Neg")):
+    if graph.ops.isdisjoint(_MAPS):
         return graph
-    return rewrite(graph, _rule)
+    read = remembered(read_arithmetic)
 
+    def rule(node: Node, ctx: Context) -> Replacement | None:
+        return fold(node, ctx, read)
 
-def _rule(node: Node, ctx: Context) -> Replacement | None:
-    return fold(node, ctx, read_arithmetic)
+    return rewrite(graph, rule, starts=_MAPS | PRODUCTS)

@@ -18,6 +18,8 @@ _Parts = tuple[Array, "Array | None", "dict[str, Any]", str]
 
 _PLAIN = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 _FUSED = {"FusedConv": "Conv", "FusedGemm": "Gemm"}
+#: The operators into whose weights a map may go.
+PRODUCTS = frozenset((*_PLAIN, *_FUSED))
 
 
 def fold(node: Node, ctx: Context, read: Reader) -> Replacement | None:

@@ -8,7 +8,7 @@ directly behind the convolution are fold_scale's and fold_batch_norm's business.
 from __future__ import annotations
 
 from orpheus_core.graph import Graph, Node
-from orpheus_core.passes.epilogue import Form, absorb, positions_of
+from orpheus_core.passes.epilogue import STEPS, Form, absorb, positions_of
 from orpheus_core.passes.rewriting import Context, Replacement, rewrite
 
 _FORM = Form("Conv", "FusedConv", residual=3, scale=4)
@@ -21,4 +21,4 @@ def run(graph: Graph) -> Graph:
     def rule(node: Node, ctx: Context) -> Replacement | None:
         return absorb(node, ctx, _FORM, positions)
 
-    return rewrite(graph, rule)
+    return rewrite(graph, rule, starts=STEPS)

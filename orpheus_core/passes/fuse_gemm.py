@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orpheus_core.graph import Graph, Node
-from orpheus_core.passes.epilogue import Form, absorb, positions_of
+from orpheus_core.passes.epilogue import STEPS, Form, absorb, positions_of
 from orpheus_core.passes.rewriting import Context, Replacement, rewrite
 
 _GEMM = Form("Gemm", "FusedGemm")
@@ -19,4 +19,4 @@ def run(graph: Graph) -> Graph:
     def rule(node: Node, ctx: Context) -> Replacement | None:
         return absorb(node, ctx, _GEMM, positions) or absorb(node, ctx, _MATMUL, positions)
 
-    return rewrite(graph, rule)
+    return rewrite(graph, rule, starts=STEPS)

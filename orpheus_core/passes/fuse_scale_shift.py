@@ -10,28 +10,43 @@ import numpy as np
 
 from orpheus_core.graph import Graph, Node, Value
 from orpheus_core.ops import ORPHEUS_DOMAIN, make_node
-from orpheus_core.ops.activations import activation_of
-from orpheus_core.passes.affine import Affine, compose, read_arithmetic, read_normalization, rounded
+from orpheus_core.ops.activations import ACTIVATIONS, activation_of
+from orpheus_core.passes.affine import (
+    Affine,
+    Reader,
+    compose,
+    read_arithmetic,
+    read_normalization,
+    remembered,
+    rounded,
+)
 from orpheus_core.passes.match import dtype_of, is_op, shape_of
 from orpheus_core.passes.rewriting import Context, Replacement, rewrite
+
+_STARTS = frozenset(("BatchNormalization", "ScaleShift", "Add", "Sub", "Mul", "Div", "Neg", *ACTIVATIONS))
 
 
 def run(graph: Graph) -> Graph:
     """Replace where it is legal; see the module."""
-    return rewrite(graph, _rule)
+    read = remembered(_read)
+
+    def rule(node: Node, ctx: Context) -> Replacement | None:
+        return _rule(node, ctx, read)
+
+    return rewrite(graph, rule, starts=_STARTS)
 
 
-def _rule(node: Node, ctx: Context) -> Replacement | None:
+def _rule(node: Node, ctx: Context, read: Reader) -> Replacement | None:
     result = node.outputs[0] if node.outputs else None
     if result is None:
         return None
     if activation_of(node) is not None:
         return _activate(node, result, ctx)
-    affine = _read(node)
+    affine = read(node)
     if affine is None:
         return None
     before = ctx.producer(affine.x)
-    first = _read(before) if before is not None and ctx.sole_consumer(affine.x) is node else None
+    first = read(before) if before is not None and ctx.sole_consumer(affine.x) is node else None
     both = None if first is None else compose(first, affine)
     if both is not None and both.axis is not None:
         return _scale_shift(both, node, result, ctx)

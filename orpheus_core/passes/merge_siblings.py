@@ -22,11 +22,12 @@ from orpheus_core.passes.rewriting import Context, Replacement, rewrite
 from orpheus_core.types import Array, TensorType
 
 _FUSED = {"FusedConv": "Conv", "FusedGemm": "Gemm", "FusedMatMul": "MatMul"}
+_STARTS = frozenset((*_FUSED, *_FUSED.values()))
 
 
 def run(graph: Graph) -> Graph:
     """Merge where it pays; see the module."""
-    return rewrite(graph, _rule)
+    return rewrite(graph, _rule, starts=_STARTS)
 
 
 def _rule(node: Node, ctx: Context) -> Replacement | None:

@@ -24,7 +24,7 @@ from orpheus_core.passes.rewriting import Context, Replacement, rewrite
 
 def run(graph: Graph) -> Graph:
     """Replace the parts by the operator; see the module."""
-    return rewrite(graph, _rule)
+    return rewrite(graph, _rule, starts=frozenset(_MATCHERS))
 
 
 def _rule(node: Node, ctx: Context) -> Replacement | None:

@@ -21,12 +21,12 @@ from orpheus_core.types import Array, DType
 _DTYPES = (DType.FLOAT32, DType.FLOAT16, DType.BFLOAT16)
 _NORMS = ("LayerNormalization", "RMSNormalization")
 
+_STARTS = frozenset(("Mul", "Div", "Add"))
+
 
 def run(graph: Graph) -> Graph:
     """Replace the parts by the operator; see the module."""
-    if graph.ops.isdisjoint(("Mul", "Div", "Add")):
-        return graph
-    return rewrite(graph, _rule)
+    return rewrite(graph, _rule, starts=_STARTS)
 
 
 def _rule(node: Node, ctx: Context) -> Replacement | None:

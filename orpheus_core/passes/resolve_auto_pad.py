@@ -16,11 +16,12 @@ from orpheus_core.passes.rewriting import Context, Replacement, rewrite
 # Operator -> the input that holds the kernel; poolings give kernel_shape as an attribute.
 _WEIGHT = {"Conv": 1, "ConvInteger": 1, "ConvTranspose": 1, "DeformConv": 1, "QLinearConv": 3}
 _POOLS = ("AveragePool", "LpPool", "MaxPool")
+_STARTS = frozenset((*_WEIGHT, *_POOLS))
 
 
 def run(graph: Graph) -> Graph:
     """Fill in the attributes; a node whose rank or kernel is unknown stays as it is."""
-    return rewrite(graph, _resolve)
+    return rewrite(graph, _resolve, starts=_STARTS)
 
 
 def _resolve(node: Node, context: Context) -> Replacement | None:

@@ -22,7 +22,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
 from orpheus_core.graph import Attribute, Graph, Node
@@ -36,19 +36,31 @@ _log = logging.getLogger("orpheus.passes")
 Rule: TypeAlias = "Callable[[Node, Context], Replacement | None]"
 
 
-def rewrite(graph: Graph, rule: Rule, names: Names | None = None) -> Graph:
-    """The graph after the rule has been applied wherever it matches; the same object if nowhere."""
+def rewrite(
+    graph: Graph, rule: Rule, names: Names | None = None, *, starts: frozenset[str] | None = None
+) -> Graph:
+    """The graph after the rule has been applied wherever it matches; the same object if nowhere.
+
+    ``starts`` names every operator, of whatever domain, that the rule may match; None: any. The rule is offered only
+    nodes of these.
+    """
+    if starts is not None and graph.ops.isdisjoint(starts):
+        return graph
     outermost = names is None
     context = _context(graph) if names is None else Context(graph, names)
     names = context.names
-    queue = deque(range(len(graph.nodes)))
+
+    def offered(slots: Iterable[int]) -> Iterable[int]:
+        return slots if starts is None else [s for s in slots if context.may_start(s, starts)]
+
+    queue = deque(offered(range(len(graph.nodes))))
     queued = set(queue)
     budget = 100 * len(graph.nodes) + 1000
     changed = swept = False
     while queue or swept:
         if not queue:
             # A rule may look further than a rewrite's neighbours: sweep until nothing matches anywhere.
-            queue.extend(context.slots_in_order())
+            queue.extend(offered(context.slots_in_order()))
             queued.update(queue)
             swept = False
             continue
@@ -59,11 +71,13 @@ def rewrite(graph: Graph, rule: Rule, names: Names | None = None) -> Graph:
         node = context.node_at(slot)
         if node.subgraphs:
             node = context.settled(slot)
-            inner = _rewrite_subgraphs(node, rule, names)
+            inner = _rewrite_subgraphs(node, rule, names, starts)
             if inner is not node:
                 context.swap(node, inner)
                 changed = True
             node = inner
+        if starts is not None and node.op not in starts:
+            continue
         replacement = rule(node, context)
         if replacement is None or not context.apply(node, replacement):
             continue
@@ -73,7 +87,7 @@ def rewrite(graph: Graph, rule: Rule, names: Names | None = None) -> Graph:
             _log.warning("stopped rewriting %s: the rule keeps matching its own results", graph.name)
             break
         # Neighbours behind the sweep are offered again; those ahead of it still are in the queue.
-        again = [s for s in context.take_touched() if s not in queued]
+        again = [s for s in offered(context.take_touched()) if s not in queued]
         queue.extendleft(reversed(again))
         queued.update(again)
     if changed:
@@ -98,11 +112,11 @@ def forget() -> None:
     _kept.context = None
 
 
-def _rewrite_subgraphs(node: Node, rule: Rule, names: Names) -> Node:
+def _rewrite_subgraphs(node: Node, rule: Rule, names: Names, starts: frozenset[str] | None) -> Node:
     attributes: dict[str, Attribute] = dict(node.attributes)
     for key, attribute in node.attributes.items():
         if isinstance(attribute, Graph):
-            attributes[key] = rewrite(attribute, rule, names)
+            attributes[key] = rewrite(attribute, rule, names, starts=starts)
     if all(attributes[k] is a for k, a in node.attributes.items()):
         return node
     return node.replace(attributes=attributes)

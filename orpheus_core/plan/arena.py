@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 ALIGNMENT = 64
 # Placements tried per order; each costs about a millisecond for a network of a hundred layers.
@@ -24,7 +25,7 @@ class Buffer:
     last: int
     offset: int = 0
 
-    @property
+    @cached_property
     def padded(self) -> int:
         """Bytes rounded up to the alignment."""
         return -(-self.nbytes // ALIGNMENT) * ALIGNMENT

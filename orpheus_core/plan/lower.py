@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from orpheus_core.graph import Graph, Node, Value
 from orpheus_core.plan.operands import Kind, Operand, Operation, Storage
 from orpheus_core.plugin import Problem
 from orpheus_core.selection.assignment import input_place, output_place
-from orpheus_core.selection.candidates import Candidate, in_format
+from orpheus_core.selection.candidates import Candidate, in_format, placed
 from orpheus_core.selection.conversion import HOME, Place, reorder_kernel, reorder_node
 from orpheus_core.selection.decision import Decision, Selection
 from orpheus_core.selection.options import SelectionOptions
@@ -91,7 +91,7 @@ class _Lowering:
             target.parent = source
 
     def _define(self, value: Value, place: Place) -> Operand:
-        type_ = _placed(value.type, place)
+        type_ = placed(value.type, *place)
         operand = Operand(value.name, type_, _storage(type_))
         self.operands.append(operand)
         self.places[value, place] = operand
@@ -117,7 +117,7 @@ class _Lowering:
     def _constant(self, value: Value, place: Place) -> Operand:
         assert value.const is not None
         array = to_layout(value.const, Layout(place[0])) if place[0] != "plain" else value.const
-        operand = Operand(value.name, _placed(value.type, place), Storage.CONSTANT, array)
+        operand = Operand(value.name, placed(value.type, *place), Storage.CONSTANT, array)
         self.operands.append(operand)
         self.places[value, place] = operand
         return operand
@@ -155,12 +155,6 @@ class _Lowering:
             Operation(kind, node, (source,), (target,), candidate, problem, why="conversion")
         )
         return target
-
-
-def _placed(type_: ValueType, place: Place) -> ValueType:
-    if not isinstance(type_, TensorType):
-        return type_
-    return replace(type_, layout=Layout(place[0]), device=place[1])
 
 
 def _storage(type_: ValueType) -> Storage:

@@ -25,6 +25,8 @@ class Alike:
         self._numbers: dict[Hashable, int] = {}
         self._found: dict[int, tuple[list[Candidate], list[Refusal]]] = {}
         self._scores: dict[tuple[int, Candidate], Scored] = {}
+        #: By key, what is open to layers without a pin: scored candidates, and refusals.
+        self.open: dict[int, tuple[tuple[Scored, ...], tuple[Refusal, ...]]] = {}
         #: Keys of fused layers that are not computed in parts.
         self.whole: set[int] = set()
 

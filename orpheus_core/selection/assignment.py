@@ -11,7 +11,9 @@ from orpheus_core.selection.conversion import HOME, Conversions, Place
 from orpheus_core.selection.cost import Scored
 from orpheus_core.selection.options import SelectionOptions
 from orpheus_core.selection.pbqp import solve
-from orpheus_core.types import CPU, Array, TensorType
+from orpheus_core.types import CPU, Array, TensorType, ValueType
+
+_AT_HOME: list[Place] = [HOME]
 
 
 def assign(
@@ -61,6 +63,9 @@ class _Assignment:
         self.costs: list[list[float]] = [[s.seconds for s in scored] for scored in choices]
         self.edges: dict[tuple[int, int], Array] = {}
         self.hub_places: dict[Value, tuple[int, list[Place]]] = {}
+        # Nodes that are alike have the very same choices, so their places and matrices are worked out once.
+        self._places: dict[tuple[int, bool, int], list[Place]] = {}
+        self._matrices: dict[tuple[ValueType, int, int], tuple[Sequence[Place], Sequence[Place], Array]] = {}
 
     def solve(self) -> tuple[list[int], float, bool, dict[Value, tuple[str, object]]]:
         producer = {v: (i, o) for i, n in enumerate(self.graph.nodes) for o, v in enumerate(n.outputs) if v}
@@ -83,7 +88,7 @@ class _Assignment:
     def _connect(
         self, value: Value, source: tuple[int, int] | None, readers: Sequence[tuple[int, int]], at_home: bool
     ) -> None:
-        outs = [HOME] if source is None else [self._out(source, s) for s in self.choices[source[0]]]
+        outs = _AT_HOME if source is None else self._outs(*source)
         if len(readers) + at_home <= 1:
             for i, k in readers:
                 self._edge(value, None if source is None else source[0], outs, i, k)
@@ -94,7 +99,7 @@ class _Assignment:
         # Several readers share one conversion: a node of its own chooses the place they share.
         wanted = dict.fromkeys(outs)
         for i, k in readers:
-            wanted.update(dict.fromkeys(self._in(i, k, s) for s in self.choices[i]))
+            wanted.update(dict.fromkeys(self._ins(i, k)))
         if at_home:
             wanted[HOME] = None
         places = list(wanted)
@@ -112,14 +117,19 @@ class _Assignment:
             self._edge(value, hub, places, i, k)
 
     def _edge(self, value: Value, source: int | None, outs: Sequence[Place], reader: int, index: int) -> None:
-        ins = [self._in(reader, index, s) for s in self.choices[reader]]
-        matrix = self._matrix(value, outs, ins)
+        matrix = self._matrix(value, outs, self._ins(reader, index))
         if source is None:
             self.costs[reader] = [c + float(m) for c, m in zip(self.costs[reader], matrix[0])]
         else:
             self._add(source, reader, matrix)
 
     def _matrix(self, value: Value, outs: Sequence[Place], ins: Sequence[Place]) -> Array:
+        key = (value.type, id(outs), id(ins))
+        if key not in self._matrices:
+            self._matrices[key] = outs, ins, self._work_out(value, outs, ins)  # kept, so that ids stay theirs
+        return self._matrices[key][2]
+
+    def _work_out(self, value: Value, outs: Sequence[Place], ins: Sequence[Place]) -> Array:
         # Places repeat: most candidates of a node agree on them.
         rows = {
             a: [self.place_seconds(value.type, a, b) for b in dict.fromkeys(ins)] for a in dict.fromkeys(outs)
@@ -133,8 +143,15 @@ class _Assignment:
             matrix = matrix + self.edges[i, j]
         self.edges[i, j] = matrix
 
-    def _in(self, node: int, index: int, scored: Scored) -> Place:
-        return input_place(scored, self.graph.nodes[node], index)
+    def _ins(self, node: int, index: int) -> list[Place]:
+        return self._placed(node, index, False)
 
-    def _out(self, source: tuple[int, int], scored: Scored) -> Place:
-        return output_place(scored, self.graph.nodes[source[0]], source[1])
+    def _outs(self, node: int, index: int) -> list[Place]:
+        return self._placed(node, index, True)
+
+    def _placed(self, node: int, index: int, out: bool) -> list[Place]:
+        choices, place = self.choices[node], output_place if out else input_place
+        key = (id(choices), out, index)
+        if key not in self._places:
+            self._places[key] = [place(s, self.graph.nodes[node], index) for s in choices]
+        return self._places[key]

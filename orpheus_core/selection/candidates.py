@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TypeAlias, Union
 
 from orpheus_core.graph import Graph, Node
 from orpheus_core.ops import OpSpec, find_spec
 from orpheus_core.ops.spec import latest_version
-from orpheus_core.plugin import Backend, Format, Kernel, Problem, resolve
+from orpheus_core.plugin import Backend, Format, Kernel, Problem, Rule, resolve
 from orpheus_core.selection.refusal import Refusal, RefusalCode
 from orpheus_core.selection.views import VIEWS, is_view, view_backend
-from orpheus_core.types import TensorType, ValueType, layout_of
+from orpheus_core.types import Device, DType, TensorType, ValueType, layout_of
 
 #: A type constraint's name, the element type of an operand under it (None for what is no tensor), and its type.
 _Constrained: TypeAlias = tuple[str, Union[str, None], ValueType]
@@ -30,12 +31,12 @@ class Candidate:
     format: Format
     late: bool = False
 
-    @property
+    @cached_property
     def id(self) -> str:
         """``backend:Op/kernel``: what pins and reports name."""
         return f"{self.backend.name}:{self.kernel.op_id}/{self.kernel.name}"
 
-    @property
+    @cached_property
     def label(self) -> str:
         """The id, with its layouts when they are not plain."""
         names = dict.fromkeys((*self.format.inputs, *self.format.outputs))
@@ -83,15 +84,27 @@ def in_format(problem: Problem, candidate: Candidate) -> Problem:
     fmt, device = candidate.format, candidate.backend.device
 
     def place(type_: ValueType | None, layout: str) -> ValueType | None:
-        if not isinstance(type_, TensorType):
-            return type_
-        return TensorType(type_.dtype, type_.shape, layout_of(layout), device)
+        return type_ if type_ is None else placed(type_, layout, device)
 
-    return replace(
-        problem,
+    return Problem(
+        op=problem.op,
+        domain=problem.domain,
+        version=problem.version,
+        attributes=problem.attributes,
         inputs=tuple(place(t, fmt.input(i)) for i, t in enumerate(problem.inputs)),
         outputs=tuple(place(t, fmt.output(i)) for i, t in enumerate(problem.outputs)),
+        constants=problem.constants,
+        input_names=problem.input_names,
+        output_names=problem.output_names,
+        threads=problem.threads,
     )
+
+
+def placed(type_: ValueType, layout: str, device: Device) -> ValueType:
+    """The type in this layout on this device; what is no tensor lies where it lies."""
+    if not isinstance(type_, TensorType) or (type_.layout.name == layout and type_.device == device):
+        return type_
+    return TensorType(type_.dtype, type_.shape, layout_of(layout), device)
 
 
 def candidates(problem: Problem, backends: Iterable[Backend]) -> tuple[list[Candidate], list[Refusal]]:
@@ -105,60 +118,85 @@ def candidates(problem: Problem, backends: Iterable[Backend]) -> tuple[list[Cand
         found.extend(Candidate(view_backend(d), VIEWS[problem.op], Format()) for d in devices)
     static, operands = _is_static(problem), _constrained(problem)
     for backend in backends:
-        for kernel in kernels_of(backend).get((problem.domain, problem.op), ()):
-            refusal = _refusal(problem, backend, kernel, operands, static)
-            if refusal is not None:
-                refused.append(refusal)
+        judge = _Judge(problem, operands, static)
+        for row in _rows_of(backend, (problem.domain, problem.op)):
+            kernel, reason = row.kernel, judge.reason(row)
+            if reason is not None:
+                refused.append(Refusal(row.id, *reason))
                 continue
             if kernel.prepare is not None and not static:
                 found.append(Candidate(backend, kernel, Format(), late=True))
                 continue
-            fits = [f for f in kernel.formats if _fits(problem, f)]
+            fits = [candidate for number, candidate in row.candidates if judge.fits(number, candidate.format)]
             if not fits:
                 names = sorted({n for f in kernel.formats for n in (*f.inputs, *f.outputs)})
                 text = f"its layouts ({', '.join(names)}) do not fit the operands' ranks"
-                refused.append(Refusal(kernel_id(backend, kernel), RefusalCode.LAYOUT, text))
-            found.extend(Candidate(backend, kernel, f) for f in fits)
+                refused.append(Refusal(row.id, RefusalCode.LAYOUT, text))
+            found.extend(fits)
     return found, refused
 
 
-def _refusal(
-    problem: Problem, backend: Backend, kernel: Kernel, operands: Sequence[_Constrained], static: bool
-) -> Refusal | None:
-    found = _reason(problem, kernel, operands, static)
-    return None if found is None else Refusal(kernel_id(backend, kernel), *found)
+class _Judge:
+    """Judges one layer for the kernels of one backend. What several of them ask alike is found out once."""
 
+    def __init__(self, problem: Problem, operands: Sequence[_Constrained], static: bool) -> None:
+        self.problem = problem
+        self.operands = operands
+        self.static = static
+        self._dtypes: dict[int, str | None] = {}
+        self._rules: dict[int, str | None] = {}
+        self._supports: dict[str, str | None] = {}
+        self._fits: dict[int, bool] = {}
 
-def _reason(
-    problem: Problem, kernel: Kernel, operands: Sequence[_Constrained], static: bool
-) -> tuple[RefusalCode, str] | None:
-    low, high = kernel.opset
-    if problem.version < low or (high is not None and problem.version > high):
-        text = f"implements opset {low} to {high or 'newest'}, the node is version {problem.version}"
-        return RefusalCode.OPSET, text
-    text_or_none = _dtype_refusal(operands, kernel)
-    if text_or_none:
-        return RefusalCode.DTYPE, text_or_none
-    late = False
-    if kernel.prepare is not None and not static:
-        if Format() not in kernel.formats or not _are_tensors(problem):
-            return RefusalCode.SHAPE, "needs tensors whose shapes are known before the run"
-        late = True
-    try:
-        for rule in kernel.where:
-            if late and not rule.field.endswith((".constant", ".present", ".runtime")):
-                continue  # its operands' shapes may tell during the run
-            text_or_none = rule.refusal(problem)
-            if text_or_none:
-                return RefusalCode.RULE, text_or_none
-        if kernel.supports is not None and not late:
-            text_or_none = resolve(kernel.supports)(problem)
-            if text_or_none:
-                return RefusalCode.UNSUPPORTED, str(text_or_none)
-    except Exception as error:  # a plugin's rule or function may be broken; it must harm no other
-        text = f"its rules failed: {type(error).__name__}: {error}"
-        return RefusalCode.BROKEN, text
-    return None
+    def reason(self, row: _Row) -> tuple[RefusalCode, str] | None:
+        """Why the kernel does not take the layer, None when it does."""
+        kernel, version = row.kernel, self.problem.version
+        low, high = kernel.opset
+        if version < low or (high is not None and version > high):
+            text = f"implements opset {low} to {high or 'newest'}, the node is version {version}"
+            return RefusalCode.OPSET, text
+        refusal = self._dtype(kernel)
+        if refusal:
+            return RefusalCode.DTYPE, refusal
+        late = False
+        if kernel.prepare is not None and not self.static:
+            if Format() not in kernel.formats or not _are_tensors(self.problem):
+                return RefusalCode.SHAPE, "needs tensors whose shapes are known before the run"
+            late = True
+        try:
+            for number, rule in row.rules:
+                if late and not rule.field.endswith((".constant", ".present", ".runtime")):
+                    continue  # its operands' shapes may tell during the run
+                if number not in self._rules:
+                    self._rules[number] = rule.refusal(self.problem)
+                refusal = self._rules[number]
+                if refusal:
+                    return RefusalCode.RULE, refusal
+            if kernel.supports is not None and not late:
+                refusal = self._support(kernel.supports)
+                if refusal:
+                    return RefusalCode.UNSUPPORTED, str(refusal)
+        except Exception as error:  # a plugin's rule or function may be broken; it must harm no other
+            text = f"its rules failed: {type(error).__name__}: {error}"
+            return RefusalCode.BROKEN, text
+        return None
+
+    def fits(self, number: int, format: Format) -> bool:
+        """Whether the operands can lie so."""
+        if number not in self._fits:
+            self._fits[number] = _fits(self.problem, format)
+        return self._fits[number]
+
+    def _dtype(self, kernel: Kernel) -> str | None:
+        number = id(kernel.dtypes)  # kernels of a manifest share few; their backend keeps them
+        if number not in self._dtypes:
+            self._dtypes[number] = _dtype_refusal(self.operands, kernel)
+        return self._dtypes[number]
+
+    def _support(self, reference: str) -> str | None:
+        if reference not in self._supports:
+            self._supports[reference] = resolve(reference)(self.problem)
+        return self._supports[reference]
 
 
 def _constrained(problem: Problem) -> list[_Constrained]:
@@ -170,9 +208,9 @@ def _constrained(problem: Problem) -> list[_Constrained]:
     operands += [(spec.constraint_of_output(i), t) for i, t in enumerate(problem.outputs) if t is not None]
     seen: dict[tuple[str, object], _Constrained] = {}
     for name, type_ in operands:
-        if name is not None:
-            element = type_.dtype.value if isinstance(type_, TensorType) else None
-            seen.setdefault((name, element or type_), (name, element, type_))
+        key = type_.dtype if isinstance(type_, TensorType) else type_
+        if name is not None and (name, key) not in seen:
+            seen[name, key] = (name, key.value if isinstance(key, DType) else None, type_)
     return list(seen.values())
 
 
@@ -198,8 +236,7 @@ def _is_static(problem: Problem) -> bool:
 
 
 def _fits(problem: Problem, fmt: Format) -> bool:
-    operands = [(t, fmt.input(i)) for i, t in enumerate(problem.inputs)]
-    operands += [(t, fmt.output(i)) for i, t in enumerate(problem.outputs)]
+    operands = (*zip(problem.inputs, fmt.inputs), *zip(problem.outputs, fmt.outputs))
     for type_, layout in operands:
         if layout == "plain" or type_ is None:
             continue
@@ -210,20 +247,69 @@ def _fits(problem: Problem, fmt: Format) -> bool:
     return True
 
 
-_TABLES: dict[int, tuple[Backend, dict[tuple[str, str], tuple[Kernel, ...]]]] = {}
+@dataclass(frozen=True, eq=False)
+class _Row:
+    """A kernel in the table of its operator, where equal rules and formats have one number; a candidate a format."""
+
+    kernel: Kernel
+    id: str
+    rules: tuple[tuple[int, Rule], ...]
+    candidates: tuple[tuple[int, Candidate], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Table:
+    """A backend's kernels by (domain, op), and those rows that were asked for."""
+
+    backend: Backend
+    kernels: dict[tuple[str, str], tuple[Kernel, ...]]
+    rows: dict[tuple[str, str], tuple[_Row, ...]] = field(default_factory=dict)
+
+
+_TABLES: dict[int, _Table] = {}
 
 
 def kernels_of(backend: Backend) -> dict[tuple[str, str], tuple[Kernel, ...]]:
     """A backend's kernels by (domain, op), built once per backend object."""
+    return _table_of(backend).kernels
+
+
+def _table_of(backend: Backend) -> _Table:
     known = _TABLES.get(id(backend))
-    if known is not None and known[0] is backend:
-        return known[1]
-    table: dict[tuple[str, str], list[Kernel]] = {}
-    for kernel in backend.kernels:
-        table.setdefault((kernel.domain, kernel.op), []).append(kernel)
-    frozen = {key: tuple(kernels) for key, kernels in table.items()}
-    _TABLES[id(backend)] = (backend, frozen)
-    return frozen
+    if known is None or known.backend is not backend:
+        kernels: dict[tuple[str, str], list[Kernel]] = {}
+        for kernel in backend.kernels:
+            kernels.setdefault((kernel.domain, kernel.op), []).append(kernel)
+        known = _Table(backend, {key: tuple(found) for key, found in kernels.items()})
+        _TABLES[id(backend)] = known
+    return known
+
+
+def _rows_of(backend: Backend, key: tuple[str, str]) -> tuple[_Row, ...]:
+    table = _table_of(backend)
+    if key not in table.rows:
+        rules: dict[object, int] = {}
+        formats: dict[Format, int] = {}
+        table.rows[key] = tuple(
+            _Row(
+                kernel,
+                kernel_id(backend, kernel),
+                tuple((rules.setdefault(_rule_key(r), len(rules)), r) for r in kernel.where),
+                tuple(
+                    (formats.setdefault(f, len(formats)), Candidate(backend, kernel, f))
+                    for f in kernel.formats
+                ),
+            )
+            for kernel in table.kernels.get(key, ())
+        )
+    return table.rows[key]
+
+
+def _rule_key(rule: Rule) -> object:
+    """Equal for rules that hold alike and say so in the same words."""
+    values = rule.value if isinstance(rule.value, tuple) else (rule.value,)
+    plain = type(rule) is Rule and all(isinstance(v, (int, float, str)) for v in values)
+    return (rule.field, rule.op, repr(rule.value)) if plain else id(rule)
 
 
 def has_subgraph(node: Node) -> bool:

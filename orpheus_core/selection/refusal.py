@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 
 class RefusalCode(Enum):
@@ -22,8 +22,7 @@ class RefusalCode(Enum):
     ACCURACY = "accuracy"
 
 
-@dataclass(frozen=True)
-class Refusal:
+class Refusal(NamedTuple):
     """One kernel that cannot or may not run a node: a code for programs and words for people."""
 
     kernel: str

@@ -27,13 +27,17 @@ _CLEARLY = 0.9
 
 @dataclass(frozen=True, eq=False)
 class Choices:
-    """What is open for one node: feasible candidates with costs, refusals, and the pin that was applied."""
+    """What is open for one node: feasible candidates with costs, refusals, and the pin that was applied.
+
+    ``likeness`` is the node's key in what :class:`Alike` remembers.
+    """
 
     node: Node
     problem: Problem
     scored: tuple[Scored, ...]
     refusals: tuple[Refusal, ...]
     pin: str | None = None
+    likeness: int | None = None
 
 
 def select(graph: Graph, options: SelectionOptions) -> tuple[Graph, Selection]:
@@ -65,8 +69,11 @@ def choices_for(node: Node, options: SelectionOptions, alike: Alike | None = Non
     problem = problem_of(node, threads=options.threads)
     likeness = None if alike is None else alike.key(problem)
     alike = alike or Alike(options.backends, options.cache)
-    found, refused = alike.candidates(problem, likeness)
     pin = pin_for(node, options.pins)
+    known = alike.open.get(likeness) if pin is None and likeness is not None else None
+    if known is not None:
+        return Choices(node, problem, *known, likeness=likeness)
+    found, refused = alike.candidates(problem, likeness)
     if pin is not None:
         key, wanted = pin
         for candidate in found:
@@ -82,8 +89,10 @@ def choices_for(node: Node, options: SelectionOptions, alike: Alike | None = Non
                 text = f"{first.name} comes first in the order of backends"
                 refused.append(Refusal(candidate.id, RefusalCode.POLICY, text))
         found = [c for c in found if c.backend.name == first.name]
-    scored = tuple(alike.score(problem, c, likeness) for c in found)
-    return Choices(node, problem, scored, tuple(refused), None if pin is None else pin[0])
+    scored, refusals = tuple(alike.score(problem, c, likeness) for c in found), tuple(refused)
+    if pin is None and likeness is not None:
+        alike.open[likeness] = scored, refusals
+    return Choices(node, problem, scored, refusals, None if pin is None else pin[0], likeness)
 
 
 def _modest(found: list[Candidate], refused: list[Refusal], options: SelectionOptions) -> list[Candidate]:
@@ -98,6 +107,8 @@ def _modest(found: list[Candidate], refused: list[Refusal], options: SelectionOp
         elif factor > options.error_factor:
             text = f"declares {factor:g} times a direct sum's error, and error_factor is {options.error_factor:g}"
             refusals.append(Refusal(candidate.id, RefusalCode.ACCURACY, text))
+    if not refusals:
+        return found
     names = {r.kernel for r in refusals}
     modest = [c for c in found if c.id not in names]
     if modest:
@@ -113,7 +124,7 @@ def _expand_fused(graph: Graph, options: SelectionOptions) -> tuple[Graph, list[
     alike = Alike(options.backends, options.cache)
     for node in graph.nodes:
         whole = choices_for(node, options, alike)
-        key = None if options.pins or not node.domain else alike.key(whole.problem)
+        key = None if options.pins or not node.domain else whole.likeness
         parts = None if key in alike.whole else _parts(whole, options, alike)
         if parts is None or not _parts_win(whole, parts[1], options):
             if key is not None:

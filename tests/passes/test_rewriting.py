@@ -34,6 +34,26 @@ def test_nothing_to_do_gives_the_same_object():
     assert rewrite(graph, drop_identity) is graph
 
 
+def test_a_rule_is_offered_only_what_it_starts_from_in_subgraphs_too():
+    b = Builder()
+    x = b.input(2)
+    inner = b.inner()
+    hidden = inner.op("Relu", inner.op("Identity", x))
+    other = b.inner()
+    condition = b.op("Greater", b.op("ReduceSum", x, keepdims=0), b.const(0.0, "f4"))
+    y = b.op("If", condition, then_branch=inner.branch(hidden), else_branch=other.branch(other.op("Relu", x)))
+    graph, offered = b.graph(b.op("Identity", b.op("Relu", y))), []
+
+    def rule(node, context):
+        offered.append(node.op)
+        return drop_identity(node, context)
+
+    after = rewrite(graph, rule, starts=frozenset(("Identity",)))
+    assert set(offered) == {"Identity"}
+    assert not [n for n in after.walk() if n.op == "Identity"]
+    assert rewrite(after, rule, starts=frozenset(("Identity",))) is after
+
+
 @pytest.mark.parametrize("source", ["input", "constant", "other output"])
 def test_identity_stays_where_the_output_needs_a_name_of_its_own(source):
     b = Builder()

@@ -92,9 +92,9 @@ def _newest(domain: str, op: str) -> OpSpec | None:
 def _raised(node: Node, newest: OpSpec) -> Node:
     """The node with the newest version's number, if that takes all of its attributes and operands."""
     old = find_spec(node.domain, node.op, node.version)
-    declared = newest.schema.attributes
+    declared, before = newest.schema.attributes, {} if old is None else old.schema.attributes
     for name in node.attributes:
-        if name not in declared or old is None or old.schema.attributes[name].type != declared[name].type:
+        if name not in declared or old is None or before[name].type != declared[name].type:
             return node
     attributes = {**default_attributes(newest), **node.attributes}
     fits = (

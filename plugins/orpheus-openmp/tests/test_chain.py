@@ -151,6 +151,42 @@ def test_every_kind_of_chain(layers, name, band, threads):
     assert judge(layers, x_of(2, 23, 67, 13), CHAINS[name], band, threads)
 
 
+@st.composite
+def sizes(draw):
+    """Layers of a chain as far as its band asks: rows, bytes of a row, windows."""
+    links, threads = [], draw(st.integers(1, 3))
+    for _ in range(draw(st.integers(2, 4))):
+        values = {
+            "n": draw(st.integers(1, 2)),
+            "out_h": draw(st.integers(1, 60)),
+            "out_w": draw(st.integers(1, 99)),
+        }
+        values |= {"groups": 1, "out_blocks": draw(st.integers(1, 20)), "sh": draw(st.integers(1, 3))}
+        values |= {"kh": draw(st.integers(1, 5)), "dh": draw(st.integers(1, 2))}
+        links.append(SimpleNamespace(values=values, threads=threads, block=16))
+    return links
+
+
+@given(links=sizes())
+@settings(max_examples=200, deadline=None)
+def test_no_band_that_is_larger_fits(links):
+    last, threads, found = links[-1].values, links[0].threads, chain.band_rows(links)
+
+    def fits(rows):
+        windows = (*chain.window_rows(links, rows), rows)
+        room = sum(w * chain.row_bytes(x) for w, x in zip(windows, links)) <= chain.ROOM * chain.l2_bytes()
+        return room and all(
+            threads * w <= x.values["n"] * x.values["out_h"] for w, x in zip(windows[:-1], links)
+        )
+
+    most = min(last["n"] * last["out_h"] // threads, last["out_h"])
+    fitting = [rows for rows in range(chain.MIN_ROWS, most + 1) if fits(rows)]
+    if found:
+        assert found == fitting[-1]
+    elif threads == 1:  # with more, rows that are computed twice may forbid every band
+        assert not fitting
+
+
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_stem_and_pool(layers, threads):
     stem = link("Direct", 24, (7, 7), strides=(2, 2), pads=(3, 3, 3, 3))

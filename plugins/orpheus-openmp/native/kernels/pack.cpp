@@ -57,15 +57,21 @@ ORPHEUS_INLINE void gather(const PackArgs& a, const Chunk& chunk, Int begin, Int
         for (Int t = 0; t < a.taps; ++t) fetch(t, f, f + at_once);
 }
 
-ORPHEUS_INLINE Int row_of(const PackArgs& a, Int channel, Int element) {
-    const Int block = channel / a.depth, depth = least(a.depth, a.channels - block * a.depth);
-    return block * a.depth * a.elements + element * depth + channel % a.depth;
+// Channels in the block of this one: its elements lie so many rows apart.
+ORPHEUS_INLINE Int depth_at(const PackArgs& a, Int channel) {
+    return least(a.depth, a.channels - channel / a.depth * a.depth);
+}
+
+// The row of a channel's first element.
+ORPHEUS_INLINE Int row_of(const PackArgs& a, Int channel) {
+    const Int before = channel / a.depth * a.depth;
+    return before * a.elements + channel - before;
 }
 
 template <int V>
 void copied(const PackArgs& a, const Chunk& chunk, Int begin, Int end) {
-    const Int depth = least(a.depth, a.channels - begin / a.depth * a.depth);
-    float* y = chunk.y + row_of(a, begin, 0) * V * B;
+    const Int depth = depth_at(a, begin);
+    float* y = chunk.y + row_of(a, begin) * V * B;
     gather(a, chunk, begin, end, [&](Int c, Int t, Int f, float value) { y[(t * depth + c - begin) * V * B + f] = value; });
 }
 
@@ -76,17 +82,23 @@ void summed(const PackArgs& a, const Chunk& chunk, Int begin, Int end) {
     const Int stride = (end - begin) * width;  // from tap to tap
     gather(a, chunk, begin, end,
            [&](Int c, Int t, Int f, float value) { taps[t * stride + (c - begin) * width + f] = value; });
+    Wide wide[held * parts];  // of one channel, widened once for all elements
     for (Int c = begin; c < end; ++c) {
         const float* from = taps + (c - begin) * width;
-        for (Int e = 0; e < a.elements; ++e) {
+        for (Int t = 0; t < a.taps; ++t) {
+            ORPHEUS_UNROLL
+            for (int i = 0; i < parts; ++i) wide[t * parts + i] = load_wide(from + t * stride + i * B / 2);
+        }
+        float* y = chunk.y + row_of(a, c) * width;
+        const Int step = depth_at(a, c) * width;  // from element to element
+        for (Int e = 0; e < a.elements; ++e, y += step) {
             Wide sum[parts] = {};
             for (Int t = 0; t < a.taps; ++t) {
                 const double factor = a.sums[e * a.taps + t];
                 if (factor == 0.0) continue;
                 ORPHEUS_UNROLL
-                for (int i = 0; i < parts; ++i) sum[i] += factor * load_wide(from + t * stride + i * B / 2);
+                for (int i = 0; i < parts; ++i) sum[i] += factor * wide[t * parts + i];
             }
-            float* y = chunk.y + row_of(a, c, e) * width;
             ORPHEUS_UNROLL
             for (int i = 0; i < parts; ++i) {
                 const Narrow rounded = __builtin_convertvector(sum[i], Narrow);

@@ -18,6 +18,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 Instruction = tuple[str, int]
 _Row = tuple[int, ...]
@@ -42,11 +43,16 @@ class Algorithm:
         """Places in which the program keeps accumulators."""
         return 1 + max((at for name, at in self.program if name in ("add", "store")), default=-1)
 
+    @cached_property
+    def moves(self) -> int:
+        """How often the program moves accumulators from or to a slot."""
+        return sum(name in ("add", "store") for name, _ in self.program)
+
     def least(self, block: int, vectors: int) -> tuple[int, int]:
         """The fewest channels and filters of which blocks are left for fewer products."""
         return (self.side - 1) * block + 1, (self.side * vectors - 1) * block + 1
 
-    @property
+    @cached_property
     def formed(self) -> tuple[int, ...]:
         """For each product the place of its left sum among those that are sums; -1 - k where it is block k itself."""
         found, count = [], 0

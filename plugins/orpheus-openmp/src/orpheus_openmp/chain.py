@@ -7,6 +7,7 @@ by band, what lies between them stays in L2. ``ORPHEUS_CHAIN=0`` in the environm
 from __future__ import annotations
 
 import os
+from bisect import bisect
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -87,15 +88,16 @@ def band_rows(layers: Sequence[Layer]) -> int:
     run = last["n"] * last["out_h"] // threads
     if threads > 1 and any(MAX_TWICE * run < twice for twice in _twice(layers)):
         return 0
-    for rows in range(min(run, last["out_h"]), MIN_ROWS - 1, -1):
+    bytes_each = [row_bytes(layer) for layer in layers]
+
+    def fits(rows: int) -> bool:
         windows = window_rows(layers, rows)
-        fits = all(threads * w <= x.values["n"] * x.values["out_h"] for w, x in zip(windows, layers))
-        if (
-            fits
-            and sum(w * row_bytes(x) for w, x in zip(windows, layers)) + rows * row_bytes(layers[-1]) <= room
-        ):
-            return rows
-    return 0
+        whole = all(threads * w <= x.values["n"] * x.values["out_h"] for w, x in zip(windows, layers))
+        return whole and sum(w * size for w, size in zip((*windows, rows), bytes_each)) <= room
+
+    # More rows never need less, so the largest number that fits is found by halving.
+    most = bisect(range(MIN_ROWS, min(run, last["out_h"]) + 1), False, key=lambda rows: not fits(rows))
+    return MIN_ROWS + most - 1 if most else 0
 
 
 def window_rows(layers: Sequence[Layer], band: int) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from orpheus_core.plugin import Problem
@@ -58,6 +59,17 @@ def window_of(
     dilations = _ints(attributes.get("dilations"), rank, 1)
     pads = _ints(attributes.get("pads"), 2 * rank, 0)
     auto = attributes.get("auto_pad", "NOTSET")
+    return _window(tuple(kernel), strides, dilations, pads, auto, tuple(x), tuple(y))
+
+
+_Sizes = tuple[int, ...]
+
+
+@lru_cache(maxsize=1024)  # networks repeat their layers, and each is asked for alone, fused and placed
+def _window(
+    kernel: _Sizes, strides: _Sizes, dilations: _Sizes, pads: _Sizes, auto: str, x: _Sizes, y: _Sizes
+) -> Window:
+    rank = len(x) - 2
     before, after = list(pads[:rank]), list(pads[rank:])
     if auto == "VALID":
         before, after = [0] * rank, [0] * rank

@@ -40,7 +40,7 @@ def direct(problem: Problem) -> float:
     """Direct convolution on NCHWc: rows in tiles of up to `pixels`."""
     shape = conv_shape(problem)
     channels = shape.channels // shape.group
-    empty = 1 - channels / _padded(channels)  # of the cache lines that are read
+    empty = 1 - channels / _padded(channels, isa.tile_for(problem)[0])  # of the cache lines that are read
     return (1 + 0.6 * empty) * _direct(problem, shape, shape.window.output[1], channels)
 
 
@@ -72,8 +72,13 @@ def strassen2(problem: Problem) -> float:
 def depthwise(problem: Problem) -> float:
     """One multiplication for each value loaded."""
     shape = conv_shape(problem)
-    macs = shape.batch * _padded(shape.channels) * math.prod(shape.window.output) * shape.window.taps
-    return _CALL + max(4 * macs / _peak(), _bytes(problem) / _CACHE) / problem.threads
+    macs = (
+        shape.batch
+        * _padded(shape.channels, isa.tile_for(problem)[0])
+        * math.prod(shape.window.output)
+        * shape.window.taps
+    )
+    return _CALL + max(4 * macs / _peak(problem), _bytes(problem) / _CACHE) / problem.threads
 
 
 def im2col(problem: Problem) -> float:
@@ -83,18 +88,18 @@ def im2col(problem: Problem) -> float:
     gathered = shape.batch * shape.channels * shape.window.taps * pixels
     rows = shape.filters // shape.group
     macs = shape.macs / rows * _tiled(rows)
-    work = macs / (_peak() * 0.7 * _share(rows)) + gathered / _GATHER
+    work = macs / (_peak(problem) * 0.7 * _share(rows, isa.tile_for(problem)[1])) + gathered / _GATHER
     return _CALL + max(work / problem.threads, _weights(problem) / _STREAM)
 
 
 def spatial_pack(problem: Problem) -> float:
     """Tiles copied once, then all positions between their rows' ends."""
-    return _packed(problem, conv_packing(problem, _panel()))
+    return _packed(problem, conv_packing(problem, _panel(problem)))
 
 
 def conv_transpose(problem: Problem) -> float:
     """The same, one job for each residue of the output's position."""
-    return _packed(problem, transpose_packing(problem, _panel()))
+    return _packed(problem, transpose_packing(problem, _panel(problem)))
 
 
 def top_k(problem: Problem) -> float:
@@ -112,7 +117,8 @@ def product(problem: Problem) -> float:
     rows = (y.size or 1) // max(1, (y.static_shape or (1,))[-1])
     macs = (y.size or 1) * depth
     return _CALL + max(
-        macs / (_peak() * 0.8 * _share(max(rows, 4))) / problem.threads, _weights(problem) / _STREAM
+        macs / (_peak(problem) * 0.8 * _share(max(rows, 4), isa.tile_for(problem)[1])) / problem.threads,
+        _weights(problem) / _STREAM,
     )
 
 
@@ -137,7 +143,7 @@ def plain_pool(problem: Problem) -> float:
 def _packed(problem: Problem, packing: Packing) -> float:
     depth, _, columns = packing.axes
     height, width = packing.tile
-    block = isa.tile()[0]
+    block, limit, _ = isa.tile_for(problem)
     positions = (height - 1) * packing.pitch + width
     vectors = -(-positions // block)
     images = packing.batch * packing.groups
@@ -145,31 +151,32 @@ def _packed(problem: Problem, packing: Packing) -> float:
     terms = packing.channels * sum(math.prod(len(phase.elements) for phase in job) for job in packing.jobs())
     macs = tiles * vectors * block * packing.filters * terms
     stored = images * packing.filters * vectors * block * packing.tiles * depth.span * len(packing.jobs())
-    work = macs / (_peak() * 0.9 * _share(packing.filters)) + stored / _FINISH
+    work = macs / (_peak(problem) * 0.9 * _share(packing.filters, limit)) + stored / _FINISH
     work += tiles * len(depth.phases) * packing.room / (_PACK if columns.stride == 1 else _PACK_STRIDED)
     return _CALL + max(work / problem.threads, _weights(problem) / _STREAM)
 
 
-def _panel() -> int:
-    block, _, vectors = isa.tile()
+def _panel(problem: Problem) -> int:
+    block, _, vectors = isa.tile_for(problem)
     return block * vectors
 
 
 def _direct(problem: Problem, shape: ConvShape, row: int, channels: int) -> float:
     pixels = math.prod(shape.window.output)
-    groups, filters = shape.group, _padded(shape.filters // shape.group)
+    block, limit, _ = isa.tile_for(problem)
+    groups, filters = shape.group, _padded(shape.filters // shape.group, block)
     macs = shape.batch * groups * filters * channels * shape.window.taps * pixels
-    work = macs / (_peak() * 0.9 * _share(row))
+    work = macs / (_peak(problem) * 0.9 * _share(row, limit))
     return _CALL + max(work / problem.threads, 4 * groups * filters * channels * shape.window.taps / _STREAM)
 
 
 def _winograd(form: Form, problem: Problem) -> float:
     """Products in register tiles, transforms by the vectors that they pass, or the weights' way from memory."""
-    shape, block = conv_shape(problem), isa.tile()[0]
+    shape, (block, limit, _) = conv_shape(problem), isa.tile_for(problem)
     rows, across = (-(-size // out) for size, out in zip(shape.window.output, form.out))
     tiles, band = shape.batch * rows * across, band_rows(rows, across, problem.threads) * across
-    channels, filters, elements = _padded(shape.channels), _padded(shape.filters), form.elements
-    products = tiles * elements * shape.channels * filters / (_peak() * 0.85 * _share(band))
+    channels, filters, elements = _padded(shape.channels, block), _padded(shape.filters, block), form.elements
+    products = tiles * elements * shape.channels * filters / (_peak(problem) * 0.85 * _share(band, limit))
     axes = sum(axis.size > 1 for axis in (form.rows, form.cols))
     vectors = tiles * (channels + filters) / block * axes * elements
     weights = 4 * elements * shape.channels * filters / _STREAM
@@ -183,26 +190,25 @@ winograd = SimpleNamespace(**{name: partial(_winograd, form) for name, form in F
 def _bilinear(problem: Problem, name: str) -> float:
     """Pointwise with fewer products, more weights (measured cold: part of their way is hidden), and sums to move."""
     shape, found = conv_shape(problem), ALGORITHMS[name]
-    block, _, vectors = isa.tile()
+    block, limit, vectors = isa.tile_for(problem)
     side, pixels = found.side, math.prod(shape.window.output)
     channels, filters = (-(-n // shape.group // block) for n in (shape.channels, shape.filters))
     chunks, part = filters // (side * vectors), channels // side
     done = chunks * side * vectors * part * side / (filters * channels)  # by fewer products
     fewer = 1 - done * (1 - found.products / side**3)
     tile = -(-pixels // side)  # pixels of a tile, if there were one of each kind
-    slots = sum(step in ("add", "store") for step, _ in found.program) * chunks * vectors
+    slots = found.moves * chunks * vectors
     sums = (max(found.formed) + 1) * part * side
-    macs = filters * channels * block**2 * pixels * 0.95 * fewer / (0.9 * _share(tile))
+    macs = filters * channels * block**2 * pixels * 0.95 * fewer / (0.9 * _share(tile, limit))
     macs += tile * block * (_SLOT * slots + _SUM * sums)
     weights = 4 * shape.group * filters * channels * block**2
     stored = 1 + done * (found.products / side**2 - 1)
-    work = shape.batch * shape.group * macs / _peak() + weights / _MORE * (stored - 1)
+    work = shape.batch * shape.group * macs / _peak(problem) + weights / _MORE * (stored - 1)
     return _CALL + max(work / problem.threads, weights / _STREAM * stored)
 
 
-def _share(row: int) -> float:
-    """The share of peak that a row of so many pixels reaches in tiles: weights are loaded once a tile."""
-    limit = isa.tile()[1]
+def _share(row: int, limit: int) -> float:
+    """The share of peak that a row of so many pixels reaches in tiles of ``limit``: weights are loaded once a tile."""
     tile = row / -(-row // limit)
     return tile / (tile + 1.0)
 
@@ -211,12 +217,15 @@ def _tiled(rows: int) -> int:
     return max(rows, 2)
 
 
-def _padded(channels: int) -> int:
-    block = isa.tile()[0]
+def _padded(channels: int, block: int) -> int:
     return -(-channels // block) * block
 
 
-def _peak() -> float:
+def _peak(problem: Problem) -> float:
+    return problem.once(_peak_here)
+
+
+def _peak_here(_: Problem) -> float:
     return _PEAK[isa.current()]
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 from orpheus_core.errors import BackendError
-from orpheus_core.plugin import Ready, Unavailable
+from orpheus_core.plugin import Problem, Ready, Unavailable
 
 VARIABLE = "ORPHEUS_ISA"
 #: Name, as ORPHEUS_ISA has it -> name in print.
@@ -22,6 +22,7 @@ _ROOT = Path(__file__).resolve().parents[2]  # of the sources, in a checkout
 _FIX = "pip install --force-reinstall orpheus-openmp: a wheel, or from source with CMake and GCC 11, Clang 14 or newer"
 
 
+@cache  # what does not load is looked for again
 def native() -> ModuleType:
     """The native module; BackendError when it was not built, does not load, or is older than the Python sources."""
     try:
@@ -60,7 +61,10 @@ def available() -> tuple[str, ...]:
 
 def current() -> str:
     """The instruction set in use; BackendError, naming those there are, when the one asked for cannot be."""
-    return _chosen(native(), os.environ.get(VARIABLE, "").strip().lower())
+    asked = ""
+    if VARIABLE in os.environ:  # get() takes three times as long where there is none
+        asked = os.environ[VARIABLE]
+    return _chosen(native(), asked.strip().lower())
 
 
 @cache  # asked for hundreds of times while a session is made
@@ -81,6 +85,15 @@ def _chosen(module: ModuleType, asked: str) -> str:
 def tile(name: str | None = None) -> tuple[int, int, int]:
     """(block, pixels, vectors) of an instruction set's register tile."""
     return _tile(native(), name or current())
+
+
+def tile_for(problem: Problem) -> tuple[int, int, int]:
+    """The tile of the current one; rules and costs of a layer ask for it many times over."""
+    return problem.once(_tile_here)
+
+
+def _tile_here(_: Problem) -> tuple[int, int, int]:
+    return tile()
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from orpheus_core.plugin import Problem
-from orpheus_core.types import TensorType
+from orpheus_core.types import DType, TensorType
 from orpheus_openmp import isa
 from orpheus_openmp.bilinear import ALGORITHMS
 from orpheus_openmp.conv_shape import conv_shape
@@ -191,7 +191,7 @@ def concat_blocks(problem: Problem) -> str | None:
     axis = int(problem.attributes["axis"])
     if axis not in (1, -3):
         return f"needs axis 1, has {axis}"
-    block = isa.tile()[0]
+    block = isa.tile_for(problem)[0]
     channels = [_shape(problem, i)[1] for i in range(len(problem.inputs) - 1)]
     return (
         None
@@ -202,7 +202,7 @@ def concat_blocks(problem: Problem) -> str | None:
 
 def reorder(problem: Problem) -> str | None:
     """Between plain and this machine's blocked layout."""
-    block = f"NCHW{isa.tile()[0]}c"
+    block = f"NCHW{isa.tile_for(problem)[0]}c"
     sides = {problem.attributes["from_layout"], problem.attributes["to_layout"]}
     if sides != {"plain", block}:
         return f"needs plain and {block}, has {' and '.join(sorted(map(str, sides)))}"
@@ -227,7 +227,7 @@ def _whole_blocks(problem: Problem, *, inputs: bool) -> str | None:
     shape = conv_shape(problem)
     if shape.group == 1:
         return None
-    block = isa.tile()[0]
+    block = isa.tile_for(problem)[0]
     filters, channels = shape.filters // shape.group, shape.channels // shape.group
     if filters % block == 0 and (channels % block == 0 or not inputs):
         return None
@@ -241,7 +241,7 @@ def _bilinear(problem: Problem, name: str) -> str | None:
     window = conv_shape(problem).window
     if not window.is_pointwise or window.strides != (1, 1):
         return "needs a 1x1 kernel of stride 1 without pads"
-    shape, (block, _, vectors) = conv_shape(problem), isa.tile()
+    shape, (block, _, vectors) = conv_shape(problem), isa.tile_for(problem)
     channels, filters = shape.channels // shape.group, shape.filters // shape.group
     least = ALGORITHMS[name].least(block, vectors)
     if channels >= least[0] and filters >= least[1]:
@@ -250,6 +250,10 @@ def _bilinear(problem: Problem, name: str) -> str | None:
 
 
 def _activation(problem: Problem) -> str | None:
+    return problem.once(_activation_alone)
+
+
+def _activation_alone(problem: Problem) -> str | None:
     name = str(problem.attributes.get("activation", ""))
     if name in _CLAMPS or name in NUMBERS:
         parameters = problem.attributes.get("activation_params", ())
@@ -258,12 +262,16 @@ def _activation(problem: Problem) -> str | None:
 
 
 def _tensors(problem: Problem) -> str | None:
+    return problem.once(_tensors_alone)
+
+
+def _tensors_alone(problem: Problem) -> str | None:
     return _floats(problem, len(problem.inputs)) or _empty(problem)
 
 
 def _floats(problem: Problem, count: int) -> str | None:
     for type_ in (*problem.inputs[:count], *problem.outputs):
-        if type_ is not None and not (isinstance(type_, TensorType) and type_.dtype.value == "float32"):
+        if type_ is not None and not (isinstance(type_, TensorType) and type_.dtype is DType.FLOAT32):
             return f"needs float32 tensors, has {type_}"
     return None
 

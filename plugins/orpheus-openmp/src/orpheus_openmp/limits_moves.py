@@ -62,11 +62,11 @@ def pad_blocked(problem: Problem) -> str | None:
     before, after = moves.pad_amounts(problem)
     if any((*before[:2], *after[:2])):
         return f"needs pads of rows and columns only, has {before} and {after}"
-    partial = _input_shape(problem)[1] % isa.tile()[0]
+    partial = _input_shape(problem)[1] % isa.tile_for(problem)[0]
     constant = problem.attributes.get("mode", "constant") == "constant"
     runtime = len(problem.inputs) > 2 and problem.inputs[2] is not None and 2 not in problem.constants
     if constant and partial and (runtime or moves.fill_value(problem).any()):
-        return f"needs pads of zero, or channels in multiples of {isa.tile()[0]}"
+        return f"needs pads of zero, or channels in multiples of {isa.tile_for(problem)[0]}"
     return None
 
 

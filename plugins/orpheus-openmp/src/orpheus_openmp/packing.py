@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import product
 from typing import Any
 
@@ -191,7 +191,14 @@ def conv_packing(problem: Problem, panel: int) -> Packing:
     x, w, y = (_shape(t) for t in (problem.inputs[0], problem.inputs[1], problem.outputs[0]))
     axes = _axes(problem, x, w, y, resolve=True)
     group = int(problem.attributes.get("group", 1))
-    return Packing(_three(map(forward, axes)), x[0], group, w[1], w[0] // group, panel)
+    return _forward_packing(tuple(axes), x[0], group, w[1], w[0] // group, panel)
+
+
+@lru_cache(maxsize=1024)  # networks repeat their layers, and each is asked for alone, fused and placed
+def _forward_packing(
+    axes: tuple[Axis, ...], batch: int, groups: int, channels: int, filters: int, panel: int
+) -> Packing:
+    return Packing(_three(map(forward, axes)), batch, groups, channels, filters, panel)
 
 
 def transpose_packing(problem: Problem, panel: int) -> Packing:

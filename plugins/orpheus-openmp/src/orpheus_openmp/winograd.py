@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -22,7 +22,7 @@ class Winograd(Conv):
     kernel = "winograd"
 
     def __init__(self, name: str, problem: Problem, isa: str | None = None) -> None:
-        self.form = FORMS[name]
+        self.name, self.form = name, FORMS[name]
         super().__init__(problem, isa)
         rows, across = (-(-size // out) for size, out in zip(self.shape.window.output, self.form.out))
         band = band_rows(rows, across, self.threads)
@@ -32,8 +32,16 @@ class Winograd(Conv):
 
     def pack(self, weights: Array) -> Array:
         """G_h w G_w' as [chunk][element][channel][vectors * B]."""
-        both = np.kron(np.array(self.form.rows.weights), np.array(self.form.cols.weights))  # [elements, taps]
-        return self.packer.transformed(weights, both)
+        return self.packer.transformed(weights, _sums(self.name))
+
+
+@cache
+def _sums(name: str) -> Array:
+    """The weights' transform of a form as a matrix [elements, taps]."""
+    form = FORMS[name]
+    both: Array = np.kron(np.array(form.rows.weights), np.array(form.cols.weights))
+    both.flags.writeable = False
+    return both
 
 
 def band_rows(rows: int, across: int, threads: int) -> int:
