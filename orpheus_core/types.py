@@ -118,7 +118,7 @@ class Device(NamedTuple):
     """Where memory lives: a kind that a plugin's runtime owns, and which one of that kind."""
 
     kind: str = "cpu"
-    index: int = 0
+    index: int = 0  # type: ignore[assignment]  # hides tuple.index, which nobody needs of a device
 
     def __str__(self) -> str:
         return self.kind if self.index == 0 else f"{self.kind}:{self.index}"
