@@ -100,8 +100,8 @@ def main() -> None:
 def line(model: str, times: dict[str, list[list[float]]]) -> str:
     """Medians over the processes, in milliseconds, and Orpheus's share of ONNX Runtime's."""
     words = [f"{model:14}"]
-    for name, pick in (("first", lambda t: t[0]), ("later", lambda t: statistics.median(t[1:]))):
-        both = [[1e3 * pick(t) for t in times[engine]] for engine in ENGINES]
+    for name, part in (("first", slice(1)), ("later", slice(1, None))):
+        both = [[1e3 * statistics.median(t[part]) for t in times[engine]] for engine in ENGINES]
         ours, theirs = map(statistics.median, both)
         spans = " / ".join(f"{min(b):.1f}-{max(b):.1f}" for b in both)
         words.append(f"{name} {ours:6.1f} / {theirs:6.1f} ms = {ours / theirs:.2f} ({spans})")

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cache, cached_property, lru_cache
-from typing import Any, NamedTuple, TypeAlias, Union
+from typing import Any, TypeAlias, Union
 
 import ml_dtypes
 import numpy as np
@@ -114,11 +114,15 @@ def _from_numpy(dtype: np.dtype[Any]) -> DType:
 _DTYPE_ORDER: tuple[DType, ...] = tuple(DType)
 
 
-class Device(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Device:
     """Where memory lives: a kind that a plugin's runtime owns, and which one of that kind."""
 
     kind: str = "cpu"
     index: int = 0  # type: ignore[assignment]  # hides tuple.index, which nobody needs of a device
+
+    def __hash__(self) -> int:
+        return hash(self.kind)  # asked for wherever places are compared; few share a kind
 
     def __str__(self) -> str:
         return self.kind if self.index == 0 else f"{self.kind}:{self.index}"
