@@ -119,7 +119,7 @@ class Device:
     """Where memory lives: a kind that a plugin's runtime owns, and which one of that kind."""
 
     kind: str = "cpu"
-    index: int = 0  # type: ignore[assignment]  # hides tuple.index, which nobody needs of a device
+    index: int = 0
 
     def __hash__(self) -> int:
         return hash(self.kind)  # asked for wherever places are compared; few share a kind
