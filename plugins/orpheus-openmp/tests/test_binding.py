@@ -12,7 +12,9 @@ from orpheus_openmp.broadcast import Binary
 from orpheus_openmp.gemm import MatMul
 from orpheus_openmp.movement import Concat
 from orpheus_openmp.moves import Move
+from orpheus_openmp.recurrent import Gru, Lstm
 from orpheus_openmp.reduce import Reduce
+from orpheus_openmp.weights import Packer
 
 
 def x_of(*shape):
@@ -58,3 +60,23 @@ def test_an_output_that_is_read_only_is_refused(layers, name):
     space = np.zeros(layer.workspace, np.uint8) if layer.workspace else None
     with pytest.raises(KernelError, match="read-only"):
         layer.bind(inputs, outputs, space)
+
+
+@pytest.mark.parametrize(("cls", "op", "gates"), [(Lstm, "LSTM", 4), (Gru, "GRU", 3)])
+def test_weights_are_packed_once_not_by_each_bind(layers, monkeypatch, cls, op, gates):
+    inputs = [x_of(5, 2, 6), x_of(2, gates * 7, 6), x_of(2, gates * 7, 7)]
+    shape = (5, 2, 2, 7)
+    attributes = {"direction": "bidirectional", "hidden_size": 7}
+    layer = cls(layers.problem(op, inputs, [shape], attributes, constants=(1, 2)), layers.isa)
+
+    def packs(*_, **__):
+        raise AssertionError("a bind packs")
+
+    monkeypatch.setattr(Packer, "_run", packs)
+    results = []
+    for _ in range(2):
+        y, space = np.zeros(shape, np.float32), np.zeros(layer.workspace, np.uint8)
+        layer.bind([inputs[0], None, None], [y], space)()
+        results.append(y)
+    assert results[0].any()
+    np.testing.assert_array_equal(*results)

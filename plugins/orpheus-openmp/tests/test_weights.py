@@ -79,13 +79,14 @@ def test_transformed(packer, filters, channels, elements, taps):
 
 @pytest.mark.parametrize(("k", "n"), [(1, 1), (7, 40), (130, 64)])
 @pytest.mark.parametrize("transposed", [False, True])
-def test_panels(packer, k, n, transposed):
-    matrix = _weights(k, n)
-    padded = np.zeros((k, _up(n, packer.width)), np.float32)
-    padded[:, :n] = matrix
-    expected = padded.reshape(k, -1, packer.width).transpose(1, 0, 2)
-    got = packer.panels(matrix.T.copy() if transposed else matrix, transposed, k, n)
-    np.testing.assert_array_equal(got, expected)
+@pytest.mark.parametrize("count", [1, 2])
+def test_panels(packer, k, n, transposed, count):
+    matrices = _weights(count, k, n)
+    padded = np.zeros((count, k, _up(n, packer.width)), np.float32)
+    padded[..., :n] = matrices
+    expected = padded.reshape(count, k, -1, packer.width).swapaxes(1, 2).reshape(-1, k, packer.width)
+    given = matrices.swapaxes(1, 2).copy() if transposed else matrices
+    np.testing.assert_array_equal(packer.panels(given, transposed, k, n, count), expected)
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)

@@ -27,9 +27,9 @@ class _Recurrent(Layer):
         super().__init__(problem, isa)
         self.names = ("x", None, None, None, None, "initial_h", "initial_c", None)
         self.steps, self.batch, self.width = self.input_shape(_X)
-        self.weights = np.asarray(problem.constants[_W], np.float32)
         self.recurrent = np.asarray(problem.constants[_R], np.float32)
         self.directions, _, self.hidden = self.recurrent.shape
+        self.weights = self._panels(np.asarray(problem.constants[_W], np.float32))
         bias = problem.constants.get(_B)
         zeros = np.zeros((self.directions, 2 * self.gates * self.hidden), np.float32)
         both = (zeros if bias is None else np.asarray(bias, np.float32)).reshape(self.directions, 2, -1)
@@ -57,18 +57,16 @@ class _Recurrent(Layer):
             values = {
                 "batch": 1, "m": m, "k": k, "n": n, "a_batch": 0, "b_batch": 0, "lda": k, "trans_a": 0, "trans_b": 0,
                 "packed": 1, "c_rows": 0, "c_cols": 1, "alpha": 1.0, "beta": 1.0, **epilogue.activation(""),
-                "a": x, "b": self.packer.panels(self.weights[d], True, k, n), "c": self.bias[d],
+                "a": x, "b": self.weights[d], "c": self.bias[d],
                 "y": bound["gates"][d * each : (d + 1) * each],
             }  # fmt: skip
             steps.append(isas.native().Step(self.isa, "gemm", self.threads, values))
         return seal([*steps, self.step(bound)])
 
-    def _panels(self, first: int, last: int) -> Array:
-        """R's gates [first, last) in panels, one direction after the other."""
-        hidden = self.hidden
-        n = (last - first) * hidden
-        rows = self.recurrent[:, first * hidden : last * hidden]
-        return np.stack([self.packer.panels(r, True, hidden, n) for r in rows])
+    def _panels(self, rows: Array) -> Array:
+        """Rows [direction, n, k] of W or R as right factors in panels, [direction, floats]."""
+        _, n, k = rows.shape
+        return self.packer.panels(rows, True, k, n, self.directions).reshape(self.directions, -1)
 
 
 class Lstm(_Recurrent):
@@ -77,7 +75,7 @@ class Lstm(_Recurrent):
     def __init__(self, problem: Problem, isa: str | None = None) -> None:
         super().__init__(problem, isa)
         self.bias += self.recurrent_bias
-        r = self._panels(0, 4)
+        r = self._panels(self.recurrent)
         self.values.update(r=r, r_size=r[0].size)
         if self.has(_P):
             self.values["peepholes"] = np.ascontiguousarray(problem.constants[_P], np.float32)
@@ -94,7 +92,7 @@ class Gru(_Recurrent):
         after = bool(problem.attributes.get("linear_before_reset", 0))
         split = 2 * self.hidden
         self.bias[:, : split if after else None] += self.recurrent_bias[:, : split if after else None]
-        r, r_h = self._panels(0, 2), self._panels(2, 3)
+        r, r_h = self._panels(self.recurrent[:, :split]), self._panels(self.recurrent[:, split:])
         self.values.update(kind=2 if after else 1, r=r, r_h=r_h, r_size=r[0].size, r_h_size=r_h[0].size)
         if after:
             self.values["h_bias"] = np.ascontiguousarray(self.recurrent_bias[:, split:])

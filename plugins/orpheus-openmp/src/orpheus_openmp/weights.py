@@ -60,16 +60,16 @@ class Packer:
         )  # fmt: skip
         return packed
 
-    def panels(self, matrix: Any, transposed: bool, k: int, n: int) -> Array:
-        """B [k, n] (or its transpose) as [panel][k][width], zeros beyond n."""
+    def panels(self, matrix: Any, transposed: bool, k: int, n: int, count: int = 1) -> Array:
+        """``count`` times B [k, n] (or its transpose) as [panel][k][width], zeros beyond n; one after the other."""
         panels = -(-n // self.width)
-        packed = memory.empty(panels * k * self.width)
+        packed = memory.empty(count * panels * k * self.width)
         self._run(
-            matrix, packed, **_taps(1), groups=1, **_chunked(panels * self.width, self.width, k), filters=n,
-            channels=k, x_channels=k, depth=k, x_group=0, x_filter=k if transposed else 1,
-            x_channel=1 if transposed else n, y_group=0,
+            matrix, packed, **_taps(1), groups=count, **_chunked(panels * self.width, self.width, k), filters=n,
+            channels=k, x_channels=k, depth=k, x_group=n * k, x_filter=k if transposed else 1,
+            x_channel=1 if transposed else n, y_group=panels * k * self.width,
         )  # fmt: skip
-        return packed.reshape(panels, k, self.width)
+        return packed.reshape(count * panels, k, self.width)
 
     def bilinear(self, weights: Array, group: int, algorithm: Algorithm) -> Array:
         """1x1 weights [M, C / group, 1, 1] for a bilinear algorithm, by group, channels padded to whole blocks.
