@@ -55,6 +55,7 @@ from orpheus_core.types import CPU, Array, Device, TensorType, ValueType
 
 __all__ = [
     "API",
+    "EVERY",
     "PROJECT",
     "STANDARD",
     "Accuracy",
@@ -87,6 +88,8 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 #: The plugin interface's version; the core accepts API and API - 1.
 API = 1
 
+#: Fields of rules that speak of every operand.
+EVERY = ("*.size", "*.rank")
 #: One bound kernel call: no arguments, no result, one inference's worth of work.
 Step: TypeAlias = Callable[[], object]
 _T = TypeVar("_T")
@@ -114,7 +117,7 @@ class Rule:
 
     ``field`` is an attribute's name or a fact about an operand, named as the operator's page
     names it: ``X.rank``, ``X.shape[1]``, ``W.constant``, ``B.present``, ``axes.runtime`` (given, and not constant),
-    ``X.size``. ``op`` is one of
+    ``X.size``; ``*.size`` and ``*.rank``: the least of all tensors that are given. ``op`` is one of
     ``== != < <= > >= in "not in" each``; ``each`` holds when every element of a list-valued
     field is in ``value``, so also where the list is left out.
     """
@@ -327,6 +330,9 @@ class Problem:
         name, _, fact = path.partition(".")
         if not fact:
             return self.attributes.get(name)
+        if path in EVERY:
+            facts = [getattr(t, fact) for t in (*self.inputs, *self.outputs) if isinstance(t, TensorType)]
+            return None if None in facts else min(facts, default=None)
         if name not in self._operands:
             raise ValueError(f"{self.op} has no operand {name!r}; it has {', '.join(self._operands)}")
         type_, index = self._operands[name]

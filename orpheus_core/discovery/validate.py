@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from orpheus_core.plugin import Backend, Format, Kernel, Rule
+from orpheus_core.plugin import EVERY, Backend, Format, Kernel, Rule
 from orpheus_core.types import DType, Layout
 
 if TYPE_CHECKING:
@@ -89,6 +89,8 @@ def suspicions(backend: Backend) -> Iterator[str]:
 
 def _rule_suspicion(where: str, rule: Rule, spec: OpSpec) -> Iterator[str]:
     name, dot, _ = rule.field.partition(".")
+    if rule.field in EVERY:
+        return
     known = (*spec.input_names, *spec.output_names) if dot else tuple(spec.schema.attributes)
     if name not in known:
         noun = "operand" if dot else "attribute"

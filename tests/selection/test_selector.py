@@ -14,6 +14,7 @@ from onnx import parser
 import orpheus_core as orpheus
 from orpheus_core import discovery
 from orpheus_core.plugin import Accuracy, Backend, Format, Kernel, Problem, Rule
+from orpheus_core.types import DType, TensorType
 
 SHAPE = (1, 24, 8, 8)  # 24 channels: the last block of 16 is half padding
 CHAIN = [("Relu", ["x"], "a"), ("Relu", ["a"], "b"), ("Relu", ["b"], "c"), ("Relu", ["c"], "d")]
@@ -193,6 +194,22 @@ def test_each_holds_where_the_list_is_left_out(strides: tuple[int, ...] | None, 
     attributes = {} if strides is None else {"strides": strides}
     problem = Problem(op="Conv", domain="", version=11, attributes=attributes, inputs=(), outputs=())
     assert Rule("strides", "each", (1,)).refusal(problem) == refusal
+
+
+@pytest.mark.parametrize("shapes, least", [
+    (((2, 3), (3,)), (3, 1)), (((2, 3), (0,)), (0, 1)), (((), (2, 3, 4)), (1, 0)), (((2, 3), None), (None, None)),
+])  # fmt: skip
+def test_a_star_is_the_least_of_all_tensors(shapes: Any, least: tuple[int | None, int | None]) -> None:
+    types = tuple(TensorType(DType.FLOAT32, shape) for shape in shapes)
+    problem = Problem(
+        op="Add", domain="", version=14, attributes={}, inputs=(types[0], None), outputs=types[1:],
+        input_names=("A", "B"), output_names=("C",),
+    )  # fmt: skip
+    assert (problem.field("*.size"), problem.field("*.rank")) == least
+    refusal = Rule("*.size", ">=", 1).refusal(problem)
+    assert (refusal is None) == (least[0] is not None and least[0] > 0)
+    with pytest.raises(ValueError, match="no operand"):
+        problem.field("*.dtype")
 
 
 def test_rank_orders_kernels_of_unknown_cost() -> None:

@@ -18,6 +18,7 @@ from orpheus_conformance.case import Operand
 from orpheus_conformance.space import OMIT
 from orpheus_core.ops import OpSpec
 from orpheus_core.plugin import Format, Rule
+from orpheus_core.types import layout_of
 
 T = TypeVar("T")
 #: Sizes of an axis: one and zero, small primes.
@@ -77,6 +78,11 @@ class Draw:
     def version(self) -> int:
         """The version of the operator's schema that the layer is of."""
         return self.spec.version
+
+    @property
+    def block(self) -> int:
+        """Channels in a block of the format's layouts, 1 where none is blocked."""
+        return max(layout_of(name).block for name in {"plain", *self.format.inputs, *self.format.outputs})
 
     # Free choices.
 
@@ -183,17 +189,29 @@ class Draw:
         fields = [f"{name}.shape[{axis}]"]
         if rank is not None:
             fields.append(f"{name}.shape[{axis - rank if axis >= 0 else axis + rank}]")
-        options = tuple(options)
+        options = self.sizes(name, options) or (1,)
         pool = list(dict.fromkeys((*options, *(v for f in fields for v in self._named(f)))))
         kept = [o for o in pool if all(_holds(r, o) for f in fields for r in self._rules.get(f, ()))]
         size: int = self.choose(kept or options)
         return size
 
+    def sizes(self, name: str, options: Iterable[int]) -> tuple[int, ...]:
+        """The options for an axis of an operand, without zero where the kernel takes no empty one."""
+        rules = (*self._rules.get(f"{name}.size", ()), *self._rules.get("*.size", ()))
+        return tuple(o for o in options if o or all(_holds(rule, 0) for rule in rules))
+
+    def widths(self, options: Iterable[int]) -> tuple[int, ...]:
+        """Numbers of channels: the options, and where the format is blocked whole blocks and one channel more."""
+        options, block = tuple(options), self.block
+        return options if block == 1 else (*options, block, 2 * block, block + 1)
+
     def shape(self, name: str, ranks: Iterable[int], options: Iterable[int] = DIMS) -> tuple[int, ...]:
         """The shape of an operand, axis by axis."""
-        rank = self.rank(name, ranks)
-        options = tuple(options)
-        return tuple(self.dim(name, axis, options, rank=rank) for axis in range(rank))
+        rank, options = self.rank(name, ranks), tuple(options)
+        channels = self.widths(options)
+        return tuple(
+            self.dim(name, axis, channels if axis == 1 else options, rank=rank) for axis in range(rank)
+        )
 
     def present(self, name: str) -> bool:
         """Whether an optional operand is there."""
@@ -238,6 +256,14 @@ class Draw:
         kept = self.integer(0, len(shape))
         return tuple(self.choose((d, 1)) for d in shape[len(shape) - kept :])
 
+    def may(self, field: str, value: Any) -> bool:
+        """Whether the rules on a field allow a value."""
+        return all(_holds(rule, value) for rule in self._rules.get(field, ()))
+
+    def ranked(self, name: str) -> bool:
+        """Whether a rule or a layout fixes an operand's rank."""
+        return any(rule.op == "==" for rule in self._rules.get(f"{name}.rank", ()))
+
     def single(self, name: str) -> bool:
         """Whether a rule demands an operand of one element."""
         return any(rule.op == "==" and rule.value == 1 for rule in self._rules.get(f"{name}.size", ()))
@@ -247,12 +273,15 @@ class Draw:
         return (1,) * self.integer(0, rank)
 
     def axis(self, rank: int) -> int:
-        """An axis, counted from either end."""
+        """An axis, counted from either end; where the format is blocked mostly that of the channels."""
+        if self.block > 1 and rank > 1 and self.choose((True, True, False)):
+            return self.choose((1, 1 - rank))
         return self.choose([a for n in range(rank) for a in (n, n - rank)])
 
     def axes(self, rank: int, least: int = 0) -> tuple[int, ...]:
-        """Distinct axes, each counted from either end."""
-        found = self.subset(range(rank), least)
+        """Distinct axes, each counted from either end; where the format is blocked mostly of rows and columns."""
+        inner = self.block > 1 and rank > 2 and self.choose((True, True, False))
+        found = self.subset(range(2 if inner else 0, rank), least)
         return tuple(a - rank if self.flag() else a for a in found)
 
     # Rules.
@@ -271,7 +300,7 @@ class Draw:
                 found.append(rule.value)
             elif rule.op == "in":
                 found.extend(rule.value)
-        return found
+        return [value for value in found if value is not None]  # None is what is left out
 
     def _elements(self, field: str) -> list[Any]:
         return [v for rule in self._rules.get(field, ()) if rule.op == "each" for v in rule.value]

@@ -12,7 +12,7 @@ from orpheus_conformance.case import Case, Operand
 from orpheus_conformance.conditioned import Conditioned
 from orpheus_conformance.draw import DIMS, FULL_DIMS, Draw
 from orpheus_conformance.space import OMIT, Layer, space
-from orpheus_conformance.spaces.elementwise import RANKS, first, unary
+from orpheus_conformance.spaces.elementwise import RANKS, broadcast, first, unary
 from orpheus_conformance.tolerance import EXACT, ROUNDED, Evidence, Ulps
 from orpheus_core.types import Array
 
@@ -93,8 +93,13 @@ def swiglu(d: Draw) -> Layer:
 @space("PRelu", ROUNDED, since=7)
 def prelu(d: Draw) -> Layer:
     """The slope broadcasts to X."""
-    dtype, shape = d.dtype("T"), d.shape("X", RANKS)
-    slope = d.ones(len(shape)) if d.single("slope") else d.broadcastable(shape)
+    dtype = d.dtype("T")
+    if d.single("slope"):
+        shape = d.shape("X", RANKS)
+        slope = d.ones(len(shape))
+    else:
+        shape, slope = broadcast(d, "X", 1)
+        slope = d.choose((slope, slope, shape))
     return Layer((d.tensor("X", dtype, shape), d.tensor("slope", dtype, slope, constant=None)))
 
 

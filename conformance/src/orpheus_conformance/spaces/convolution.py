@@ -86,13 +86,17 @@ def _conv(d: Draw) -> tuple[list[Any], dict[str, Any], tuple[int, ...]]:
     rank = d.rank("X", (4, 3, 5))
     sizes, kernel, attributes = window(d, rank)
     group = d.attribute("group", (1, 2, 3))
-    depthwise = group > 1 and d.flag()
-    inner = 1 if depthwise else d.dim("W", 1, (1, 2, 3), rank=rank)
+    whole = d.block if group > 1 and d.block > 1 and d.flag() else 0  # groups of whole blocks
+    depthwise = group > 1 and not whole and d.flag()
+    if depthwise:
+        group = d.attribute("group", d.widths((group,)))
+    widths = (whole,) if whole else (1, 2, 3) if group > 1 else d.widths((1, 2, 3))
+    inner = 1 if depthwise else d.dim("W", 1, widths, rank=rank)
     channels = group * inner
     wanted = [c for c in (d.dim("X", 1, (channels,), rank=rank),) if c % group == 0]
     channels = wanted[0] if wanted else channels
     inner = channels // group
-    filters = d.dim("W", 0, [group * n for n in (1, 2, 3)], rank=rank)
+    filters = d.dim("W", 0, [group * n * (whole or 1) for n in (1, 2, 3)], rank=rank)
     batch = d.dim("X", 0, (1, 2, 3, 0), rank=rank)
     inputs: list[Any] = [
         d.tensor("X", dtype, (batch, channels, *sizes)),

@@ -54,6 +54,10 @@ def first(d: Draw) -> str:
 def broadcast(d: Draw, name: str, others: int) -> list[tuple[int, ...]]:
     """A shape and others that broadcast to it. Often all its axes are equal, so that a wrong alignment fits too."""
     shape = d.shape(name, RANKS)
+    channels = (True, True, False) if d.block > 1 else (False, False, False, True)
+    if len(shape) > 1 and d.choose(channels):  # a value a channel, or one for each channel of each image
+        small = (shape[1], *(1,) * (len(shape) - 2))
+        return [shape, *((d.choose((1, shape[0])), *small) for _ in range(others))]
     if d.choose((False, True, True)) and len(shape) > 1:
         shape = (max(2, shape[0]),) * len(shape)
         form = d.choose(("shorter", "one", "shorter", "any"))
@@ -80,9 +84,11 @@ def pair(
         one = d.ones(len(shape))
         shapes = (one, shape) if d.single(a) else (shape, one)
     else:
-        shape, other_shape = broadcast(d, a, 1)
+        ranked = [name for name in (a, b) if d.ranked(name)]
+        shape, other_shape = broadcast(d, ranked[0] if ranked else a, 1)
         narrow = d.choose((shape, other_shape, other_shape))
-        shapes = (narrow, shape) if d.flag() else (shape, narrow)
+        swapped = ranked == [b] or (ranked != [a] and d.flag())
+        shapes = (narrow, shape) if swapped else (shape, narrow)
     return (
         d.tensor(a, dtype, shapes[0], constant=None, kind=kind),
         d.tensor(b, other or dtype, shapes[1], constant=None, kind=kind, **(second or {})),

@@ -26,7 +26,8 @@ def gather(d: Draw) -> Layer:
     """Indices of any rank, from either end of any axis."""
     shape = d.shape("data", (2, 1, 3, 4))
     axis = d.axis(len(shape))
-    wanted = tuple(d.choose((1, 2, 3, 0)) for _ in range(d.choose((1, 0, 2, 3))))
+    sizes = d.sizes("indices", (1, 2, 3, 0))
+    wanted = tuple(d.choose(sizes) for _ in range(d.choose((1, 0, 2, 3))))
     if not shape[axis]:
         wanted = (*wanted, 0)
     data = d.tensor("data", d.dtype("T"), shape, constant=None)
@@ -36,8 +37,9 @@ def gather(d: Draw) -> Layer:
 
 def _beside(d: Draw, shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
     """A shape of indices for an elementwise gather or scatter: no longer than the data but along the axis."""
-    found = [d.choose(sorted({n, min(n, 1), n // 2}, reverse=True)) for n in shape]
-    found[axis] = d.choose((1, 2, 3, 5, 0)) if shape[axis] else 0
+    lengths = [d.sizes("indices", sorted({n, min(n, 1), n // 2}, reverse=True)) for n in shape]
+    found = [d.choose(options or (0,)) for options in lengths]
+    found[axis] = d.choose(d.sizes("indices", (1, 2, 3, 5, 0))) if shape[axis] else 0
     return tuple(found)
 
 
@@ -75,7 +77,8 @@ def gather_nd(d: Draw) -> Layer:
     shape = d.shape("data", (2, 3, 1, 4), FULL_DIMS)
     batch = d.attribute("batch_dims", range(len(shape)))
     depth = d.integer(1, len(shape) - batch)
-    leading = (*shape[:batch], *(d.choose((1, 2, 3, 0)) for _ in range(d.choose((1, 0, 2)))))
+    sizes = d.sizes("indices", (1, 2, 3, 0))
+    leading = (*shape[:batch], *(d.choose(sizes) for _ in range(d.choose((1, 0, 2)))))
     indices = _tuples(d, shape[batch : batch + depth], leading)
     return Layer(
         (d.tensor("data", d.dtype("T"), shape), indices), {"batch_dims": d.maybe("batch_dims", batch, 0)}

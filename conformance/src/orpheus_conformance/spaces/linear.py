@@ -29,9 +29,10 @@ def _matmul_tolerance(case: Case) -> Tolerance:
 def _matrices(d: Draw) -> tuple[str, tuple[int, ...], tuple[int, ...]]:
     """Element type and the shapes of A and B: vectors, matrices, and stacks that broadcast."""
     dtype = d.dtype("T")
-    m, k, n = (d.choose(DIMS) for _ in range(3))
+    sizes = d.sizes("A", DIMS)
+    m, k, n = (d.choose(sizes) for _ in range(3))
     rank_a, rank_b = d.rank("A", (2, 3, 1, 4)), d.rank("B", (2, 3, 1, 4))
-    stack = tuple(d.choose(DIMS) for _ in range(max(rank_a, rank_b, 2) - 2))
+    stack = tuple(d.choose(sizes) for _ in range(max(rank_a, rank_b, 2) - 2))
 
     def shape(rank: int, matrix: tuple[int, int]) -> tuple[int, ...]:
         own = stack[len(stack) - (rank - 2) :] if rank > 2 else ()
@@ -64,7 +65,7 @@ def _gemm_tolerance(case: Case) -> Tolerance:
 def _gemm(d: Draw) -> tuple[list[Operand | None], dict[str, object], tuple[int, int]]:
     dtype = d.dtype("T")
     turn_a, turn_b = d.attribute("transA", (0, 1)), d.attribute("transB", (0, 1))
-    m, n = d.choose(DIMS), d.choose(DIMS)
+    m, n = (d.choose(d.sizes("A", DIMS)) for _ in range(2))
     form = d.choose(("full", "column", "row", "any"))
     if form == "column" and d.choose((True, True, False)):
         m = n = d.choose((2, 3, 5))  # where C's rows and columns could be mistaken for each other
@@ -103,9 +104,9 @@ def fused_matmul(d: Draw) -> Layer:
     """MatMul with bias, residual and activation."""
     dtype, a, b = _matrices(d)
     if len(b) == 1:
-        b = (*b, d.choose(DIMS))
+        b = (*b, d.choose(d.sizes("B", DIMS)))
     if len(a) == 1:
-        a = (d.choose(DIMS), *a)
+        a = (d.choose(d.sizes("A", DIMS)), *a)
     stack = np.broadcast_shapes(a[:-2], b[:-2])
     bias = d.tensor("bias", dtype, b[-1:], special=False, constant=None) if d.present("bias") else None
     residual = d.tensor("R", dtype, (*stack, a[-2], b[-1])) if d.present("R") else None
@@ -154,7 +155,7 @@ def reorder(d: Draw) -> Layer:
     start, goal = d.format.input(0), d.format.output(0)
     fixed = rank_of(start) or rank_of(goal)
     rank = d.rank("X", (4, 3, 5) if fixed is None else (fixed,))
-    shape = tuple(d.dim("X", n, (*DIMS, 16, 33) if n == 1 else DIMS, rank=rank) for n in range(rank))
+    shape = d.shape("X", (rank,))
     attributes = {
         "from_layout": d.maybe("from_layout", start, "plain"),
         "to_layout": d.maybe("to_layout", goal, "plain"),

@@ -26,6 +26,7 @@ def concat(d: Draw) -> Layer:
     parts = []
     for _ in range(d.choose((2, 1, 3, 4))):
         sizes = list(shape)
-        sizes[axis] = d.choose((1, 2, 3, 0))
+        options = d.sizes("inputs", (1, 2, 3, 0))
+        sizes[axis] = d.choose(d.widths(options) if axis in (1, 1 - len(shape)) else options)
         parts.append(d.tensor("inputs", dtype, sizes, constant=None))
     return Layer(tuple(parts), {"axis": axis})

@@ -50,7 +50,7 @@ def _pooled(d: Draw, dtype: str, dilated: int, ceiled: int, **how: Any) -> tuple
         # With VALID, the operator page and ONNX's shape inference disagree about ceil_mode.
         modes = (OMIT, 0) if attributes["auto_pad"] == "VALID" else (OMIT, 1, 0, 1)
         attributes["ceil_mode"] = d.attribute("ceil_mode", modes)
-    lead = (d.dim("X", 0, (1, 2, 3, 0), rank=rank), d.dim("X", 1, FULL_DIMS, rank=rank))
+    lead = (d.dim("X", 0, (1, 2, 3, 0), rank=rank), d.dim("X", 1, d.widths(FULL_DIMS), rank=rank))
     return d.tensor("X", dtype, (*lead, *sizes), **how), attributes
 
 
@@ -85,7 +85,8 @@ def _global(op: str, tolerance: Any, **more: Any) -> None:
     @space(op, tolerance, **more)
     def draw(d: Draw) -> Layer:
         rank = d.rank("X", (4, 3, 5))
-        sizes = [d.dim("X", n, (1, 2, 3, 0) if n == 0 else FULL_DIMS, rank=rank) for n in range(rank)]
+        options = ((1, 2, 3, 0), d.widths(FULL_DIMS), *(FULL_DIMS,) * (rank - 2))
+        sizes = [d.dim("X", n, options[n], rank=rank) for n in range(rank)]
         attributes = {"p": d.attribute("p", (OMIT, 1, 2, 3))} if "p" in d.spec.schema.attributes else {}
         return Layer((d.tensor("X", d.dtype("T"), sizes),), attributes)
 

@@ -58,7 +58,7 @@ def _reduction(
         real = [t for t in d.dtypes("T") if DType(t).is_float]
         data = d.tensor("data", d.dtype("T", real if floats else None), shape, low=low)
         attributes: dict[str, Any] = {"keepdims": d.attribute("keepdims", (1, 0, OMIT))}
-        axes = d.choose((None, d.axes(len(shape), 1) if shape else ()))
+        axes = (d.axes(len(shape), 1) if shape else ()) if d.present("axes") else None
         attributes["noop_with_empty_axes"] = d.attribute("noop_with_empty_axes", (OMIT, 0, 1))
         if axes is None:
             return Layer((data,), attributes)
@@ -125,7 +125,7 @@ def top_k(d: Draw) -> Layer:
     shape = d.shape("X", (1, 2, 3, 4))
     axis = d.axis(len(shape))
     attributes: dict[str, Any] = {"axis": OMIT if axis in (-1, len(shape) - 1) and d.flag() else axis}
-    count = d.integer(0, shape[axis])
+    count = d.integer(min(d.sizes("Values", (0, 1))), shape[axis])
     if d.version >= 11:
         attributes["largest"] = d.attribute("largest", (OMIT, 1, 0))
         attributes["sorted"] = d.attribute("sorted", (OMIT, 1, 0) if count < 2 else (OMIT, 1))

@@ -104,7 +104,7 @@ def expand(d: Draw) -> Layer:
 def tile(d: Draw) -> Layer:
     """Repeats of none, one and more along each axis."""
     shape = d.shape("input", (2, 1, 3, 4, 0), (*FULL_DIMS, 0))
-    repeats = [d.choose((1, 2, 3, 0)) for _ in shape]
+    repeats = [d.choose(d.sizes("output", (1, 2, 3, 0))) for _ in shape]
     return Layer((d.tensor("input", d.dtype("T"), shape), d.data("repeats", "int64", repeats)))
 
 

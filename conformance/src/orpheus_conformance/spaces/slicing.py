@@ -23,13 +23,16 @@ def split(d: Draw) -> Layer:
     count = d.choose((2, 1, 3, 4))
     attributes: dict[str, Any] = {"axis": d.maybe("axis", axis, 0)}
     if d.flag():
-        parts = [d.choose((*DIMS[:4], 0)) for _ in range(count)]
+        sizes = d.sizes("input", (*DIMS[:4], 0))
+        sizes = d.widths(sizes) if axis in (1, 1 - len(shape)) else sizes
+        parts = [d.choose(sizes) for _ in range(count)]
         shape[axis] = sum(parts)
         return Layer(
             (d.tensor("input", dtype, shape), d.data("split", "int64", parts)), attributes, (True,) * count
         )
     # Equal parts are as large as they can be with none left empty.
-    shape[axis] = d.choose([n for n in (*DIMS, 11) if n == 0 or -(-n // -(-n // count)) == count] or [count])
+    whole = d.sizes("input", (*DIMS, 11))
+    shape[axis] = d.choose([n for n in whole if n == 0 or -(-n // -(-n // count)) == count] or [count])
     attributes["num_outputs"] = count
     return Layer((d.tensor("input", dtype, shape),), attributes, (True,) * count)
 
@@ -81,16 +84,18 @@ def pad(d: Draw) -> Layer:
         # Reflection that turns back more than once is for others to define.
         most = size - 1 if mode == "reflect" else 3
         amounts = [n for n in (0, 1, 2, 3) if n <= most]
+        if d.block > 1 and axis < 2 and d.choose((True, True, False)):
+            amounts = [0]  # in blocks rows and columns are padded
         before.append(d.choose(amounts))
         after.append(d.choose(amounts))
-        if size > 2 and d.flag():
+        if size > 2 and len(amounts) > 1 and d.flag():
             before[-1], after[-1] = d.choose(((-1, 0), (0, -1), (-1, -1), (-2, 1 if fills else 0)))
     dtype = d.dtype("T")
     inputs: list[Operand | None] = [d.tensor("data", dtype, shape), d.data("pads", "int64", before + after)]
     fill = fills and (dtype in _NO_ZERO or d.flag())
     inputs.append(d.tensor("constant_value", dtype, (), constant=None) if fill else None)
     if chosen is not None:
-        kind = d.dtype("Tind")
+        kind = d.dtype("Tind", None if d.may("axes.runtime", True) else ("int64",))
         # ONNX's inference reads no constant axes of int32.
         inputs.append(d.data("axes", kind, axes, constant=False if kind == "int32" else None))
     return Layer(tuple(inputs), {"mode": mode})

@@ -12,7 +12,7 @@ from orpheus_conformance.subject import Subject
 from orpheus_conformance.tiers.base import Survey
 from orpheus_core.discovery.registry import GROUP
 from orpheus_core.ops import OpSpec, find_spec, latest_version
-from orpheus_core.plugin import Backend, Ready, Unavailable, resolve
+from orpheus_core.plugin import EVERY, Backend, Ready, Unavailable, resolve
 from orpheus_core.types import CPU, DType, Layout
 
 if sys.version_info >= (3, 12):
@@ -105,6 +105,8 @@ def _newest(subject: Subject) -> OpSpec | None:
 
 def _field(field: str, spec: OpSpec) -> list[str]:
     name, _, fact = field.partition(".")
+    if field in EVERY:
+        return []
     if not fact:
         return (
             [] if name in spec.schema.attributes else [f"rule on {name!r}: {spec.name} has no such attribute"]

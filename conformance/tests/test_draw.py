@@ -1,0 +1,122 @@
+"""What rules and layouts do to the layers that are drawn."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from orpheus_conformance.case import Case, Operand
+from orpheus_conformance.engine import cases, versions
+from orpheus_conformance.instance import instantiate
+from orpheus_conformance.space import find_space
+from orpheus_conformance.subject import Subject
+from orpheus_conformance.tiers import TIERS
+
+from orpheus_core.plugin import Backend, Format, Kernel, Rule
+
+BLOCK = 8
+BLOCKED = f"NCHW{BLOCK}c"
+
+
+def drawn(op: str, examples: int = 100, tier: str = "bounded", domain: str = "", **kernel) -> list[Case]:
+    """Layers for a kernel of an operator."""
+    made = Kernel(op=op, domain=domain, name="k", run="m:f", dtypes={"T": ("float32",)}, **kernel)
+    subject = Subject(Backend(name="toy", api=1, kernels=(made,)), made)
+    space = find_space(domain, op)
+    found: list[Case] = []
+
+    @seed(0)
+    @settings(
+        max_examples=examples, deadline=None, database=None, phases=(Phase.generate,),
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    @given(cases(subject, space, TIERS[tier], versions(subject, space)))
+    def collect(case: Case) -> None:
+        found.append(case)
+
+    collect()
+    return found
+
+
+def shapes(case: Case) -> list[tuple[int, ...]]:
+    return [operand.shape for operand in case.inputs if isinstance(operand, Operand)]
+
+
+OPERATORS = (
+    "Add",
+    "Concat",
+    "Conv",
+    "Gather",
+    "GatherElements",
+    "Gemm",
+    "GlobalMaxPool",
+    "MatMul",
+    "Relu",
+    "TopK",
+)
+
+
+@pytest.mark.parametrize("op", OPERATORS)
+def test_a_kernel_that_takes_no_empty_tensors_is_offered_none(op: str) -> None:
+    assert any(0 in map(math.prod, shapes(case)) for case in drawn(op)) or op == "TopK"
+    full = (Rule("*.size", ">=", 1),)
+    for case in drawn(op, where=full):
+        problem = instantiate(case).problem
+        sizes = [t.size for t in (*problem.inputs, *problem.outputs) if t is not None]
+        assert 0 not in sizes, case.line()  # None: of a size that only the run shows
+
+
+def test_a_rule_on_one_operand_leaves_the_others_free() -> None:
+    found = [shapes(case) for case in drawn("Gather", where=(Rule("data.size", ">=", 1),))]
+    assert all(0 not in data for data, _ in found)
+    assert any(0 in indices for _, indices in found)
+
+
+def test_a_demand_that_an_attribute_be_left_out_leaves_it_out() -> None:
+    found = drawn("LSTM", where=(Rule("clip", "==", None),))
+    assert all("clip" not in case.attributes for case in found)
+
+
+@pytest.mark.parametrize("op", ["Relu", "MaxPool", "GlobalAveragePool", "ReduceSum", "BatchNormalization"])
+def test_channels_of_a_blocked_kernel_fill_blocks_and_go_beyond_them(op: str) -> None:
+    formats = (Format((BLOCKED,), (BLOCKED,)),)
+    channels = {shapes(case)[0][1] for case in drawn(op, formats=formats)}
+    assert {BLOCK, BLOCK + 1, 2 * BLOCK} <= channels and min(channels) < BLOCK
+    assert max(shapes(case)[0][1] for case in drawn(op) if len(shapes(case)[0]) > 1) < BLOCK
+
+
+@pytest.mark.parametrize("op", ["Conv", "FusedConv"])
+def test_convolutions_of_blocked_kernels_have_groups_of_whole_blocks_and_many_of_one_channel(op: str) -> None:
+    domain = "ai.orpheus" if op == "FusedConv" else ""
+    formats = (Format((BLOCKED, "plain", "plain", BLOCKED), (BLOCKED,)),)
+    groups = set()
+    for case in drawn(op, 200, domain=domain, formats=formats):
+        weights = shapes(case)[1]
+        groups.add((case.attributes.get("group", 1), weights[1]))
+    assert {(2, BLOCK), (3, BLOCK), (1, BLOCK + 1), (BLOCK + 1, 1)} <= groups
+
+
+def test_operands_of_blocked_kernels_often_have_a_value_a_channel() -> None:
+    found = [shapes(case) for case in drawn("Mul", formats=(Format((BLOCKED, BLOCKED), (BLOCKED,)),))]
+    small = [pair for pair in found if any(s[2:] == (1, 1) and s[1] > 1 for s in pair) and pair[0] != pair[1]]
+    assert len(small) > 20
+
+
+def test_the_operand_whose_layout_is_fixed_is_the_whole_one() -> None:
+    for formats, index in (
+        (Format((BLOCKED, "plain"), (BLOCKED,)), 0),
+        (Format(("plain", BLOCKED), (BLOCKED,)), 1),
+    ):
+        for case in drawn("Sub", formats=(formats,)):
+            assert len(shapes(case)[index]) == 4
+            assert np.broadcast_shapes(*shapes(case)) == shapes(case)[index]
+
+
+def test_blocked_kernels_mostly_pad_and_reduce_rows_and_columns() -> None:
+    formats = (Format((BLOCKED,), (BLOCKED,)),)
+    given = (Rule("axes.present", "==", True),)
+    axes = [instantiate(case).arrays[1] for case in drawn("ReduceMax", where=given, formats=formats)]
+    inner = [bool(np.all(found % 4 > 1)) for found in axes if found.size]
+    assert sum(inner) > len(inner) / 2 and not all(inner)
