@@ -56,12 +56,12 @@ ORPHEUS_INLINE Int rows_of(const Box& box, Int walked) {
     return rows;
 }
 
-// Calls run(walk, first, count) for this thread's share of a box: elements [first, first + count) of the last dimension
+// Calls run(walk, first, count) for this thread's share of a box: elements [first, first + count) of dimension `last`
 // at each position of the walk. Long rows are cut, so that threads can share one.
 template <int N, class F>
-ORPHEUS_INLINE void each_run(const Box& box, const Team& team, F run) {
+ORPHEUS_INLINE void each_run(const Box& box, Int last, const Team& team, F run) {
     constexpr Int longest = 4096;
-    const Int last = box.rank - 1, size = box.size(last), cuts = ceil_div(size, longest);
+    const Int size = box.size(last), cuts = ceil_div(size, longest);
     const Range range = share(rows_of(box, last) * cuts, team);
     if (range.begin == range.end) return;
     Walk<N> walk(box, last, range.begin / cuts);
@@ -72,6 +72,11 @@ ORPHEUS_INLINE void each_run(const Box& box, const Team& team, F run) {
             walk.next();
         }
     }
+}
+
+template <int N, class F>
+ORPHEUS_INLINE void each_run(const Box& box, const Team& team, F run) {
+    each_run<N>(box, box.rank - 1, team, run);
 }
 
 }  // namespace orpheus::ORPHEUS_NAMESPACE

@@ -14,6 +14,7 @@ elementwise = pytest.importorskip("orpheus_openmp.elementwise", reason="orpheus-
 gemm = pytest.importorskip("orpheus_openmp.gemm", reason="orpheus-openmp is not installed")
 movement = pytest.importorskip("orpheus_openmp.movement", reason="orpheus-openmp is not installed")
 pool = pytest.importorskip("orpheus_openmp.pool", reason="orpheus-openmp is not installed")
+splice = pytest.importorskip("orpheus_openmp.splice", reason="orpheus-openmp is not installed")
 UNARY = pytest.importorskip("orpheus_openmp.manifest", reason="orpheus-openmp is not installed").UNARY
 
 DRAWN = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -341,13 +342,18 @@ def test_concat(layers, axis):
     np.testing.assert_array_equal(layers.run(movement.Concat, problem, parts)[0], exact)
 
 
-def test_concat_of_blocks(layers):
-    parts = [normal(2, channels, 3, 5, seed=channels) for channels in (32, 16, 19)]
+@pytest.mark.parametrize(
+    "channels", [(32, 16, 19), (5, 3, 40), (19, 13), (1, 1, 1, 30, 15), (33, 1, 4, 58, 70)]
+)
+def test_concat_of_blocks(layers, channels):
+    """Where channels begin and end inside of blocks too."""
+    parts = [normal(2, count, 3, 5, seed=count) for count in channels]
     exact = np.concatenate(parts, 1)
     problem = layers.problem(
-        "Concat", parts, [exact.shape], {"axis": 1}, layouts=(layers.blocked,) * 3, out=(layers.blocked,)
-    )
-    np.testing.assert_array_equal(layers.run(movement.Concat, problem, parts)[0], exact)
+        "Concat", parts, [exact.shape], {"axis": 1}, layouts=(layers.blocked,) * len(parts), out=(layers.blocked,),
+        threads=2,
+    )  # fmt: skip
+    np.testing.assert_array_equal(layers.run(splice.concat, problem, parts)[0], exact)
 
 
 @pytest.mark.parametrize("op", ["Softmax", "LogSoftmax"])

@@ -43,6 +43,36 @@ void tiled(const Box& box, const U* x, U* y, const Team& team) {
     }
 }
 
+// Rows of S elements, which are fewer than a call of memcpy is worth.
+template <class U, int S>
+void strips(const U* x, Int xs, U* y, Int ys, Int count) {
+    for (Int j = 0; j < count; ++j) __builtin_memcpy(y + j * ys, x + j * xs, S * sizeof(U));
+}
+
+template <class U> using Strips = void (*)(const U*, Int, U*, Int, Int);
+
+template <class U, int... S>
+ORPHEUS_INLINE Strips<U> find_strips(Int size, Numbers<S...>) {
+    static constexpr Strips<U> all[] = {&strips<U, S>...};
+    return all[size - 1];
+}
+
+// Whether the last dimension is a short row in both, and the one before is no list.
+ORPHEUS_INLINE bool short_along(const Box& box) {
+    const Int last = box.rank - 1;
+    return last > 0 && box.size(last) <= side && box.stride(0, last) == 1 && box.stride(1, last) == 1 &&
+           !box.list(last) && !box.list(last - 1);
+}
+
+template <class U>
+void short_rows(const Box& box, const U* x, U* y, const Team& team) {
+    const Int across = box.rank - 2, xs = box.stride(0, across), ys = box.stride(1, across);
+    const Strips<U> copy = find_strips<U>(box.size(box.rank - 1), UpTo<side>{});
+    each_run<2>(box, across, team, [&](const Walk<2>& walk, Int first, Int count) {
+        copy(x + walk.offset[0] + first * xs, xs, y + walk.offset[1] + first * ys, ys, count);
+    });
+}
+
 template <class U>
 void rows(const Box& box, const U* x, U* y, const Team& team) {
     const Int last = box.rank - 1, xs = box.stride(0, last), ys = box.stride(1, last);
@@ -77,6 +107,7 @@ void pieces(const MoveArgs& a, const Team& team) {
         const U* x = reinterpret_cast<const U*>(at[2] ? a.value : a.x) + at[4];
         U* y = reinterpret_cast<U*>(a.y) + at[5];
         if (at[3]) tiled(box, x, y, team);
+        else if (short_along(box)) short_rows(box, x, y, team);
         else rows(box, x, y, team);
     }
 }

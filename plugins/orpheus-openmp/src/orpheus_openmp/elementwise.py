@@ -44,9 +44,6 @@ def unary_parameters(problem: Problem) -> tuple[float, ...]:
 
 
 def _bound(problem: Problem, index: int) -> float | None:
-    if problem.version < 11:  # attributes until then
-        value = problem.attributes.get(("min", "max")[index - 1])
-        return None if value is None else float(value)
     array = problem.constants.get(index)
     return None if array is None else float(np.asarray(array).reshape(()))
 

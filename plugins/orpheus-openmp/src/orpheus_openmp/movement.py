@@ -25,7 +25,7 @@ class Reorder(Layer):
 
 
 class Concat(Layer):
-    """Concat as one strided copy an input; plain along any axis, blocked along the channels.
+    """Concat as one strided copy an input; plain along any axis, blocked where channels begin with their blocks.
 
     The core replaces it by offsets where what lies before the axis has size one.
     """

@@ -55,19 +55,14 @@ def pieces_of(problem: Problem) -> list[Pieces]:
 def fill_value(problem: Problem) -> Array:
     """What Pad writes beside its input, one element; zero for everything else."""
     dtype = _type(problem.inputs[0]).dtype.numpy
-    given = problem.constants.get(2) if problem.op == "Pad" and problem.version >= 11 else None
-    if given is not None and given.size:
-        return np.asarray(given).reshape(1)
-    return np.full(1, problem.attributes.get("value", 0) if problem.op == "Pad" else 0, dtype)
+    given = problem.constants.get(2) if problem.op == "Pad" else None
+    return np.zeros(1, dtype) if given is None or not given.size else np.asarray(given).reshape(1)
 
 
-def numbers(problem: Problem, index: int, name: str) -> list[int] | None:
-    """Integers that newer versions take as constant input ``index`` and older ones as attribute ``name``."""
+def numbers(problem: Problem, index: int) -> list[int]:
+    """The integers of constant input ``index``; none where it is left out."""
     given = problem.constants.get(index)
-    if given is not None:
-        return [int(v) for v in np.asarray(given).reshape(-1)]
-    found = problem.attributes.get(name)
-    return None if found is None else [int(v) for v in found]
+    return [] if given is None else [int(v) for v in np.asarray(given).reshape(-1)]
 
 
 def positive(axis: int, rank: int) -> int:
@@ -106,20 +101,21 @@ def _transpose(problem: Problem) -> list[Pieces]:
         pairs = plain_to_blocked(x.permuted(order), target, block_out)
         found = [Piece(plain, blocked) for plain, blocked in pairs]
         pads = blocked_pads(target, block_out)
-        return [found if pads is None else [*found, _fill(pads)]]
+        return [found if pads is None else [*found, fill(pads)]]
     return [[Piece(x.permuted(order), y)]]
 
 
-def _fill(y: View) -> Piece:
+def fill(y: View) -> Piece:
+    """The constant, everywhere in a view."""
     return Piece(View.of((1,)).broadcast(y.sizes), y, constant=True)
 
 
 def slices(problem: Problem) -> list[tuple[int, int, int, int]]:
     """Slice's (axis, start, count, step), as ONNX clamps them; starts and ends have to be constant."""
     shape, _ = _input(problem)
-    starts, ends = numbers(problem, 1, "starts") or [], numbers(problem, 2, "ends") or []
-    axes = numbers(problem, 3, "axes") or list(range(len(starts)))
-    steps = numbers(problem, 4, "steps") or [1] * len(starts)
+    starts, ends = numbers(problem, 1), numbers(problem, 2)
+    axes = numbers(problem, 3) or list(range(len(starts)))
+    steps = numbers(problem, 4) or [1] * len(starts)
     found = []
     for start, end, axis, step in zip(starts, ends, axes, steps):
         axis = positive(axis, len(shape))
@@ -155,9 +151,8 @@ def _split(problem: Problem) -> list[Pieces]:
 def pad_amounts(problem: Problem) -> tuple[list[int], list[int]]:
     """Elements before and after every axis, negative where they are removed; they have to be constant."""
     rank = len(_input(problem)[0])
-    name = "paddings" if problem.version < 2 else "pads"
-    amounts = numbers(problem, 1, name) or []
-    axes = numbers(problem, 3, "axes") or list(range(rank))
+    amounts = numbers(problem, 1)
+    axes = numbers(problem, 3) or list(range(rank))
     before, after = [0] * rank, [0] * rank
     for i, axis in enumerate(axes):
         before[positive(axis, rank)], after[positive(axis, rank)] = amounts[i], amounts[i + len(axes)]
@@ -181,7 +176,7 @@ def _pad(problem: Problem) -> list[Pieces]:
     for axis, (b, a) in enumerate(zip(before, after)):
         b, a = max(b, 0), max(a, 0)
         size = rest.sizes[axis]
-        found += [_fill(rest.sliced(axis, at, count)) for at, count in ((0, b), (size - a, a)) if count]
+        found += [fill(rest.sliced(axis, at, count)) for at, count in ((0, b), (size - a, a)) if count]
         rest = rest.sliced(axis, b, size - a - b) if a or b else rest
     return [[*found, Piece(x, rest)]]
 

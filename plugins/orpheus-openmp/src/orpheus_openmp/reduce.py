@@ -61,10 +61,10 @@ def boxes(memory: View, axes: Sequence[int]) -> tuple[list[Dimension], list[Dime
 
 
 def reduced_axes(problem: Problem) -> list[int]:
-    """The axes, in order: an attribute, or a constant input of newer versions; all where none are given."""
+    """The axes, in order; all where none are given."""
     x: Any = problem.inputs[0]
     rank = len(x.shape)
-    given = numbers(problem, 1, "axes")
+    given = numbers(problem, 1)
     if not given:
         return [] if problem.attributes.get("noop_with_empty_axes", 0) else list(range(rank))
     return sorted({positive(axis, rank) for axis in given})

@@ -64,7 +64,5 @@ class TopK(_Search):
 
 
 def wanted(problem: Problem) -> int:
-    """K: an attribute of the first version, a constant since."""
-    if problem.version < 10:
-        return int(problem.attributes["k"])
+    """K, which is a constant."""
     return int(problem.constants[1].reshape(()))
