@@ -26,6 +26,44 @@ OPERATORS = (
     "Softmax",
 )
 TIERS = ("exact", "special", "layouts")
+EXAMPLES = 8
+
+
+@pytest.mark.skipif("ORPHEUS_RUNNER" in os.environ, reason="limits are those of this processor's kernels")
+def test_every_kernel_is_drawn_layers_that_it_takes():
+    """A limit that rules do not tell costs every tier of conformance many layers for each that is judged."""
+    from orpheus_conformance import engine
+    from orpheus_conformance.instance import InvalidCase, instantiate
+    from orpheus_conformance.space import find_space
+    from orpheus_conformance.subject import format_of, subjects
+    from orpheus_conformance.tiers import TIERS
+    from orpheus_conformance.verdict import INVALID, PASSED, REFUSED, Verdict
+
+    from orpheus_core import discovery
+
+    tier, options = TIERS["bounded"], engine.Options(examples=EXAMPLES)
+    poor = {}
+    for subject in subjects(discovery.get("openmp")):
+        space = find_space(subject.kernel.domain, subject.kernel.op)
+        specs = engine.versions(subject, space)
+        if not specs:  # of versions that the importer makes newer ones
+            continue
+
+        def judge(case, subject=subject):
+            try:
+                found, refusal = subject.answer(instantiate(case).problem)
+            except InvalidCase as error:
+                return Verdict(INVALID, str(error))
+            if refusal is None and any(c.format == format_of(case) and not c.late for c in found):
+                return Verdict(PASSED)
+            return Verdict(REFUSED, refusal.text if refusal else "another format")
+
+        row = engine.Row(subject.id, tier.name)
+        engine._hunt(engine.cases(subject, space, tier, specs), tier, judge, options, row)
+        wasted = row.refused.total() + row.invalid
+        if row.executed < EXAMPLES or wasted > 6 * EXAMPLES:
+            poor[subject.id] = row.executed, wasted, row.refused.most_common(2)
+    assert not poor
 
 
 @pytest.mark.slow

@@ -11,14 +11,12 @@ from orpheus_openmp.strided import MAX_RANK
 
 
 def broadcast(problem: Problem) -> str | None:
-    """Tensors of at least one element, two or more; Mod as C has it."""
+    """Two tensors or more; Mod as C has it."""
     if len(problem.inputs) < 2:
         return "needs two operands or more"
     for type_ in (*problem.inputs, *problem.outputs):
         if not isinstance(type_, TensorType) or type_.static_shape is None:
             return f"needs tensors of known shape, has {type_}"
-        if type_.size == 0:
-            return "needs tensors of at least one element"
         if type_.dtype.value not in ("float32", "bool"):
             return f"needs float32 or bool tensors, has {type_}"
     if problem.op == "Mod" and not problem.attributes.get("fmod", 0):

@@ -132,8 +132,6 @@ def _settings(problem: Problem) -> str | None:
         ):
             return f"needs indices inside axis {axis} of shape {list(shape)}"
     if problem.op == "Pad":
-        if len(problem.inputs) > 3 and problem.inputs[3] is not None and 3 not in problem.constants:
-            return "needs constant axes"
         mode = str(problem.attributes.get("mode", "constant"))
         if mode not in _PAD_MODES:
             return f"needs a mode of {', '.join(_PAD_MODES)}; has {mode}"

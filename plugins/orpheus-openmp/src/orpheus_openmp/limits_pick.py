@@ -98,8 +98,6 @@ def _sizes(problem: Problem, inputs: int | None = None) -> str | None:
             continue
         if not isinstance(type_, TensorType) or type_.static_shape is None:
             return f"needs tensors of known shape, has {type_}"
-        if type_.size == 0:
-            return "needs tensors of at least one element"
     return None
 
 

@@ -9,17 +9,8 @@ _USUAL = {"LSTM": ("Sigmoid", "Tanh", "Tanh"), "GRU": ("Sigmoid", "Tanh")}
 
 
 def recurrent(problem: Problem) -> str | None:
-    """The usual activations, whole sequences, constant weights."""
-    for index, name in ((1, "W"), (2, "R"), (3, "B"), (7, "P")):
-        if _has(problem, index) and index not in problem.constants:
-            return f"needs constant {name}"
-    if _has(problem, 4):
-        return "needs sequences of one length (no sequence_lens)"
+    """The usual activations; constant weights and sequences of one length are rules."""
     given = problem.attributes
-    if given.get("layout", 0):
-        return "needs layout 0"
-    if given.get("clip") is not None or given.get("input_forget", 0):
-        return "computes without clip and input_forget"
     directions = 2 if given.get("direction") == "bidirectional" else 1
     names = tuple(str(name).lower() for name in given.get("activations") or ())
     usual = tuple(name.lower() for name in _USUAL[problem.op]) * directions
@@ -28,8 +19,6 @@ def recurrent(problem: Problem) -> str | None:
     for type_ in (*problem.inputs, *problem.outputs):
         if type_ is not None and (not isinstance(type_, TensorType) or type_.dtype.value != "float32"):
             return f"needs float32 tensors, has {type_}"
-        if isinstance(type_, TensorType) and type_.size == 0:
-            return "needs tensors of at least one element"
     return _shapes(problem, directions)
 
 

@@ -9,6 +9,7 @@ from orpheus_core.plugin import Accuracy, Format, Kernel, Rule
 from orpheus_openmp import manifest_more, manifest_tensors
 from orpheus_openmp.bilinear import ALGORITHMS
 from orpheus_openmp.cook_toom import FORMS
+from orpheus_openmp.manifest_tensors import FULL
 
 _ORPHEUS = "ai.orpheus"
 _FLOAT = {"T": ("float32",)}
@@ -56,13 +57,13 @@ def _convolutions(layout: str, block: int) -> Iterator[Kernel]:
                 prepare=f"orpheus_openmp.{code}", supports=f"orpheus_openmp.limits:{limit}",
                 cost=f"orpheus_openmp.cost:{costs.get(name, name)}", accuracy=accuracy,
                 expands=code.startswith(("winograd", "strassen")),
-                where=(Rule("X.rank", "==", 4), *_constants(op), *_rules(name, block)),
+                where=(FULL, Rule("X.rank", "==", 4), *_constants(op), *_rules(name, block)),
                 inplace=((0, 3),) if domain else (),
             )  # fmt: skip
         yield Kernel(
             op=op, domain=domain, name="im2col", dtypes=_FLOAT, overlap=True,
             prepare="orpheus_openmp.im2col:Im2col", supports="orpheus_openmp.limits:im2col",
-            cost="orpheus_openmp.cost:im2col", where=(Rule("X.rank", "in", (3, 4)),),
+            cost="orpheus_openmp.cost:im2col", where=(FULL, Rule("X.rank", "in", (3, 4))),
         )  # fmt: skip
 
 
@@ -81,8 +82,9 @@ def _rules(name: str, block: int) -> tuple[Rule, ...]:
         least = Rule("X.shape[1]", ">=", channels), Rule("W.shape[0]", ">=", filters)
         return (*rules, *least, Rule("strides", "each", (1,)))
     if name not in FORMS:
-        return rules
-    return (*rules, Rule("group", "==", 1), *(Rule(n, "each", (1,)) for n in ("strides", "dilations")))
+        return (Rule("W.shape[1]", "==", 1),) if name == "depthwise" else rules
+    ones = (Rule(n, "each", (1,)) for n in ("strides", "dilations"))
+    return (*rules, Rule("group", "==", 1), *ones, Rule("pads", "each", tuple(range(max(size) // 2 + 1))))
 
 
 def _products() -> Iterator[Kernel]:
@@ -95,6 +97,7 @@ def _products() -> Iterator[Kernel]:
         yield Kernel(
             op=op, domain=_ORPHEUS if op.startswith("Fused") else "", name="panels", dtypes=_FLOAT, overlap=True,
             opset=(7, None) if op == "Gemm" else (1, None),
+            where=(FULL, Rule("B.rank", ">=", 2)) if code == "MatMul" else (FULL,),
             prepare=f"orpheus_openmp.gemm:{code}", supports=f"orpheus_openmp.limits:{code.lower()}",
             cost="orpheus_openmp.cost:product",
         )  # fmt: skip
@@ -102,6 +105,7 @@ def _products() -> Iterator[Kernel]:
 
 def _pools(layout: str) -> Iterator[Kernel]:
     for op in ("MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool"):
+        more = (Rule("Indices.present", "==", False),) if op == "MaxPool" else ()
         for name, layouts, cost in (
             ("blocked", Format((layout,), (layout,)), "pool"),
             ("plain", Format(), "plain_pool"),
@@ -109,7 +113,7 @@ def _pools(layout: str) -> Iterator[Kernel]:
             yield Kernel(
                 op=op, name=name, dtypes=_FLOAT, formats=(layouts,), overlap=True,
                 prepare=f"orpheus_openmp.pool:{op}", supports="orpheus_openmp.limits:pool",
-                cost=f"orpheus_openmp.cost:{cost}", where=(Rule("X.rank", "in", (3, 4)),),
+                cost=f"orpheus_openmp.cost:{cost}", where=(FULL, Rule("X.rank", "in", (3, 4)), *more),
             )  # fmt: skip
 
 
@@ -120,6 +124,8 @@ def _elementwise(layout: str) -> Iterator[Kernel]:
         yield _by_traffic(
             op, "vector", "elementwise:Unary", "unary", (plain, Format((layout,), (layout,))),
             inplace=((0, 0),), accuracy=Accuracy() if exact else Accuracy(factor=4, exact_integers=False),
+            where=tuple(Rule(f"{bound}.runtime", "==", False) for bound in ("min", "max") if op == "Clip"),
+            opset=(11 if op == "Clip" else 1, None),
         )  # fmt: skip
     for op in ("Add", "Sub", "Mul", "Div", "PRelu"):
         second = "slope" if op == "PRelu" else "B"
@@ -165,7 +171,7 @@ def _movement(layout: str) -> Iterator[Kernel]:
     )  # fmt: skip
     yield _by_traffic("Concat", "plain", "movement:Concat", "concat", (Format(),), opset=(4, None))
     yield _by_traffic(
-        "Concat", "blocked", "movement:Concat", "concat_blocks", (Format((layout,) * _MAX_INPUTS, (layout,)),),
+        "Concat", "blocked", "splice:concat", "concat_blocks", (Format((layout,) * _MAX_INPUTS, (layout,)),),
         opset=(4, None),
     )  # fmt: skip
     for op in ("Softmax", "LogSoftmax"):
@@ -176,10 +182,16 @@ def _movement(layout: str) -> Iterator[Kernel]:
 
 
 def _by_traffic(
-    op: str, name: str, code: str, limit: str, formats: tuple[Format, ...], **more: Any
+    op: str,
+    name: str,
+    code: str,
+    limit: str,
+    formats: tuple[Format, ...],
+    where: tuple[Rule, ...] = (),
+    **more: Any,
 ) -> Kernel:
     """A kernel of float32 that is bound by memory."""
     return Kernel(
         op=op, name=name, dtypes=_FLOAT, formats=formats, overlap=True, prepare=f"orpheus_openmp.{code}",
-        supports=f"orpheus_openmp.limits:{limit}", cost="orpheus_openmp.cost:traffic", **more,
+        supports=f"orpheus_openmp.limits:{limit}", cost="orpheus_openmp.cost:traffic", where=(FULL, *where), **more,
     )  # fmt: skip

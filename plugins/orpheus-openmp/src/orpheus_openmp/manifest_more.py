@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from orpheus_core.plugin import Accuracy, Format, Kernel, Rule
+from orpheus_openmp.manifest_tensors import FULL
 
 _FLOAT = ("float32",)
 #: Element types that look-ups move by their size.
@@ -22,7 +23,7 @@ _NUMBERS = (
 
 def kernels(layout: str) -> Iterator[Kernel]:
     """The table, for the blocked layout ``layout``."""
-    packed = {"where": (Rule("X.rank", "in", (3, 4, 5)), Rule("W.constant", "==", True))}
+    packed: dict[str, Any] = {"where": (Rule("X.rank", "in", (3, 4, 5)), Rule("W.constant", "==", True))}
     for domain, op in (("", "Conv"), ("ai.orpheus", "FusedConv")):
         yield _row(
             op, "spatial-pack", "spatial:SpatialPack", "limits:im2col", domain=domain,
@@ -54,20 +55,10 @@ def kernels(layout: str) -> Iterator[Kernel]:
     )
     for op in ("ArgMax", "ArgMin"):
         yield _row(op, "rows", "search:Extreme", "limits_pick:search")
-    # K is an attribute of the first version.
-    for name, opset, where in (
-        ("heap", (10, None), (Rule("K.constant", "==", True),)),
-        ("heap-attributes", (1, 9), ()),
-    ):
-        yield _row(
-            "TopK",
-            name,
-            "search:TopK",
-            "limits_pick:top_k",
-            cost="orpheus_openmp.cost:top_k",
-            opset=opset,
-            where=where,
-        )
+    yield _row(
+        "TopK", "heap", "search:TopK", "limits_pick:top_k", cost="orpheus_openmp.cost:top_k", opset=(10, None),
+        where=(Rule("K.constant", "==", True),),
+    )  # fmt: skip
     yield _row(
         "BatchNormalization", "vector", "batchnorm:BatchNorm", "limits_pick:batch_norm", opset=(7, None),
         formats=(Format(), Format((layout,), (layout,))), inplace=((0, 0),),
@@ -75,7 +66,7 @@ def kernels(layout: str) -> Iterator[Kernel]:
     )  # fmt: skip
 
 
-def _row(op: str, name: str, code: str, limit: str, **more: Any) -> Kernel:
+def _row(op: str, name: str, code: str, limit: str, where: tuple[Rule, ...] = (), **more: Any) -> Kernel:
     """A kernel; of float32 and bound by memory where nothing else is said."""
     more.setdefault("dtypes", {"T": _FLOAT})
     more.setdefault("cost", "orpheus_openmp.cost:traffic")
@@ -85,5 +76,6 @@ def _row(op: str, name: str, code: str, limit: str, **more: Any) -> Kernel:
         overlap=True,
         prepare=f"orpheus_openmp.{code}",
         supports=f"orpheus_openmp.{limit}",
+        where=(FULL, *where),
         **more,
     )

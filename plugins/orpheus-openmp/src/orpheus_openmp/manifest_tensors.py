@@ -8,8 +8,12 @@ from typing import Any
 from orpheus_core.plugin import Accuracy, Format, Kernel, Rule
 
 _FLOAT = ("float32",)
+#: There is something to compute.
+FULL = Rule("*.size", ">=", 1)
 _ROUNDED = Accuracy(factor=4, exact_integers=False)
 _MAX_OUTPUTS = 64  # of a blocked Split
+#: Operators whose first input is called data; that of the others is called input.
+_DATA = ("Transpose", "Slice", "Pad", "Gather")
 #: Every element type that is moved by its size.
 _ANY = (
     "float32", "uint8", "int8", "uint16", "int16", "int32", "int64", "bool", "float16", "float64", "uint32", "uint64",
@@ -30,22 +34,17 @@ def kernels(layout: str) -> Iterator[Kernel]:
 def _moves(layout: str) -> Iterator[Kernel]:
     plain, blocked = Format(), Format((layout,), (layout,))
     parts, sides = Format((layout,), (layout,) * _MAX_OUTPUTS), (Format((layout,), ()), Format((), (layout,)))
-    # Operator, name, limit, layouts, versions, constant inputs. Settings that are attributes of older versions are
-    # inputs of newer ones, which have to be constant.
+    # Operator, name, limit, layouts, versions, constant inputs. What older versions have as attributes
+    # the importer makes constant inputs.
     rows: tuple[tuple[str, str, str, tuple[Format, ...], tuple[int, int | None], tuple[str, ...]], ...] = (
         ("Transpose", "move", "move", (plain,), (1, None), ()),
         ("Transpose", "blocked", "transpose_blocked", sides, (1, None), ()),
         ("Slice", "move", "move", (plain,), (10, None), ("starts", "ends", "axes", "steps")),
-        ("Slice", "move-attributes", "move", (plain,), (1, 9), ()),
         ("Slice", "blocked", "slice_blocked", (blocked,), (10, None), ("starts", "ends", "axes", "steps")),
-        ("Slice", "blocked-attributes", "slice_blocked", (blocked,), (1, 9), ()),
         ("Split", "move", "move", (plain,), (13, None), ("split",)),
-        ("Split", "move-attributes", "move", (plain,), (2, 12), ()),
         ("Split", "blocked", "split_blocked", (parts,), (13, None), ("split",)),
-        ("Split", "blocked-attributes", "split_blocked", (parts,), (2, 12), ()),
-        ("Pad", "move", "move", (plain,), (11, None), ("pads",)),
-        ("Pad", "move-attributes", "move", (plain,), (2, 10), ()),
-        ("Pad", "blocked", "pad_blocked", (blocked,), (11, None), ("pads",)),
+        ("Pad", "move", "move", (plain,), (18, None), ("pads", "axes")),
+        ("Pad", "blocked", "pad_blocked", (blocked,), (18, None), ("pads", "axes")),
         ("Gather", "move", "move", (plain,), (1, None), ("indices",)),
         ("Expand", "move", "move", (plain,), (8, None), ("shape",)),
         ("Tile", "move", "move", (plain,), (6, None), ("repeats",)),
@@ -56,7 +55,10 @@ def _moves(layout: str) -> Iterator[Kernel]:
         yield _row(
             op, name, "moves:Move", f"limits_moves:{limit}", formats, opset=opset,
             dtypes={"T": _ANY if formats == (plain,) else _FLOAT},
-            where=tuple(map(_constant, constants)),
+            where=(
+                Rule(f"{'data' if op in _DATA else 'input'}.size", ">=", 1), *map(_constant, constants),
+                *((Rule("data.rank", "==", 4),) if formats == sides else ()),
+            ),
         )  # fmt: skip
 
 
@@ -68,7 +70,9 @@ def _resizes(layout: str) -> Iterator[Kernel]:
         yield _row(
             "Resize", name, "resize:resize", f"limits_moves:{limit}", (formats,), opset=(11, None),
             dtypes={"T1": _ANY if name == "separable" else _FLOAT}, accuracy=Accuracy(factor=4),
-            where=tuple(Rule(f"{operand}.runtime", "==", False) for operand in ("scales", "sizes")),
+            where=(
+                Rule("X.size", ">=", 1), Rule("scales.runtime", "==", False), Rule("sizes.runtime", "==", False),
+            ),
         )  # fmt: skip
 
 
@@ -79,21 +83,18 @@ def _reductions(layout: str) -> Iterator[Kernel]:
     ):  # fmt: skip
         accuracy = _ROUNDED if op.startswith("ReduceLog") else Accuracy(exact_integers=op != "ReduceL2")
         since = 13 if op == "ReduceSum" else 18  # axes are an input since then
-        for suffix, opset, where in (
-            ("", (since, None), (Rule("axes.runtime", "==", False),)),
-            ("-attributes", (1, since - 1), ()),
-        ):
-            yield _row(
-                op, f"plain{suffix}", "reduce:Reduce", "limits_reduce:reduce", (Format(),), accuracy=accuracy,
-                opset=opset, where=where,
-            )  # fmt: skip
-            if op in ("ReduceLogSum", "ReduceLogSumExp"):  # they make something of a block's zeros
-                continue
-            yield _row(
-                op, f"blocked{suffix}", "reduce:Reduce", "limits_reduce:reduce_blocked",
-                (Format((layout,), (layout,)),), accuracy=accuracy, opset=opset,
-                where=(Rule("data.rank", "==", 4), *where),
-            )  # fmt: skip
+        where = (Rule("data.size", ">=", 1), Rule("axes.runtime", "==", False))
+        yield _row(
+            op, "plain", "reduce:Reduce", "limits_reduce:reduce", (Format(),), accuracy=accuracy, opset=(since, None),
+            where=where,
+        )  # fmt: skip
+        if op in ("ReduceLogSum", "ReduceLogSumExp"):  # they make something of a block's zeros
+            continue
+        inner = (Rule("data.rank", "==", 4), Rule("axes.present", "==", True), Rule("keepdims", "==", 1))
+        yield _row(
+            op, "blocked", "reduce:Reduce", "limits_reduce:reduce_blocked", (Format((layout,), (layout,)),),
+            accuracy=accuracy, opset=(since, None), where=(*where, *inner),
+        )  # fmt: skip
 
 
 def _normalisations() -> Iterator[Kernel]:
@@ -105,7 +106,7 @@ def _normalisations() -> Iterator[Kernel]:
     ):
         yield _row(
             op, "rows", f"normalize:{code}", f"limits_reduce:{limit}", (Format(),), opset=opset,
-            dtypes=dict.fromkeys(types, _FLOAT), accuracy=_ROUNDED,
+            dtypes=dict.fromkeys(types, _FLOAT), accuracy=_ROUNDED, where=(FULL,),
         )  # fmt: skip
 
 
@@ -124,19 +125,29 @@ def _broadcasts() -> Iterator[Kernel]:
         for op in ops:
             yield _row(
                 op, "broadcast", "broadcast:Binary", "limits_broadcast:broadcast", (Format(),), opset=(since, None),
-                dtypes=dtypes, accuracy=accuracy, rank=110,
+                dtypes=dtypes, accuracy=accuracy, rank=110, where=(FULL,),
             )  # fmt: skip
     yield _row(
-        "Where", "broadcast", "broadcast:Where", "limits_broadcast:broadcast", (Format(),), opset=(9, None)
-    )
+        "Where", "broadcast", "broadcast:Where", "limits_broadcast:broadcast", (Format(),), opset=(9, None),
+        where=(FULL,),
+    )  # fmt: skip
 
 
 def _others() -> Iterator[Kernel]:
-    for op in ("LSTM", "GRU"):
+    for op, constants, plain in (
+        ("LSTM", ("B", "P"), ("layout", "input_forget")),
+        ("GRU", ("B",), ("layout",)),
+    ):
         yield Kernel(
             op=op, name="steps", dtypes={"T": _FLOAT}, opset=(7, None), accuracy=_ROUNDED, overlap=True,
             prepare=f"orpheus_openmp.recurrent:{op.capitalize()}", supports="orpheus_openmp.limits_recurrent:recurrent",
-            cost="orpheus_openmp.cost:traffic", where=(Rule("W.constant", "==", True), Rule("R.constant", "==", True)),
+            cost="orpheus_openmp.cost:traffic",
+            where=(
+                FULL, Rule("W.constant", "==", True), Rule("R.constant", "==", True),
+                *(Rule(f"{name}.runtime", "==", False) for name in constants),
+                Rule("sequence_lens.present", "==", False),
+                *(Rule(name, "in", (0, None)) for name in plain), Rule("clip", "==", None),
+            ),
         )  # fmt: skip
     yield Kernel(
         op="NonMaxSuppression", name="heap", run="orpheus_openmp.detection:non_max_suppression", takes_problem=True,
