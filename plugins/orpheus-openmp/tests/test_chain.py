@@ -16,7 +16,6 @@ from orpheus_numpy.nn.pool import average_pool, max_pool
 import orpheus_core as orpheus
 from orpheus_core.errors import BackendError, KernelError
 from orpheus_core.plugin import Joined
-from orpheus_core.selection.invoke import HOST
 from orpheus_core.selection.reorder import from_layout, to_layout
 
 isas = pytest.importorskip("orpheus_openmp.isa", reason="orpheus-openmp is not installed")
@@ -25,6 +24,9 @@ pools = pytest.importorskip("orpheus_openmp.pool", reason="orpheus-openmp is not
 chain = pytest.importorskip("orpheus_openmp.chain", reason="orpheus-openmp is not installed")
 
 DRAWN = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+BEYOND = 1 << 14  # bytes that follow a workspace
 
 
 def link(kind, filters=0, kernel=(1, 1), strides=(1, 1), pads=(0, 0, 0, 0), dilations=(1, 1)):
@@ -38,7 +40,7 @@ def build(layers, x, links, threads, plain=False, residual=False):
     """Bound native steps of these links over x, the arrays they write, their layers, and y in float64."""
     rng = np.random.default_rng(7)
     exact, magnitude = x.astype(np.float64), np.abs(x).astype(np.float64)
-    depth, prepared, steps, arrays = 0, [], [], [to_layout(x, _layout(layers, plain))]
+    depth, prepared, steps, beyond, arrays = 0, [], [], [], [to_layout(x, _layout(layers, plain))]
     for i, one in enumerate(links):
         last = i == len(links) - 1
         window = {"strides": one.strides, "pads": one.pads, "dilations": one.dilations}
@@ -83,12 +85,13 @@ def build(layers, x, links, threads, plain=False, residual=False):
         target = np.full(problem.outputs[0].layout.physical_shape(exact.shape), np.nan, np.float32)
         given = [arrays[-1], *(None for _ in inputs[1:3])]
         given += [to_layout(v, problem.inputs[3].layout) for v in inputs[3:]]
-        workspace = HOST.arena(layer.workspace) if layer.workspace else None
-        steps.append(layer.bind(given, [target], workspace))
+        room = np.full(layer.workspace + BEYOND, 171, np.uint8)
+        beyond.append(room[layer.workspace :])
+        steps.append(layer.bind(given, [target], room[: layer.workspace] if layer.workspace else None))
         arrays.append(target)
         prepared.append(layer)
     return SimpleNamespace(
-        steps=steps, arrays=arrays, layers=prepared, exact=exact, magnitude=magnitude, depth=depth,
+        steps=steps, arrays=arrays, layers=prepared, exact=exact, magnitude=magnitude, depth=depth, beyond=beyond,
         layout=problem.outputs[0].layout,
     )  # fmt: skip
 
@@ -118,6 +121,7 @@ def judge(layers, x, links, band, threads, **more):
             array[...] = np.nan
         joined()
         np.testing.assert_array_equal(it.arrays[-1], whole)
+        assert all((bytes_ == 171).all() for bytes_ in it.beyond), "a layer leaves its workspace"
     return True
 
 
@@ -156,6 +160,13 @@ def test_stem_and_pool(layers, threads):
     stem = link("Direct", 24, (7, 7), strides=(2, 2), pads=(3, 3, 3, 3))
     pool = link("MaxPool", kernel=(3, 3), strides=(2, 2), pads=SAME)
     assert judge(layers, x_of(2, 3, 111, 30), [stem, pool], 4, threads, plain=True)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_flat_image_and_a_tall_kernel(layers, threads):
+    """Alone, the convolution copies its input with the pads; in a chain each thread copies taller windows."""
+    links = [link("Direct", 16, (5, 3), pads=(2, 1, 2, 1)), link("Pointwise", 9)]
+    assert judge(layers, x_of(3, 16, 2, 5), links, 1, threads)
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -62,14 +62,16 @@ class Direct(Conv):
     def __init__(self, problem: Problem, isa: str | None = None) -> None:
         super().__init__(problem, isa)
         window, (width, outside) = self.shape.window, self.edges()
+        if outside:  # a window for each thread
+            columns = min(window.output[1], self.tile_pixels) - 1
+            across = columns * window.strides[1] + (window.kernel[1] - 1) * window.dilations[1] + 1
+            self.workspace = 4 * self.threads * self.in_blocks * window.kernel[0] * across * self.depth
         if outside > 1 and self.depth > 1:  # a plain input's edges are few values, and it may head a chain
             self.values["padded_w"] = width
             rows = self.shape.batch * self.shape.group * self.in_blocks * window.input[0]
-            self.workspace = 4 * rows * width * self.depth
-        elif outside:
-            columns = min(window.output[1], self.tile_pixels) - 1
-            width = columns * window.strides[1] + (window.kernel[1] - 1) * window.dilations[1] + 1
-            self.workspace = 4 * self.threads * self.in_blocks * window.kernel[0] * width * self.depth
+            self.workspace = max(
+                self.workspace, 4 * rows * width * self.depth
+            )  # as a chain's link it takes windows
 
     def edges(self) -> tuple[int, float]:
         """The columns read, pads included, and how often a value would be copied for the tiles at the edges."""
