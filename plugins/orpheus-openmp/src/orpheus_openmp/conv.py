@@ -69,9 +69,8 @@ class Direct(Conv):
         if outside > 1 and self.depth > 1:  # a plain input's edges are few values, and it may head a chain
             self.values["padded_w"] = width
             rows = self.shape.batch * self.shape.group * self.in_blocks * window.input[0]
-            self.workspace = max(
-                self.workspace, 4 * rows * width * self.depth
-            )  # as a chain's link it takes windows
+            # As a link of a chain it takes windows all the same.
+            self.workspace = max(self.workspace, 4 * rows * width * self.depth)
 
     def edges(self) -> tuple[int, float]:
         """The columns read, pads included, and how often a value would be copied for the tiles at the edges."""
