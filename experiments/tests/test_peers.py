@@ -63,6 +63,19 @@ def test_padding_of_pools_and_what_follows_them(engine, tmp_path) -> None:
     assert error(outputs, evaluate(path, feeds, tmp_path)) < 1e-5
 
 
+def test_the_layers_that_it_tells_are_those_of_the_model(engine, tmp_path) -> None:
+    path = tmp_path / "model.onnx"
+    onnx.save(_pooled(), path)
+    made = source(engine, path, tmp_path)
+    told = Peer(engine, made, 1).engine.layers([np.ones((1, 4, 9, 7), np.float32)], 3)
+    if engine.name not in ("onnxruntime", "openvino", "openvino-unpinned"):
+        assert told == []
+        return
+    assert all(name and op and seconds >= 0 for name, op, _, seconds in told)
+    assert len({name for name, *_ in told}) == len(told)
+    assert sum("conv" in op.lower() for _, op, _, _ in told) == 3 and sum(t[-1] for t in told) > 0
+
+
 def test_an_operator_it_does_not_know_is_named(engine, tmp_path) -> None:
     if engine.name not in ("litert", "pytorch", "pytorch-channels-last"):
         pytest.skip("it reads ONNX by itself")

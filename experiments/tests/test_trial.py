@@ -12,6 +12,7 @@ from orpheus_experiments.trial import (
     KINDS,
     METRICS,
     Failure,
+    Layer,
     Measurement,
     ModelRef,
     Process,
@@ -80,12 +81,22 @@ measurements = st.builds(
     values=st.dictionaries(words, st.none() | st.floats(allow_nan=False, allow_infinity=False), max_size=3),
     source=st.text(),
 ) | st.builds(Measurement.absent, st.text(min_size=1))
+layers = st.builds(
+    Layer,
+    name=st.text(),
+    op=st.text(),
+    kernel=st.text(),
+    seconds=seconds,
+    macs=maybe_bytes,
+    nbytes=maybe_bytes,
+)
 records = st.builds(
     Record,
     trial=trials(),
     failure=st.none() | st.builds(Failure, kind=st.sampled_from(KINDS), message=st.text()),
     metrics=st.dictionaries(st.sampled_from(METRICS), measurements, max_size=3),
     processes=st.lists(processes, max_size=2).map(tuple),
+    layers=st.lists(layers, max_size=2).map(tuple),
     environment=st.dictionaries(words, st.integers() | st.text() | st.lists(st.integers()), max_size=3),
     notes=st.lists(st.text(), max_size=2).map(tuple),
     started=words,

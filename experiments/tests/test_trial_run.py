@@ -57,6 +57,13 @@ def test_every_metric_has_values_or_a_reason(trial) -> None:
     assert record.value("flops", "macs") == 2 * (27 * 256 + 20)
     assert record.environment["versions"]["numpy"] and "numpy" in record.environment["plugins"]
     assert record.processes[0].settings.startswith("threads 1")
+    # Every layer is told with its kernel and its work, by a process that times nothing else.
+    assert record.layers and all(
+        x.kernel.startswith(("numpy:", "core:")) and x.seconds > 0 for x in record.layers
+    )
+    assert sum(x.macs or 0 for x in record.layers) == record.value("flops", "macs")
+    assert record.value("layers", "sum") == pytest.approx(sum(x.seconds for x in record.layers))
+    assert record.value("layers", "peak") > 0 and record.value("layers", "bandwidth") > 0
 
 
 @pytest.mark.zoo
@@ -86,6 +93,12 @@ def test_energy_is_what_the_meter_counted(trial, environment) -> None:
     joules, wall = (sum(v) for v in zip(*((sum(t.joules.values()), t.wall) for t in turns)))
     assert found.get("item") == pytest.approx(joules / runs) and found.get("idle_watts") > 0
     assert found.get("above_idle") == pytest.approx((joules - found.get("idle_watts") * wall) / runs)
+
+
+def test_an_engine_that_tells_no_layers_keeps_its_result(trial) -> None:
+    record = trial("peer:right", metrics=["latency", "layers"])
+    assert record.is_ok and record.value("latency", "median") > 0 and not record.layers
+    assert "peer:right does not tell its layers" in record.metrics["layers"].reason
 
 
 def test_offline_keeps_every_stream_busy(trial) -> None:

@@ -121,8 +121,8 @@ def test_the_roofline_is_a_plot_of_the_layers_with_operations(tmp_path: Path) ->
     assert save_roofline(path, LayerProfile(layers, 1e-3, ()), *limits, "a title") == 2
     root = ET.parse(path).getroot()
     ids = {e.get("id") or "" for e in root.iter()}
-    assert {i for i in ids if i.startswith("kernel")} == {
-        "kernel k:Conv/direct (91 %)", "kernel k:Conv/winograd (9 %)"
+    assert {i for i in ids if i.startswith("group")} == {
+        "group k:Conv/direct (91 %)", "group k:Conv/winograd (9 %)"
     }  # fmt: skip
     text = " ".join("".join(e.itertext()) for e in root.iter())
     for part in ("a title", "a peak", "a copy", "100.0 GFLOP/s", "10.0 GB/s"):

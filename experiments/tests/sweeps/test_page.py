@@ -40,7 +40,7 @@ def test_in_a_browser(browser, tmp_path, width, scheme) -> None:
     sizes = page.evaluate("""() => [...document.querySelectorAll('svg')].map(s => {
         const box = s.getBoundingClientRect(); const texts = [...s.querySelectorAll('text')];
         return [box.width, Math.min(...texts.map(t => t.getBoundingClientRect().height))] })""")
-    assert len(sizes) == 12 and all(0 < w <= width and h >= 9 for w, h in sizes), sizes
+    assert len(sizes) == 16 and all(0 < w <= width and h >= 9 for w, h in sizes), sizes
     # Ink and paper are far apart, in plots too.
     ink, paper, plot = page.evaluate("""() => {
         const of = (e, p) => getComputedStyle(e)[p].match(/[0-9]+/g).map(Number);

@@ -22,7 +22,7 @@ from orpheus_core.errors import UsageError
 
 from .conftest import failed, make_record, make_trial
 
-METRICS = ("latency", "throughput", "load", "memory", "size", "error", "flops", "energy")
+METRICS = ("latency", "throughput", "load", "memory", "size", "error", "flops", "layers", "energy")
 EVIL = "<script>alert('x')</script> | $x$ `=1+1`"
 
 
@@ -78,10 +78,19 @@ def test_the_page_holds_everything_and_asks_for_nothing(folder) -> None:
     for used in re.findall(r"url\(#([^)]+)\)", text) + re.findall(r'href="#([^"]+)"', text):
         assert used in ids, used
     assert "prefers-color-scheme: dark" in text and 'name="viewport"' in text and "#010203" not in text
-    # of each network: latency, spread, error, load, memory, roof
-    assert sum(t == "svg" for t, _ in tags.found) == 2 * 6
+    # of each network: latency, spread, error, layers, roofline, load, memory, roof
+    assert sum(t == "svg" for t, _ in tags.found) == 2 * 8
     shown = " ".join(tags.text)
-    for part in ("small", "large", "openmp", "crashed", "Test CPU", "not measured", "times the fastest"):
+    for part in (
+        "small",
+        "large",
+        "openmp",
+        "crashed",
+        "Test CPU",
+        "not measured",
+        "times the fastest",
+        "l0: openmp:ai.orpheus:FusedConv/k, ",
+    ):
         assert part.lower() in shown.lower(), part
     assert EVIL in shown  # as text
 

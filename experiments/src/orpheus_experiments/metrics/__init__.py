@@ -8,6 +8,7 @@ from orpheus_experiments.metrics import (
     error,
     flops,
     latency,
+    layers,
     load,
     memory,
     plan,
@@ -30,6 +31,7 @@ MEASURES: dict[str, Measure] = {
     "error": error.measure,
     "agreement": agreement.measure,
     "flops": flops.measure,
+    "layers": layers.measure,
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from orpheus_experiments.trial.record import Measurement, Process
+from orpheus_experiments.trial.record import Layer, Measurement, Process
 from orpheus_experiments.trial.trial import Trial
 
 __all__ = ["Measure", "Observed"]
@@ -16,7 +16,8 @@ class Observed:
     """The processes of a trial and what was found beside them; ``reasons`` say, by metric, why something is missing.
 
     ``watts``: of each meter while the machine was idle, a reading for each process. ``peak``: the machine's FLOP/s and
-    who measured it. ``agreement``: the share of equal classes among ``images`` inputs.
+    who measured it; ``bandwidth``: the same of its memory's bytes a second. ``agreement``: the share of equal classes
+    among ``images`` inputs.
     """
 
     trial: Trial
@@ -28,6 +29,8 @@ class Observed:
     images: int = 0
     reference: str = ""
     peak: tuple[float, str] | None = None
+    bandwidth: tuple[float, str] | None = None
+    layers: Sequence[Layer] = ()
     watts: Sequence[Mapping[str, float]] = ()
     reasons: Mapping[str, str] = field(default_factory=dict)
 

@@ -9,6 +9,7 @@ from typing import Any
 from orpheus_core.cli.table import quantity
 from orpheus_experiments.benchmark.comparing import instability
 from orpheus_experiments.report.against import Change
+from orpheus_experiments.report.layered import kind
 from orpheus_experiments.report.row import Row, behind, groups
 from orpheus_experiments.statistics.processes import Difference, noise
 from orpheus_experiments.trial import Record
@@ -19,6 +20,7 @@ __all__ = [
     "change_table",
     "environment",
     "failures",
+    "layer_tables",
     "main_tables",
     "noise_table",
     "notes",
@@ -60,6 +62,35 @@ def main_tables(found: Sequence[Row]) -> list[Table]:
             cells.insert(2, row.brief or _times(row, best) + _doubt(row.record))
         result.append(Table(title, headers, body))
     return result
+
+
+def layer_tables(found: Sequence[Row]) -> list[Table]:
+    """Of each network, what the kinds of layers take in every engine that tells its layers."""
+    result = []
+    for title, members in groups(found).items():
+        told = [r for r in members if r.is_right and r.record.layers]
+        spent = [_by_kind(r.record) for r in told]
+        named = sorted(
+            {k for each in spent for k in each}, key=lambda k: -max(each.get(k, 0.0) for each in spent)
+        )
+        body = [[k, *(_part(each, k) for each in spent)] for k in named]
+        body.append(["all layers", *(quantity(1e3 * sum(each.values())) for each in spent)])
+        if told:
+            result.append(Table(title, ("kind", *(f"{r.engine}, ms" for r in told)), body))
+    return result
+
+
+def _by_kind(record: Record) -> dict[str, float]:
+    spent: dict[str, float] = {}
+    for layer in record.layers:
+        spent[kind(layer)] = spent.get(kind(layer), 0.0) + layer.seconds
+    return spent
+
+
+def _part(spent: Mapping[str, float], name: str) -> str:
+    if name not in spent:
+        return "-"
+    return f"{quantity(1e3 * spent[name], 3)} ({spent[name] / sum(spent.values()):.1%})"
 
 
 def failures(found: Iterable[Row]) -> Table | None:

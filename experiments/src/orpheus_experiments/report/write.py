@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from orpheus_core.errors import UsageError
@@ -69,6 +70,7 @@ def text_of(folder: Path, form: str, compared: Comparison | None = None) -> str:
     parts = [
         *([tables.change_table(changed)] if changed else []),
         *tables.main_tables(found),
+        *(replace(t, title=f"{t.title}: layers") for t in tables.layer_tables(found)),
         *(t for t in optional if t),
         *tables.environment(r.record for r in found),
     ]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from orpheus_experiments.trial.record import KINDS, Failure, Measurement, Process, Record, Turn
+from orpheus_experiments.trial.record import KINDS, Failure, Layer, Measurement, Process, Record, Turn
 from orpheus_experiments.trial.trial import METRICS, SCHEMA, ModelRef, Trial
 
 __all__ = [
-    "KINDS", "METRICS", "SCHEMA", "Failure", "Measurement", "ModelRef", "Process", "Record", "Trial", "Turn", "run",
+    "KINDS", "METRICS", "SCHEMA", "Failure", "Layer", "Measurement", "ModelRef", "Process", "Record", "Trial", "Turn",
+    "run",
 ]  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from orpheus_experiments.process.child import Child, ChildError
 from orpheus_experiments.trial.engines import confinement
-from orpheus_experiments.trial.record import Failure, Process, Turn
+from orpheus_experiments.trial.record import Failure, Layer, Process, Turn
 from orpheus_experiments.trial.trial import Trial
 
 __all__ = ["WORKS", "Lane", "Workshop"]
@@ -65,6 +65,8 @@ class Lane:
         self.reference: str | None = None
         self.reference_name = ""
         self.peak: tuple[float, str] | None = None
+        self.bandwidth: tuple[float, str] | None = None
+        self.layers: tuple[Layer, ...] = ()
         self.watts: list[dict[str, float]] = []
         self.spent = 0.0
         self._child: Child | None = None
@@ -96,7 +98,7 @@ class Lane:
         self.made = self._prepared(self.trial)
         if {"error", "agreement"} & set(self.trial.metrics):
             self._refer()
-        if "flops" in self.trial.metrics:
+        if {"flops", "layers"} & set(self.trial.metrics):
             self._measure_peak()
 
     def begin(self) -> None:
@@ -147,6 +149,17 @@ class Lane:
         assert self._begun is not None
         self.processes.append(replace(self._begun, turns=tuple(self._turns)))
         self.close()
+
+    def profile(self) -> None:
+        """Have a fresh process tell its layers, after all that is timed; why it does not is told."""
+        if "layers" not in self.trial.metrics or not self.processes:
+            return
+        try:
+            with self._new() as child:
+                found = self._ask(child, "layers", made=self.made)
+            self.layers = tuple(Layer(**each) for each in found)
+        except ChildError as error:
+            self.reasons["layers"] = str(error)
 
     def close(self) -> None:
         """End its child, if it has one."""
@@ -229,20 +242,21 @@ class Lane:
         trial = self.trial
         threads = trial.threads * trial.streams
 
-        def make(_: Path) -> tuple[float, str]:
+        def make(_: Path) -> tuple[tuple[float, str], tuple[float, str]]:
             environment = {"ORPHEUS_ISA": trial.isa} if trial.isa else {}
             with Child(WORKS, environment=environment, cpus=trial.cpus) as child:
                 found = self._ask(child, "peak", threads=threads)
-                return found["flops"], found["source"]
+                return tuple(found["peak"]), tuple(found["bandwidth"])
 
         try:
-            self.peak = self.workshop.once(f"peak {threads} {trial.isa} {trial.cpus}", make)
+            self.peak, self.bandwidth = self.workshop.once(f"peak {threads} {trial.isa} {trial.cpus}", make)
         except ChildError as error:
             self.reasons["flops"] = f"the machine's peak could not be measured: {error}"
 
 
-_OF_TRIAL = ("prepare", "make_reference", "load", "start")
+_OF_TRIAL = ("prepare", "make_reference", "load", "start", "layers")
 _WORDS = {
     "prepare": "read and convert the model", "make_reference": "compute the reference", "load": "load the model",
     "start": "load the model and run it", "warm": "warm up", "turn": "run", "idle": "wait", "peak": "measure the peak",
+    "layers": "tell its layers",
 }  # fmt: skip

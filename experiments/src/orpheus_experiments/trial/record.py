@@ -22,7 +22,7 @@ from orpheus_experiments.trial.checks import (
 )  # fmt: skip
 from orpheus_experiments.trial.trial import METRICS, SCHEMA, Trial, same_schema
 
-__all__ = ["KINDS", "Failure", "Measurement", "Process", "Record", "Turn"]
+__all__ = ["KINDS", "Failure", "Layer", "Measurement", "Process", "Record", "Turn"]
 
 #: How a trial can fail.
 KINDS = (
@@ -110,18 +110,35 @@ class Process:
     settings: str = ""
 
 
+@dataclass(frozen=True)
+class Layer:
+    """One layer as its engine executes it: median seconds, timed alone; its work where the engine tells it.
+
+    ``op`` and ``kernel`` are the engine's own words. ``macs`` by the operator's definition, ``nbytes`` of all operands.
+    """
+
+    name: str
+    op: str
+    kernel: str
+    seconds: float
+    macs: int | None = None
+    nbytes: int | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Record:
     """A trial and what it found. A failed one keeps what was measured before it failed.
 
     ``notes`` say what a reader must know: an engine that was not steady, processes that are missing, a throttled
-    machine. ``started`` is in UTC; ``seconds`` is what the trial took in all.
+    machine. ``layers`` come from runs of their own, after all that was timed. ``started`` is in UTC; ``seconds`` is
+    what the trial took in all.
     """
 
     trial: Trial
     failure: Failure | None = None
     metrics: Mapping[str, Measurement] = field(default_factory=dict)
     processes: tuple[Process, ...] = ()
+    layers: tuple[Layer, ...] = ()
     environment: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     started: str = ""
@@ -147,6 +164,7 @@ class Record:
             "failure": None if self.failure is None else asdict(self.failure),
             "metrics": {name: _finite(asdict(m)) for name, m in self.metrics.items()},
             "processes": [_finite(asdict(p)) for p in self.processes],
+            **({"layers": [_finite(asdict(x)) for x in self.layers]} if self.layers else {}),
             "environment": _finite(dict(self.environment)),
             "notes": list(self.notes),
             "started": self.started,
@@ -160,7 +178,7 @@ class Record:
     @classmethod
     def from_data(cls, data: Any) -> Record:
         """The record in plain data; UsageError that names what is at fault."""
-        found = dict(object_(data, "record", _KEYS, _KEYS))
+        found = dict(object_(data, "record", _KEYS, _NEEDED))
         same_schema(found.pop("schema"), "record")
         trial = Trial.from_data(found.pop("trial"))
         key, status = found.pop("key"), found.pop("status")
@@ -218,6 +236,13 @@ _PROCESS = _made(
     },
 )  # fmt: skip
 
+_LAYER = _made(
+    Layer,
+    {
+        "name": _message, "op": _message, "kernel": _message, "seconds": _seconds, "macs": _bytes, "nbytes": _bytes,
+    },
+)  # fmt: skip
+
 
 def _metrics(value: Any, where: str) -> Mapping[str, Measurement]:
     return keyed(value, where, dict.fromkeys(METRICS, _MEASUREMENT))
@@ -227,9 +252,12 @@ _RECORD: dict[str, Any] = {
     "failure": optional(_FAILURE),
     "metrics": _metrics,
     "processes": listed(_PROCESS),
+    "layers": listed(_LAYER),
     "environment": mapped(lambda value, _: value),
     "notes": listed(_message),
     "started": _message,
     "seconds": _seconds,
 }
 _KEYS = ("schema", "trial", "key", "status", *_RECORD)
+# Layers are there where they were asked for and told.
+_NEEDED = tuple(k for k in _KEYS if k != "layers")

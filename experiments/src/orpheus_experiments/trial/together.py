@@ -107,6 +107,10 @@ def _run(lanes: Sequence[Lane], say: Say, cooldown: float) -> None:
         for lane in part:
             lane.guard(lane.end)
         done += len(lanes)
+    for lane in lanes:  # when nothing is timed any more
+        if lane.going and "layers" in lane.trial.metrics:
+            say(f"{_name(lane)}: profiling", 1.0)
+            lane.guard(lane.profile)
 
 
 def _environment(peers: Sequence[str]) -> dict[str, Any]:
@@ -143,6 +147,8 @@ def _record(lane: Lane, before: dict[str, Any], after: dict[str, Any], started: 
         images=trial.batch * math.ceil(trial.images / trial.batch),
         reference=lane.reference_name,
         peak=lane.peak,
+        bandwidth=lane.bandwidth,
+        layers=lane.layers,
         watts=lane.watts,
         reasons=_reasons(lane),
     )
@@ -152,6 +158,7 @@ def _record(lane: Lane, before: dict[str, Any], after: dict[str, Any], started: 
         failure=failure,
         metrics=measure(observed),
         processes=tuple(lane.processes),
+        layers=lane.layers,
         environment=environment,
         notes=(*_notes(lane), *disturbances(before, after)),
         started=started,

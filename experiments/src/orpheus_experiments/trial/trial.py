@@ -33,6 +33,7 @@ SCHEMA = 1
 #: What can be asked for, in the order of reports.
 METRICS = (
     "latency", "throughput", "load", "memory", "plan", "size", "energy", "error", "agreement", "flops",
+    "layers",
 )  # fmt: skip
 
 

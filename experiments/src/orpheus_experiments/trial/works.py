@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,9 @@ from orpheus_experiments.trial.models import files, locate
 from orpheus_experiments.trial.reference import compare, images, read, write
 from orpheus_experiments.trial.trial import Trial
 
-__all__ = ["circumstances", "idle", "load", "make_reference", "peak", "prepare", "start", "turn", "warm"]
+__all__ = [
+    "circumstances", "idle", "layers", "load", "make_reference", "peak", "prepare", "start", "turn", "warm",
+]  # fmt: skip
 
 State = dict[str, Any]
 _PEAK = 0.5
@@ -181,14 +183,25 @@ def idle(state: State, seconds: float) -> dict[str, float]:
 
 
 def peak(_: State, threads: int) -> dict[str, Any]:
-    """The machine's FLOP/s in float32 on so many threads, and who measured it: the best of half a second's tries."""
-    from orpheus_experiments.profile.peak import measured_peak
+    """FLOP/s in float32 on so many threads (the best of half a second's tries) and memory's bytes/s, with sources."""
+    from orpheus_experiments.profile.peak import measured_bandwidth, measured_peak
 
     backends, end = discovery.default_order(), time.perf_counter() + _PEAK
     found = measured_peak(backends, threads)
     while time.perf_counter() < end:
         found = max(found, measured_peak(backends, threads), key=lambda p: p.flops)
-    return {"flops": found.flops, "source": found.source}
+    memory = measured_bandwidth(threads)
+    return {"peak": [found.flops, found.source], "bandwidth": [memory.rate, memory.source]}
+
+
+def layers(_: State, trial: str, made: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What each layer takes. ChildError "refused" where the engine does not tell its layers."""
+    from orpheus_experiments.trial.layers import told_layers
+
+    asked = Trial.from_json(trial)
+    loaded = _open(asked, made)
+    given = images(asked, _inputs(made), made["shapes"])[0]
+    return [asdict(layer) for layer in told_layers(loaded, given)]
 
 
 def _prime(asked: Trial, made: Mapping[str, Any]) -> None:
