@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from orpheus_experiments.energy.counters import open_hwmon, open_rapl
 from orpheus_experiments.energy.meters import Meters
+from orpheus_experiments.energy.nvml import open_nvml
 from orpheus_experiments.noise import processor
 from orpheus_experiments.noise.environment import busy, disturbances, environment
 from orpheus_experiments.noise.versions import engines
@@ -140,7 +143,64 @@ def test_no_counter_has_a_reason(tmp_path, monkeypatch) -> None:
         open_rapl(tmp_path)
 
 
+class FakeNvml(ModuleType):
+    """Two GPUs, of which the second is too old to count; a reading costs the first 250 mJ."""
+
+    class NVMLError(Exception):
+        pass
+
+    def __init__(self, count: int = 2, driver: bool = True) -> None:
+        super().__init__("pynvml")
+        self.count, self.driver, self.millijoules = count, driver, 1000
+
+    def nvmlInit(self) -> None:
+        if not self.driver:
+            raise self.NVMLError("Driver Not Loaded")
+
+    def nvmlDeviceGetCount(self) -> int:
+        return self.count
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:
+        return index
+
+    def nvmlDeviceGetName(self, handle: int) -> str | bytes:
+        return (b"Old", "New")[handle == 0]
+
+    def nvmlDeviceGetTotalEnergyConsumption(self, handle: int) -> int:
+        if handle:
+            raise self.NVMLError("Not Supported")
+        self.millijoules += 250
+        return self.millijoules
+
+
+@pytest.mark.parametrize(
+    ("library", "part"),
+    [
+        (None, r"nvidia-ml-py is not installed.*orpheus-experiments\[nvml\]"),
+        (FakeNvml(driver=False), "NVML: Driver Not Loaded"),
+        (FakeNvml(count=0), "no GPU of NVIDIA's"),
+    ],
+)
+def test_a_gpu_s_energy_has_a_reason_where_there_is_none(monkeypatch, library, part) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", library)
+    with pytest.raises(BackendError, match=part):
+        open_nvml()
+
+
+def test_a_gpu_s_energy(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml())
+    with (meter := open_nvml()):
+        pass
+    assert meter.joules == {"New (GPU 0)": 0.25}
+    library = FakeNvml()
+    library.nvmlDeviceGetHandleByIndex = lambda index: 1
+    monkeypatch.setitem(sys.modules, "pynvml", library)
+    with pytest.raises(BackendError, match="GPU 0 does not count its energy: Not Supported"):
+        open_nvml()
+
+
 def test_all_meters_together(monkeypatch, tmp_path) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", None)
     write(tmp_path, f"{RAPL}/intel-rapl:0/energy_uj", 0)
     monkeypatch.setattr(open_rapl, "__defaults__", (tmp_path,))
     monkeypatch.setattr(open_hwmon, "__defaults__", (tmp_path,))

@@ -14,6 +14,7 @@ __all__ = ["METERS", "Meters"]
 METERS = (
     Meter(name="rapl", unit="J", open="orpheus_experiments.energy.counters:open_rapl"),
     Meter(name="hwmon", unit="J", open="orpheus_experiments.energy.counters:open_hwmon"),
+    Meter(name="nvml", unit="J", open="orpheus_experiments.energy.nvml:open_nvml"),
 )
 
 
