@@ -284,7 +284,9 @@ def _table(rows: Sequence[dict[str, object]]) -> list[str]:
         "orpheus bench, ms",
         "ratio, within 5 %",
     )
-    absent = [{"network": "all", "engine": e, "tool": t, "reason": why} for e, t, why in ABSENT]
+    absent: list[dict[str, object]] = [
+        {"network": "all", "engine": e, "tool": t, "reason": why} for e, t, why in ABSENT
+    ]
     lines = [heads, ["---"] * len(heads), *map(_cells, (*rows, *absent))]
     return ["| " + " | ".join(line) + " |" for line in lines]
 

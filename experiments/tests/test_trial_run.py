@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -12,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from orpheus_experiments.process.child import Child, ChildError
 from orpheus_experiments.trial import METRICS, Record
 from orpheus_experiments.trial.reference import compare
 
@@ -211,90 +208,3 @@ def test_no_trial_is_a_usage_error(environment) -> None:
 def test_an_instruction_set_that_an_engine_cannot_be_confined_to(trial) -> None:
     assert "isa avx2" in trial("peer:right", isa="avx2").processes[0].settings
     assert trial("peer:wrong", isa="avx2").failure.kind == "refused"
-
-
-WORKS = """
-import os, time
-def stamp(state):
-    state["n"] = state.get("n", 0) + 1
-    return state["n"]
-def say(state, text):
-    print(text, flush=True)
-    return text
-def wait(state, seconds):
-    time.sleep(seconds)
-def bad(state):
-    return object()
-"""
-
-
-@pytest.fixture
-def child(tmp_path, monkeypatch):
-    (tmp_path / "works_of_test.py").write_text(WORKS)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    with Child("works_of_test") as made:
-        yield made
-
-
-def test_a_child_keeps_its_state_and_its_prints_apart(child) -> None:
-    assert [child.ask("stamp", 60), child.ask("stamp", 60)] == [1, 2]
-    assert child.ask("say", 60, text='{"ok": 5}\n' * 3) == '{"ok": 5}\n' * 3
-    assert child.ask("stamp", 60) == 3
-    with pytest.raises(ChildError) as found:
-        child.ask("bad", 60)
-    assert found.value.kind == "failed" and child.ask("stamp", 60) == 4
-
-
-@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="reads process states from /proc")
-def test_a_child_is_stopped_while_nobody_asks(child) -> None:
-    child.ask("stamp", 60)
-    for _ in range(200):
-        if _state(child.pid) == "T":
-            break
-        time.sleep(0.01)
-    assert _state(child.pid) == "T" and child.ask("stamp", 60) == 2
-
-
-def test_a_child_that_takes_too_long_is_gone(child) -> None:
-    child.ask("stamp", 60)
-    with pytest.raises(ChildError) as found:
-        child.ask("wait", 0.2, seconds=600)
-    assert found.value.kind == "timed out"
-    with pytest.raises(ProcessLookupError):
-        os.kill(child.pid, 0)
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks the system to end orphans")
-def test_children_die_with_their_parent(tmp_path, environment) -> None:
-    (tmp_path / "works_of_test.py").write_text(WORKS)
-    code = (
-        "import time; from orpheus_experiments.process.child import Child\n"
-        "c = Child('works_of_test'); c.ask('stamp', 60); print(c.pid, flush=True); time.sleep(600)"
-    )
-    path = os.pathsep.join((str(tmp_path), environment["PYTHONPATH"]))
-    parent = subprocess.Popen(
-        [sys.executable, "-c", code],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**environment, "PYTHONPATH": path},
-    )
-    assert parent.stdout is not None
-    pid = int(parent.stdout.readline())
-    parent.send_signal(signal.SIGKILL)
-    parent.wait()
-    for _ in range(500):
-        if not _alive(pid):
-            break
-        time.sleep(0.01)
-    assert not _alive(pid)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        return _state(pid) not in "ZX"
-    except OSError:
-        return False
-
-
-def _state(pid: int) -> str:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]

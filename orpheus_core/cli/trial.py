@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
-import os
-import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from orpheus_core.errors import InputError, KernelError, ModelError, OrpheusError, UnsupportedModelError
+from orpheus_core.process import Child, ChildError
 from orpheus_core.types import Array, Dim
 
 #: No batch takes more samples than this; beyond it the spread is known well enough.
@@ -80,85 +77,43 @@ class Trial:
     """The parent's end: starts the process, asks, and notices when no answer comes."""
 
     def __init__(self, setting: Setting, timeout: float) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._conn, theirs = context.Pipe()
-        self._timeout = timeout
-        self._process = context.Process(target=serve, args=(theirs, setting))
-        self._process.start()
-        theirs.close()
+        self._setting, self._timeout = setting, timeout
+        self._child = Child(__name__)
 
     def load(self) -> LoadFact:
         """Wait until the session is made. Every method here raises TrialError when there is no result."""
-        fact: LoadFact = self._answer()
+        fact: LoadFact = self._ask("load", self._setting)
         return fact
 
     def first_run(self, feeds: Mapping[str, Array]) -> RunFact:
         """Keep the feeds and run once."""
-        fact: RunFact = self._ask(("feeds", dict(feeds)))
+        fact: RunFact = self._ask("first_run", dict(feeds))
         return fact
 
     def times(self, runs: int, at_least: float) -> list[float]:
         """Seconds of each of ``runs`` or more inferences that together last ``at_least`` seconds."""
-        samples: list[float] = self._ask(("times", runs, at_least))
+        samples: list[float] = self._ask("times", runs, at_least)
         return samples
 
     def peak_bytes(self) -> int | None:
         """The most memory that the process held at once, its Python included; None where it cannot be told."""
-        peak: int | None = self._ask(("peak",))
+        peak: int | None = self._ask("peak_bytes")
         return peak
 
     def close(self) -> None:
         """End the process, whatever it is doing."""
-        self._conn.close()
-        self._process.kill()
-        self._process.join()
+        self._child.close()
 
-    def _ask(self, request: tuple[Any, ...]) -> Any:
-        with contextlib.suppress(OSError):  # a dead process: reading says so, and how it died
-            self._conn.send(request)
-        return self._answer()
-
-    def _answer(self) -> Any:
+    def _ask(self, work: str, *given: Any) -> Any:
         try:
-            if not self._conn.poll(self._timeout):
-                raise TrialError("timed out", f"no answer in {self._timeout:g} s")
-            kind, payload = self._conn.recv()
-        except (EOFError, OSError):
-            self._process.join()
-            raise TrialError("crashed", _died(self._process.exitcode)) from None
-        if kind != "ok":
-            raise TrialError(kind, payload)
-        return payload
-
-
-def _died(code: int | None) -> str:
-    if code is not None and code < 0:
-        with contextlib.suppress(ValueError):
-            return f"its process was ended by {signal.Signals(-code).name}"
-    return f"its process ended with code {code}"
-
-
-def serve(conn: Connection, setting: Setting) -> None:
-    """The child's end: make the session, then answer until the parent closes the pipe."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
-    os.dup2(2, 1)  # what a backend prints must not mix with the report
-    state: dict[str, Any] = {}
-    request: tuple[Any, ...] = ("load", setting)
-    while True:
-        try:
-            answer = ("ok", _ANSWERS[request[0]](state, *request[1:]))
+            return self._child.call(work, *given, limit=self._timeout)
         except OrpheusError as error:
-            answer = (_kind(error), str(error))
-        except Exception as error:
-            answer = ("failed", f"{type(error).__name__}: {error}")
-        try:
-            conn.send(answer)
-            request = conn.recv()
-        except (EOFError, OSError):
-            return
+            raise TrialError(_kind(error), str(error)) from None
 
 
 def _kind(error: OrpheusError) -> str:
+    if isinstance(error, ChildError):
+        return error.kind
     if isinstance(error, KernelError):
         return "failed"
     if isinstance(error, InputError):
@@ -168,7 +123,8 @@ def _kind(error: OrpheusError) -> str:
     return "model" if isinstance(error, ModelError) else "refused"
 
 
-def _load(state: dict[str, Any], setting: Setting) -> LoadFact:
+def load(state: dict[str, Any], setting: Setting) -> LoadFact:
+    """In the child: make the session, or load the model into a peer engine."""
     from orpheus_core.peers import PREFIX, Peer, output_names, peer, source
     from orpheus_core.session import InferenceSession
     from orpheus_core.session.threads import check_threads
@@ -194,7 +150,8 @@ def _load(state: dict[str, Any], setting: Setting) -> LoadFact:
     return LoadFact(seconds, inputs, tuple(o.name for o in session.get_outputs()))
 
 
-def _first_run(state: dict[str, Any], feeds: dict[str, Array]) -> RunFact:
+def first_run(state: dict[str, Any], feeds: dict[str, Array]) -> RunFact:
+    """In the child: run once on these feeds, which are kept."""
     if "peer" in state:
         state["run"] = state["peer"].bind(feeds)
         return RunFact(state["run"](), None, None, state["peer"].summary)
@@ -205,7 +162,8 @@ def _first_run(state: dict[str, Any], feeds: dict[str, Array]) -> RunFact:
     return RunFact(outputs, stats.weight_bytes, stats.arena_bytes, session.explain().summary)
 
 
-def _times(state: dict[str, Any], runs: int, at_least: float) -> list[float]:
+def times(state: dict[str, Any], runs: int, at_least: float) -> list[float]:
+    """In the child: a batch of timed runs."""
     run, clock = state["run"], time.perf_counter
     if state.get("typical", 0.0) < _SHORT:
         run()
@@ -219,7 +177,8 @@ def _times(state: dict[str, Any], runs: int, at_least: float) -> list[float]:
     return samples
 
 
-def _peak(state: dict[str, Any]) -> int | None:
+def peak_bytes(_: dict[str, Any]) -> int | None:
+    """In the child: the most memory that it has held."""
     # Not ru_maxrss where it can be avoided: on Linux that counts what the parent held when it started us.
     with contextlib.suppress(OSError), open("/proc/self/status", encoding="ascii") as lines:
         return next((int(text.split()[1]) * 1024 for text in lines if text.startswith("VmHWM:")), None)
@@ -228,6 +187,3 @@ def _peak(state: dict[str, Any]) -> int | None:
 
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return None
-
-
-_ANSWERS: dict[str, Callable[..., Any]] = {"load": _load, "feeds": _first_run, "times": _times, "peak": _peak}

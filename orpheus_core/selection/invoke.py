@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any
@@ -14,6 +15,9 @@ from orpheus_core.graph import Graph
 from orpheus_core.plugin import Backend, Prepared, Problem, Runtime, Step, resolve
 from orpheus_core.selection.candidates import Candidate
 from orpheus_core.types import CPU, Array
+
+# Told before and after each preparation, so that whoever listens knows which kernel a process died of.
+_log = logging.getLogger("orpheus.prepare")
 
 
 class HostRuntime:
@@ -85,12 +89,14 @@ def load(candidate: Candidate) -> Callable[..., Any]:
 def prepare(candidate: Candidate, problem: Problem) -> Prepared:
     """The full form's layer object. ``problem`` carries the candidate's layouts and device."""
     factory = load(candidate)
+    _log.debug("preparing %s", candidate.id)
     try:
         prepared: Prepared = factory(problem)
     except Exception as error:
         raise KernelError(
             f"kernel {candidate.id}: prepare failed: {type(error).__name__}: {error}"
         ) from error
+    _log.debug("prepared %s", candidate.id)
     return prepared
 
 

@@ -93,6 +93,26 @@ def test_a_bad_kernel_costs_its_row_only(orpheus, relus: Path) -> None:
     assert numpys[0]["status"] == "ok" and "toy comes first" in numpys[0]["excluded"]
 
 
+def test_a_kernel_that_dies_of_being_planned_costs_its_row_only(orpheus, relus: Path) -> None:
+    """The two that the plan would take first cannot be prepared: one kills its process, one raises."""
+    orpheus.toys(
+        "toy", "dies", "refuses", "good", dies="prepare='fake_toy:Dies'", refuses="prepare='fake_toy:Refuses'"
+    )
+    done = orpheus("layer", relus, "--node", "first", "-b", "toy", *QUICK, "--json")
+    assert done.code == 4 and done.out, done.err
+    data = json.loads(done.out)
+    rows = {k["kernel"].rpartition("/")[2]: k for k in data["kernels"] if k["backend"] == "toy"}
+    assert {name: row["status"] for name, row in rows.items()} == {
+        "dies": "crashed", "refuses": "failed", "good": "ok"
+    }  # fmt: skip
+    assert "SIGSEGV" in rows["dies"]["reason"] and "not today" in rows["refuses"]["reason"]
+    assert data["chosen"] == "toy:Relu/good"
+    assert "toy:Relu/dies is left out of the plan: crashed while it was prepared" in done.err
+    assert "toy:Relu/refuses is left out of the plan" in done.err
+    shown = orpheus("layers", relus, "-b", "toy", *QUICK)
+    assert shown.code == 4 and "toy:Relu/good" in shown.out, shown.err
+
+
 def test_isolation_gives_each_kernel_a_process(orpheus, relus: Path) -> None:
     orpheus.toys("toy", "good", "crash")
     code, _, rows = study(orpheus, relus, "--node", "first", "-b", "toy", "--isolate")
@@ -224,9 +244,9 @@ def test_layers_that_are_alike_are_measured_once(orpheus, tmp_path: Path) -> Non
     numbers = {x["node"]: x["alike"] for x in data["layers"]}
     assert numbers["a"] == numbers["c"] != numbers["b"] == numbers["d"] and data["distinct"] == 2
     assert len({x["seconds"] for x in data["layers"] if x["node"] in "ac"}) == 1
-    # Twice in this process to plan; once in the worker to run, and once more to count its memory.
+    # Twice to rehearse the plan, twice here to make it; once in the worker to run, once more to count its memory.
     prepared = (orpheus.site / "prepared").read_text().split()
-    assert sorted(prepared.count(p) for p in set(prepared)) == [2, 2]
+    assert sorted(prepared.count(p) for p in set(prepared)) == [2, 2, 2]
     shown = orpheus("layers", path, "-b", "toy,numpy", *QUICK, "--group")
     assert shown.code == 0 and "2 x a" in shown.out and "would save" in shown.out
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import toys
 from orpheus_experiments.bisect.side import SessionSide, Setting, observed
-from orpheus_experiments.isolation import Child, ChildError
 from orpheus_experiments.layer import study_layer, study_network
 from orpheus_experiments.layer.stand import Timing
 from orpheus_experiments.layer.worker import Ask, Worker
@@ -15,6 +14,7 @@ import orpheus_core as core
 from orpheus_core import discovery
 from orpheus_core.errors import UsageError
 from orpheus_core.graph import Node, Value
+from orpheus_core.process import Child, ChildError
 from orpheus_core.selection.candidates import problem_of
 from orpheus_core.types import DType, TensorType
 
@@ -37,7 +37,7 @@ def test_a_child_answers_and_raises_what_it_raised() -> None:
         assert caught.value.kind == "failed"
         assert len(child.call("turn", 0, 2, 0.0)) == 2, "it lives on"
     with pytest.raises(UsageError, match="no backend to select from"):
-        Child("orpheus_experiments.layer.worker:Worker", (), 1)
+        Child("orpheus_experiments.layer.worker:Worker", (), 1, timeout=60)
 
 
 @pytest.mark.parametrize("backend", [toys.plain(), toys.blocked(), toys.device()], ids=lambda b: b.name)

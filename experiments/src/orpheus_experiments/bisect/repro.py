@@ -17,9 +17,9 @@ from orpheus_core.discovery import split
 from orpheus_core.errors import OrpheusError, UsageError
 from orpheus_core.graph import Value
 from orpheus_core.importer import to_onnx
+from orpheus_core.process import Child
 from orpheus_experiments.bisect.found import Bisection
 from orpheus_experiments.bisect.side import Captured, Setting, reference_to
-from orpheus_experiments.isolation import Child
 from orpheus_experiments.layer.exact import apart, expand
 from orpheus_experiments.layer.study import plain
 

@@ -25,11 +25,11 @@ import numpy as np
 
 from orpheus_core.errors import OrpheusError, UsageError
 from orpheus_core.graph import Graph, Node, Value
+from orpheus_core.process import Child, ChildError
 from orpheus_core.session import InferenceSession
 from orpheus_core.session.threads import check_threads
 from orpheus_experiments.bisect.found import Bisection, Boundary, Segment, SideFact
 from orpheus_experiments.bisect.side import Captured, Setting, StepFact, reference_to
-from orpheus_experiments.isolation import Child, ChildError
 from orpheus_experiments.layer.exact import REFERENCE, Exact, apart, evaluate, exact, limit_of, wide, widen
 from orpheus_experiments.layer.work import name_of
 

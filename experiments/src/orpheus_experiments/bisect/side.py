@@ -72,7 +72,7 @@ class Captured:
 
 
 def reference_to(setting: Setting) -> str:
-    """The class of a setting's side, for :class:`orpheus_experiments.isolation.Child`."""
+    """The class of a setting's side, for :class:`orpheus_core.process.Child`."""
     return f"{__name__}:{'EngineSide' if setting.is_engine else 'SessionSide'}"
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from importlib import metadata
 from typing import Any
 
-from orpheus_experiments.process.child import Child, ChildError
+from orpheus_core.errors import OrpheusError
+from orpheus_core.process import Child
 from orpheus_experiments.trial import SCHEMA, Failure, Record, Trial, run
+from orpheus_experiments.trial.kinds import kind_of
 
 __all__ = ["facts", "look", "measure", "measure_here"]
 
@@ -18,11 +20,13 @@ def measure(trial: str) -> str:
     """The record of a trial, both as JSON: measured in a process of its own, whose end is a typed failure."""
     asked = Trial.from_json(trial)
     try:
-        with Child(__name__) as child:
-            found: str = child.ask("measure_here", asked.time_limit + _BESIDE, trial=trial)
+        with Child(__name__, rests=True, quiet=True) as child:
+            found: str = child.call("measure_here", trial, limit=asked.time_limit + _BESIDE)
             return found
-    except ChildError as error:
-        return Record(trial=asked, failure=Failure(error.kind, f"what measured it failed: {error}")).to_json()
+    except OrpheusError as error:
+        return Record(
+            trial=asked, failure=Failure(kind_of(error), f"what measured it failed: {error}")
+        ).to_json()
 
 
 def measure_here(_: dict[str, Any], trial: str) -> str:

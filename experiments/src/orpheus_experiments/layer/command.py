@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from orpheus_core import discovery
 from orpheus_core.cli.exits import Exit
-from orpheus_core.cli.feeds import make_feeds
 from orpheus_core.cli.machine import machine
-from orpheus_core.cli.opening import open_session
-from orpheus_core.cli.options import add_feeds, add_json, add_session, pairs, positive, seconds, shapes, whole
+from orpheus_core.cli.options import add_feeds, add_json, add_session, positive, seconds, whole
 from orpheus_core.cli.progress import progress
 from orpheus_core.errors import UsageError
+from orpheus_core.plugin import Backend
 from orpheus_core.session import InferenceSession
 from orpheus_experiments.layer.network import study_network
+from orpheus_experiments.layer.rehearsal import left_out, open_with_feeds, rehearse
 from orpheus_experiments.layer.report import layer_report, network_report
 from orpheus_experiments.layer.stand import Timing
 from orpheus_experiments.layer.study import study_layer
@@ -95,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
         else:
             path, node = args.model, args.node
             args.model = model_file(args.model)
-        session, feeds = _open(args)
+        session, feeds, backends, lost = _open(args)
         if node is None:
             raise UsageError(
                 f"--node NAME is needed: one of {_some_nodes(session)}; `orpheus layers` lists all"
@@ -104,12 +106,13 @@ def run(args: argparse.Namespace) -> int:
         study = study_layer(
             session, _layer_node(session) if written else node, feeds,
             kernels=args.kernel, timing=_timing(args), timeout=args.timeout, isolate=args.isolate, cold_bytes=cold,
-            say=line.say,
+            backends=backends, say=line.say,
         )  # fmt: skip
     if args.json:
         print(json.dumps({"model": path, "machine": machine(session.threads), **study.to_json()}, indent=2))
     else:
         print(layer_report(study))
+    _tell(lost)
     return _code(r.status for r in study.rows)
 
 
@@ -118,23 +121,36 @@ def run_network(args: argparse.Namespace) -> int:
     asked, args.model = args.model, model_file(args.model)
     with progress() as line:
         line.say("loading ...")
-        session, feeds = _open(args)
+        session, feeds, backends, lost = _open(args)
         study = study_network(
-            session, feeds, timing=_timing(args), timeout=args.timeout, isolate=args.isolate, say=line.say
-        )
+            session, feeds, timing=_timing(args), timeout=args.timeout, isolate=args.isolate, backends=backends,
+            say=line.say,
+        )  # fmt: skip
     if args.json:
         print(json.dumps({"model": asked, "machine": machine(session.threads), **study.to_json()}, indent=2))
     else:
         print(network_report(study, grouped=args.group))
+    _tell(lost)
     statuses = [text.split(": ")[1] for x in study.layers for text in x.bad]
     return _code(statuses)
 
 
-def _open(args: argparse.Namespace) -> tuple[InferenceSession, dict[str, Any]]:
+def _open(
+    args: argparse.Namespace,
+) -> tuple[InferenceSession, dict[str, Any], list[Backend], dict[str, str]]:
+    """The session, its inputs, all kernels to study, and those without which it had to be planned."""
     if args.backends == "all":
         args.backends = None
-    session = open_session(args)
-    return session, make_feeds(session.get_inputs(), pairs(args.input, "-i"), shapes(args.shape), args.seed)
+    lost = rehearse(args)
+    with left_out(lost):
+        session, feeds = open_with_feeds(args)
+        session.executable.ready(session.ordered(feeds))
+    return session, feeds, [discovery.get(b.name) for b in session.options.backends], lost
+
+
+def _tell(lost: Mapping[str, str]) -> None:
+    for kernel, reason in lost.items():
+        print(f"{kernel} is left out of the plan: {reason}", file=sys.stderr)
 
 
 def _timing(args: argparse.Namespace) -> Timing:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from orpheus_core.graph import Value
+from orpheus_core.plugin import Backend
 from orpheus_core.selection.alike import Alike
 from orpheus_core.selection.measure import can_measure
 from orpheus_core.session import InferenceSession
@@ -110,10 +111,14 @@ def study_network(
     timing: Timing | None = None,
     timeout: float = 60.0,
     isolate: bool = False,
+    backends: Sequence[Backend] | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> NetworkStudy:
-    """Measure every kernel of every layer of the session's network, layers that are alike once."""
-    scene = Scene(session, feeds)
+    """Measure every kernel of every layer of the session's network, layers that are alike once.
+
+    ``backends`` may have kernels that the session was made without.
+    """
+    scene = Scene(session, feeds, backends)
     limits = Limits.of(session)
     groups = _groups(scene)
     say("computing what flows through the network ...")
@@ -121,7 +126,7 @@ def study_network(
     values = scene.values(_read_by(scene, heads))
     rows: dict[int, tuple[int, tuple[KernelRow, ...]]] = {}
     began = time.monotonic()
-    with Stand(session.options.backends, session.threads, timeout=timeout, isolate=isolate) as stand:
+    with Stand(scene.backends, session.threads, timeout=timeout, isolate=isolate) as stand:
         for number, members in enumerate(groups.values()):
             left = (time.monotonic() - began) / number * (len(groups) - number) if number else None
             told = f"layer {number + 1} of {len(groups)}" + ("" if left is None else f", {_clock(left)} left")

@@ -11,7 +11,7 @@ from orpheus_core.errors import OrpheusError, UsageError
 from orpheus_core.graph import Graph, Node, Value
 from orpheus_core.plan.executable import Executable
 from orpheus_core.plan.operands import Operation
-from orpheus_core.plugin import Problem
+from orpheus_core.plugin import Backend, Problem
 from orpheus_core.selection.assignment import input_place, output_place
 from orpheus_core.selection.candidates import Candidate
 from orpheus_core.selection.conversion import HOME, Place
@@ -39,10 +39,16 @@ class _Around:
 
 
 class Scene:
-    """One session's plan for one set of inputs. It is made, where shapes are open, but not run."""
+    """One session's plan for one set of inputs. It is made, where shapes are open, but not run.
 
-    def __init__(self, session: InferenceSession, feeds: Mapping[str, Any]) -> None:
+    ``backends`` have the kernels to look at, by default those that the session chose from.
+    """
+
+    def __init__(
+        self, session: InferenceSession, feeds: Mapping[str, Any], backends: Sequence[Backend] | None = None
+    ) -> None:
         self.session = session
+        self.backends = tuple(backends or session.options.backends)
         self.inputs = session.ordered(feeds)
         self.plan = session.executable.ready(self.inputs).plan
         self.graph: Graph = self.plan.graph

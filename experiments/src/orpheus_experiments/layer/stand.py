@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 from orpheus_core.errors import OrpheusError
 from orpheus_core.plugin import Backend
+from orpheus_core.process import Child, ChildError
 from orpheus_core.selection.measure import SETTLE
-from orpheus_experiments.isolation import Child, ChildError
 from orpheus_experiments.layer.scene import Move
 from orpheus_experiments.layer.worker import Ask, KernelFact
 

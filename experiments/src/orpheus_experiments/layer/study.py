@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from orpheus_core.errors import UsageError
+from orpheus_core.plugin import Backend
 from orpheus_core.selection.candidates import Candidate, candidates
 from orpheus_core.selection.measure import can_measure
 from orpheus_core.selection.refusal import Refusal
@@ -95,17 +96,19 @@ def study_layer(
     timeout: float = 60.0,
     isolate: bool = False,
     cold_bytes: int | None = None,
+    backends: Sequence[Backend] | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> LayerStudy:
     """Measure every kernel of the session's backends that accepts ``node``, on the values that ``feeds`` lead to.
 
     ``kernels`` limits it to those named (``backend:Op/kernel``, or the kernel's own name). ``cold_bytes`` are read
-    between two calls, by default as many as the rest of the network touches. Raises UsageError for a node or a kernel
+    between two calls, by default as many as the rest of the network touches. ``backends`` may have kernels that the
+    session was made without. Raises UsageError for a node or a kernel
     that is not there, and for a node that cannot run alone (open shapes, control flow).
     """
-    scene = Scene(session, feeds)
+    scene = Scene(session, feeds, backends)
     index = scene.find(node)
-    with Stand(session.options.backends, session.threads, timeout=timeout, isolate=isolate) as stand:
+    with Stand(scene.backends, session.threads, timeout=timeout, isolate=isolate) as stand:
         limits = Limits.of(session)
         study, _ = study_at(
             scene, index, stand, limits, kernels=kernels, timing=timing, cold_bytes=cold_bytes, say=say
@@ -136,7 +139,7 @@ def study_at(
             f"node {name!r} ({node.op_id}) cannot run alone: it holds control flow, or a shape is open;"
             ' give --shape "NAME:[...]"'
         )
-    found, refused = candidates(decision.problem, scene.session.options.backends)
+    found, refused = candidates(decision.problem, scene.backends)
     chosen = _asked(found, kernels)
     say(f"{name}: computing its inputs, and what it gives in float64 ...")
     if values is None:

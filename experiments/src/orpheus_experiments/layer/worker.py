@@ -1,4 +1,4 @@
-"""The side of the layer study that runs kernels, made for a process of its own (:mod:`orpheus_experiments.isolation`).
+"""The side of the layer study that runs kernels, made for a process of its own (:mod:`orpheus_core.process`).
 
 A layer's kernels are timed as they would run in the network: the activations were written a moment ago, the weights
 were last touched one inference ago. So before each timed call as many bytes are read as the rest of the network

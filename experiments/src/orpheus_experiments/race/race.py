@@ -9,15 +9,17 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 
+from orpheus_core.errors import OrpheusError
 from orpheus_core.peers import Source
+from orpheus_core.process import Child, ChildError
 from orpheus_core.types import Array
 from orpheus_experiments.accuracy.exact import WRONG, error
 from orpheus_experiments.race.entrant import ORPHEUS, confinement, hindrance
-from orpheus_experiments.race.racer import Racer, RacerError, once
 from orpheus_experiments.race.worker import LoadFact, Task, TurnFact
 from orpheus_experiments.timing.prime import prime as prime_model
 
@@ -90,7 +92,7 @@ def run(plan: Plan, say: Callable[[str], None]) -> list[Heat]:
         for network, path in plan.models.items():
             say(f"{network}: converting, and evaluating in float64 ...")
             feeds = _feeds(path, plan.seed)
-            exact = once("exact", path, feeds, timeout=plan.timeout)
+            exact = _once(plan, {}, "exact", path, feeds)
             sources, unconverted = _convert(plan, path, folder / network, {**hindered, **faults})
             for threads in plan.threads:
                 lanes = [Lane(n, unconverted.get(n, "")) for n in plan.entrants]
@@ -110,16 +112,9 @@ def _convert(
         if name in reasons:
             continue
         try:
-            sources[name] = once(
-                "convert",
-                name,
-                path,
-                folder / name,
-                timeout=plan.timeout,
-                environment=confinement(name, plan.isa),
-            )
-        except RacerError as error_:
-            reasons[name] = str(error_)
+            sources[name] = _once(plan, confinement(name, plan.isa), "convert", name, path, folder / name)
+        except OrpheusError as error_:
+            reasons[name] = _reason(error_)
     return sources, reasons
 
 
@@ -137,7 +132,7 @@ class _Heat:
     ) -> None:
         self.plan, self.network, self.path, self.threads = plan, network, path, threads
         self.lanes, self.feeds, self.exact, self.say = lanes, feeds, exact, say
-        self.racers: dict[str, Racer] = {}
+        self.racers: dict[str, Child] = {}
 
     def run(self, sources: Mapping[str, Source], primes: Mapping[str, Source]) -> None:
         what = f"{self.network}, {self.threads} thread{'s' * (self.threads > 1)}"
@@ -161,8 +156,8 @@ class _Heat:
     def guard(self, lane: Lane, work: Callable[[], None]) -> None:
         try:
             work()
-        except RacerError as error_:
-            lane.reason = str(error_)
+        except OrpheusError as error_:
+            lane.reason = _reason(error_)
             if lane.name in self.racers:
                 self.racers.pop(lane.name).close()
 
@@ -173,16 +168,13 @@ class _Heat:
         plan = self.plan
         environment = confinement(lane.name, plan.isa)
         if lane.name == ORPHEUS[1]:
-            once(
-                "tune", self.path, self.threads, plan.backends, plan.tune, plan.again,
-                timeout=plan.timeout, environment=environment,
-            )  # fmt: skip
+            _once(plan, environment, "tune", self.path, self.threads, plan.backends, plan.tune, plan.again)
         task = Task(lane.name, sources[lane.name], primes[lane.name], self.threads, plan.backends)
         for attempt in range(plan.loads):
-            racer = Racer("load", task, self.feeds, timeout=plan.timeout, environment=environment)
+            racer = _process(environment)
             self.racers[lane.name] = racer
             stack.callback(racer.close)
-            fact: LoadFact = racer.first()
+            fact: LoadFact = racer.call("load", task, self.feeds, limit=plan.timeout)
             lane.loads.append(fact.seconds)
             if fact.growth is not None:
                 lane.growths.append(fact.growth)
@@ -191,16 +183,32 @@ class _Heat:
         lane.planned, lane.summary = fact.planned, fact.summary
         lane.error = error(fact.outputs, self.exact)
         if not lane.error <= WRONG:
-            raise RacerError(f"wrong: its error is {lane.error:.1e} of the output's range")
+            raise ChildError("failed", f"wrong: its error is {lane.error:.1e} of the output's range")
 
     def warm(self, lane: Lane) -> None:
-        lane.steady = self.racers[lane.name].ask("warm", self.plan.warm)
+        lane.steady = self.racers[lane.name].call("warm", self.plan.warm, limit=self.plan.timeout)
 
     def turn(self, lane: Lane) -> None:
         runs = math.ceil(self.plan.runs / self.plan.rounds)
-        fact: TurnFact = self.racers[lane.name].ask("turn", runs, self.plan.turn)
+        fact: TurnFact = self.racers[lane.name].call("turn", runs, self.plan.turn, limit=self.plan.timeout)
         lane.rounds.append(fact.samples)
         lane.cores.append(fact.cores)
+
+
+def _process(environment: Mapping[str, str]) -> Child:
+    return Child("orpheus_experiments.race.worker", environment=environment, rests=True, quiet=True)
+
+
+def _once(plan: Plan, environment: Mapping[str, str], work: str, *given: Any) -> Any:
+    """The answer of a process that lives for this one question."""
+    with _process(environment) as child:
+        return child.call(work, *given, limit=plan.timeout)
+
+
+def _reason(error_: OrpheusError) -> str:
+    if not isinstance(error_, ChildError):
+        return f"{type(error_).__name__}: {error_}"
+    return str(error_) if error_.kind == "failed" else f"{error_.kind}: {error_}"
 
 
 def _feeds(path: Path, seed: int) -> dict[str, Array]:

@@ -12,8 +12,8 @@ from typing import Any, Protocol
 from orpheus_core import discovery
 from orpheus_core.errors import BackendError
 from orpheus_core.peers import PREFIX, Peer, Source, absence, peer
+from orpheus_core.process import ChildError
 from orpheus_core.types import Array
-from orpheus_experiments.process.child import ChildError
 
 __all__ = ["Loaded", "OrpheusLoaded", "confinement", "demand", "open_engine", "open_session"]
 

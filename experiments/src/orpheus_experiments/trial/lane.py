@@ -8,8 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from orpheus_experiments.process.child import Child, ChildError
+from orpheus_core.errors import OrpheusError
+from orpheus_core.process import Child, ChildError
 from orpheus_experiments.trial.engines import confinement
+from orpheus_experiments.trial.kinds import kind_of
 from orpheus_experiments.trial.record import Failure, Layer, Process, Turn
 from orpheus_experiments.trial.trial import Trial
 
@@ -133,7 +135,7 @@ class Lane:
                 if error.kind != "refused":
                     raise
                 self.reasons["energy"] = str(error)
-        found = self._ask(self._child, "warm", limit=trial.warm_limit, within=trial.warm_within)
+        found = self._ask(self._child, "warm", most=trial.warm_limit, within=trial.warm_within)
         self._begun = replace(self._begun, steady=found["steady"], warm_runs=found["runs"])
 
     def turn(self, runs: int, seconds: float) -> None:
@@ -170,26 +172,27 @@ class Lane:
     def _new(self) -> Child:
         trial = self.trial
         environment = confinement(trial.engine, trial.isa)
-        return Child(WORKS, environment=environment, memory=trial.memory_limit, cpus=trial.cpus)
+        return _child(environment, memory=trial.memory_limit, cpus=trial.cpus)
 
     def _ask(self, child: Child, work: str, *, trial: Trial | None = None, **given: Any) -> Any:
         begun = time.monotonic()
         left = self.trial.time_limit - self.spent
         needs = {"trial": (trial or self.trial).to_json()} if work in _OF_TRIAL else {}
         try:
-            return child.ask(work, max(0.0, left), **needs, **given)
-        except ChildError as error:
-            if error.kind == "timed out":
+            return child.call(work, limit=max(0.0, left), **needs, **given)
+        except OrpheusError as error:
+            kind, text = kind_of(error), str(error)
+            if kind == "timed out":
                 limit = f"it took longer than its limit of {self.trial.time_limit:g} s"
-                raise ChildError(error.kind, f"{limit}, while asked to {_WORDS[work]}") from None
-            raise
+                text = f"{limit}, while asked to {_WORDS[work]}"
+            raise ChildError(kind, text) from None
         finally:
             self.spent += time.monotonic() - begun
 
     def _prepared(self, trial: Trial) -> Mapping[str, Any]:
         def make(place: Path) -> Mapping[str, Any]:
             environment = confinement(trial.engine, trial.isa)
-            with Child(WORKS, environment=environment, memory=trial.memory_limit) as child:
+            with _child(environment, memory=trial.memory_limit) as child:
                 found: Mapping[str, Any] = self._ask(child, "prepare", trial=trial, folder=str(place))
                 return found
 
@@ -229,7 +232,7 @@ class Lane:
 
         def make(place: Path) -> str:
             target = str(place / "reference.npz")
-            with Child(WORKS) as child:
+            with _child() as child:
                 self._ask(child, "make_reference", trial=other, made=made, target=target, exact=exact)
             return target
 
@@ -244,7 +247,7 @@ class Lane:
 
         def make(_: Path) -> tuple[tuple[float, str], tuple[float, str]]:
             environment = {"ORPHEUS_ISA": trial.isa} if trial.isa else {}
-            with Child(WORKS, environment=environment, cpus=trial.cpus) as child:
+            with _child(environment, cpus=trial.cpus) as child:
                 found = self._ask(child, "peak", threads=threads)
                 return tuple(found["peak"]), tuple(found["bandwidth"])
 
@@ -252,6 +255,10 @@ class Lane:
             self.peak, self.bandwidth = self.workshop.once(f"peak {threads} {trial.isa} {trial.cpus}", make)
         except ChildError as error:
             self.reasons["flops"] = f"the machine's peak could not be measured: {error}"
+
+
+def _child(environment: Mapping[str, str] | None = None, **limits: Any) -> Child:
+    return Child(WORKS, environment=environment, rests=True, quiet=True, **limits)
 
 
 _OF_TRIAL = ("prepare", "make_reference", "load", "start", "layers")

@@ -7,8 +7,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from orpheus_core.process import ChildError
 from orpheus_core.types import Array
-from orpheus_experiments.process.child import ChildError
 from orpheus_experiments.profile.layers import profile_layers
 from orpheus_experiments.trial.engines import Loaded, OrpheusLoaded
 from orpheus_experiments.trial.record import Layer

@@ -18,10 +18,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from orpheus_core.errors import OrpheusError
+from orpheus_core.process import Child
 from orpheus_experiments.metrics import Observed, measure
 from orpheus_experiments.noise.environment import circumstances, disturbances
 from orpheus_experiments.noise.system import NOT_TOLD
-from orpheus_experiments.process.child import Child, ChildError
 from orpheus_experiments.trial.lane import WORKS, Lane, Workshop
 from orpheus_experiments.trial.record import Failure, Record
 from orpheus_experiments.trial.trial import Trial
@@ -116,10 +117,10 @@ def _run(lanes: Sequence[Lane], say: Say, cooldown: float) -> None:
 def _environment(peers: Sequence[str]) -> dict[str, Any]:
     """The environment as a child tells it, or what can be told without loading plugins."""
     try:
-        with Child(WORKS) as child:
-            found: dict[str, Any] = child.ask("circumstances", _PATIENCE, names=peers)
+        with Child(WORKS, rests=True, quiet=True) as child:
+            found: dict[str, Any] = child.call("circumstances", list(peers), limit=_PATIENCE)
             return found
-    except ChildError as error:
+    except OrpheusError as error:
         reason = f"{NOT_TOLD}{error}"
         return {**circumstances(), "versions": {}, "plugins": {}, "revision": reason}
 

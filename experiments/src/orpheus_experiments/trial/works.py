@@ -16,9 +16,9 @@ import numpy as np
 from orpheus_core import discovery
 from orpheus_core.errors import BackendError, ModelError, UsageError
 from orpheus_core.peers import PREFIX, peer, source
+from orpheus_core.process import ChildError
 from orpheus_core.types import Dim, TensorType
 from orpheus_experiments.noise.environment import environment
-from orpheus_experiments.process.child import ChildError
 from orpheus_experiments.timing.pages import drop
 from orpheus_experiments.timing.prime import prime, prime_feeds
 from orpheus_experiments.timing.resident import restart_peak, status
@@ -148,10 +148,10 @@ def start(state: State, trial: str, made: Mapping[str, Any], reference: str | No
     return found
 
 
-def warm(state: State, limit: float, within: float) -> dict[str, Any]:
+def warm(state: State, most: float, within: float) -> dict[str, Any]:
     """Run until steady, all streams at once."""
     calls = state["calls"]
-    found = warm_up(lambda: together(calls, 1, 0) if len(calls) > 1 else calls[0](), limit, within)
+    found = warm_up(lambda: together(calls, 1, 0) if len(calls) > 1 else calls[0](), most, within)
     return {"steady": found.steady, "runs": found.runs}
 
 
