@@ -129,7 +129,17 @@ def test_without_its_module_the_backend_says_what_to_install():
     assert python(code) == "Unavailable True True"
 
 
-def test_a_module_of_other_sources_is_refused_with_what_builds_it_anew(monkeypatch, tmp_path):
+@pytest.fixture
+def looked_for_anew():
+    """Once found, the module is not checked again."""
+    isas.native.cache_clear()
+    yield isas.native.cache_clear
+    isas.native.cache_clear()
+
+
+def test_a_module_of_other_sources_is_refused_with_what_builds_it_anew(
+    monkeypatch, tmp_path, looked_for_anew
+):
     (tmp_path / "native").mkdir()
     (tmp_path / "native" / "args.hpp").write_text("newer")
     monkeypatch.setattr(isas, "_ROOT", tmp_path)
@@ -139,6 +149,7 @@ def test_a_module_of_other_sources_is_refused_with_what_builds_it_anew(monkeypat
     assert found.fix == f"pip install --force-reinstall --no-deps {tmp_path}"
     (tmp_path / "native" / "args.hpp").unlink()  # an installed wheel
     monkeypatch.setattr(isas, "_ROOT", tmp_path / "elsewhere")
+    looked_for_anew()
     assert not isinstance(isas.probe(), Unavailable)
 
 

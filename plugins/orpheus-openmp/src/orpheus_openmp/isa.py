@@ -36,7 +36,6 @@ def native() -> ModuleType:
     return found
 
 
-@cache
 def check_build(module: ModuleType, root: Path) -> None:
     """Raise BackendError when ``module`` was built from other kernel arguments than those of the sources at ``root``.
 
