@@ -119,7 +119,8 @@ def _variant(spec: str, settings: Trial) -> Trial:
     if spec.startswith(PREFIX):
         peer(spec[len(PREFIX) :])
         return replace(settings, engine=spec, kernels={}, policy=None, tuned=False)
-    if "/" in spec:
+    backend, rest = discovery.split(spec.partition("+")[0])
+    if rest and any(r.name == backend for r in discovery.backends()):
         variant = parse_variant(spec)
         discovery.row(variant.backend)
         return replace(settings, engine=variant.backend, kernels={**settings.kernels, **variant.pins})
