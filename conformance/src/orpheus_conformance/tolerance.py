@@ -24,7 +24,7 @@ class Evidence:
 
     ``inputs`` are in float64 where they were floats, ``expected`` the results on them. ``evaluate(attributes, inputs)``
     asks the oracle about the same operator once more. ``dtype`` is the output's element type. ``transforms``: the
-    kernel declares that it works on transformed tiles.
+    kernel declares that it works on transformed tiles; ``normwise``: on sums over all of its operands.
     """
 
     case: Case
@@ -35,6 +35,7 @@ class Evidence:
     dtype: str
     evaluate: Callable[[Mapping[str, Any], tuple[Any, ...]], Sequence[Any]]
     transforms: bool = False
+    normwise: bool = False
 
 
 class Tolerance(Protocol):
@@ -132,7 +133,7 @@ class Accumulation:
             return None
         inputs = tuple(_magnitude(x) for x in evidence.inputs)
         if evidence.transforms:
-            inputs = tuple(_levelled(x) for x in inputs)
+            inputs = tuple(_levelled(x, 0 if evidence.normwise else 2) for x in inputs)
         attributes = {k: abs(v) if isinstance(v, float) else v for k, v in evidence.attributes.items()}
         size = evidence.evaluate({**attributes, **self.attributes}, inputs)[evidence.output]
         if evidence.transforms:
@@ -183,12 +184,15 @@ def finfo(dtype: str) -> Any:
     return ml_dtypes.finfo(DType(dtype).numpy)  # type: ignore[no-untyped-call]
 
 
-def _levelled(x: Any) -> Any:
-    """Spatial axes filled with their maximum: a transform's errors are relative to the tile, not to the element."""
+def _levelled(x: Any, first: int = 2) -> Any:
+    """Axes from ``first``, by default the spatial ones, filled with their maximum.
+
+    A transform's errors are relative to the tile, not to the element; Strassen's to the whole operand.
+    """
     if not isinstance(x, np.ndarray) or x.dtype.kind != "f" or x.ndim < 3 or not x.size:
         return x
     finite = np.where(np.isfinite(x), x, 0.0)
-    return np.broadcast_to(finite.max(tuple(range(2, x.ndim)), keepdims=True), x.shape)
+    return np.broadcast_to(finite.max(tuple(range(first, x.ndim)), keepdims=True), x.shape)
 
 
 def _magnitude(x: Any) -> Any:

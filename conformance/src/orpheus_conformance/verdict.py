@@ -155,7 +155,15 @@ class Court:
         with np.errstate(all="ignore"):
             return tolerance.bound(
                 Evidence(
-                    case, attributes, instance.arrays, expected, index, dtype, evaluate, self._transforms
+                    case,
+                    attributes,
+                    instance.arrays,
+                    expected,
+                    index,
+                    dtype,
+                    evaluate,
+                    self._transforms,
+                    self.subject.kernel.accuracy.normwise,
                 )
             )
 

@@ -42,8 +42,8 @@ def _convolutions(layout: str, block: int) -> Iterator[Kernel]:
     errors = {name: Accuracy(factor=f.factor, exact_integers=f.exact) for name, f in FORMS.items()}
     rows: tuple[tuple[str, str, str, Format, Accuracy], ...] = (
         *((name, f"winograd:layers.{name}", "winograd", blocked, errors[name]) for name in FORMS),
-        ("strassen", "strassen:Strassen", "strassen", blocked, Accuracy(factor=4)),
-        ("strassen2", "strassen:Strassen2", "strassen2", blocked, Accuracy(factor=8)),
+        ("strassen", "strassen:Strassen", "strassen", blocked, Accuracy(factor=4, normwise=True)),
+        ("strassen2", "strassen:Strassen2", "strassen2", blocked, Accuracy(factor=8, normwise=True)),
         ("pointwise", "conv:Pointwise", "pointwise", blocked, Accuracy()),
         ("depthwise", "conv:Depthwise", "depthwise", blocked, Accuracy()),
         ("direct", "conv:Direct", "direct", blocked, Accuracy()),
