@@ -8,23 +8,27 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from orpheus_numpy.nn.conv import conv as reference
 
+from orpheus_core.errors import KernelError
+
 convolutions = pytest.importorskip("orpheus_openmp.conv", reason="orpheus-openmp is not installed")
 winograd = pytest.importorskip("orpheus_openmp.winograd", reason="orpheus-openmp is not installed")
 FORMS = pytest.importorskip("orpheus_openmp.cook_toom", reason="orpheus-openmp is not installed").FORMS
 Im2col = pytest.importorskip("orpheus_openmp.im2col", reason="orpheus-openmp is not installed").Im2col
 
+#: Forms, and whether their input is plain.
+FORMATS = [(name, plain) for name, form in FORMS.items() for plain in {False, form.plain}]
 
 DRAWN = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @st.composite
-def cases(draw, *, kernels=((1, 7), (1, 7)), stride=3, dilation=2, groups="none", pads=3):
+def cases(draw, *, kernels=((1, 7), (1, 7)), stride=(1, 3), dilation=2, groups="none", pads=3):
     """X, W and attributes; ``groups`` is none, some or depthwise, and sizes are not those of any block.
 
     Pads reach up to ``pads``, up to half the kernel when None.
     """
     kernel = tuple(draw(st.integers(*k)) for k in kernels)
-    strides = tuple(draw(st.integers(1, stride)) for _ in kernel)
+    strides = tuple(draw(st.integers(*stride)) for _ in kernel)
     dilations = tuple(draw(st.integers(1, dilation)) for _ in kernel)
     before = tuple(draw(st.integers(0, k // 2 if pads is None else pads)) for k in kernel)
     after = tuple(draw(st.integers(0, k // 2 if pads is None else pads)) for k in kernel)
@@ -137,15 +141,16 @@ def test_depthwise_of_the_tuned_sizes(layers, bound, kernel, stride, pads, size)
 def test_winograd(layers, bound, form, data, threads):
     found = FORMS[form]
     kernels = tuple((taps, taps) for taps in found.kernel)
-    case = data.draw(cases(kernels=kernels, stride=1, dilation=1, pads=None))
+    case = data.draw(cases(kernels=kernels, stride=(found.step, found.step), dilation=1, pads=None))
+    plain = found.plain and data.draw(st.booleans())
     judge(
         layers, getattr(winograd.layers, form), case, bound,
-        factor=found.factor, transforms=True, threads=threads,
+        factor=found.factor, transforms=True, threads=threads, plain_in=plain,
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_winograd_in_cuts_and_bands(layers, bound, form):
+@pytest.mark.parametrize("form,plain", FORMATS)
+def test_winograd_in_cuts_and_bands(layers, bound, form, plain):
     """More channels than one cut, more rows than one band, threads that share out bands, chunks and tiles."""
     found = FORMS[form]
     rng = np.random.default_rng(0)
@@ -156,25 +161,40 @@ def test_winograd_in_cuts_and_bands(layers, bound, form):
     ):
         x = np.maximum(rng.standard_normal((1, channels, *size)), 0).astype(np.float32)
         w = rng.standard_normal((filters, channels, *found.kernel)).astype(np.float32)
+        case = x, w, {"auto_pad": auto_pad, "strides": (found.step, found.step)}
         judge(
-            layers, getattr(winograd.layers, form), (x, w, {"auto_pad": auto_pad}), bound,
-            factor=found.factor, transforms=True, threads=threads,
+            layers, getattr(winograd.layers, form), case, bound,
+            factor=found.factor, transforms=True, threads=threads, plain_in=plain,
         )  # fmt: skip
 
 
-def test_winograd_is_within_a_hundred_thousandth_of_the_range(layers):
-    """What the backend promises of any layer, at the depth of the deepest networks."""
+@pytest.mark.parametrize("channels", [3, 512])
+def test_winograd_is_within_a_hundred_thousandth_of_the_range(layers, channels):
+    """What the backend promises of any layer, at the depth of the deepest networks and of their first layer."""
     rng = np.random.default_rng(0)
-    for form, found in FORMS.items():
-        x = np.maximum(rng.standard_normal((1, 512, 12, 12)), 0).astype(np.float32)
-        w = rng.standard_normal((32, 512, *found.kernel)).astype(np.float32)
-        exact = reference(x.astype(np.float64), w.astype(np.float64))
-        problem = layers.problem(
-            "Conv", [x, w], [exact.shape], layouts=(layers.blocked,), out=(layers.blocked,), constants=(1,)
+    for form, plain in FORMATS:
+        found = FORMS[form]
+        x = np.maximum(rng.standard_normal((1, channels, 12 * found.step, 12 * found.step)), 0).astype(
+            np.float32
         )
+        w = rng.standard_normal((32, channels, *found.kernel)).astype(np.float32)
+        words = {"strides": (found.step, found.step)}
+        exact = reference(x.astype(np.float64), w.astype(np.float64), **words)
+        problem = layers.problem(
+            "Conv", [x, w], [exact.shape], words, layouts=("plain" if plain else layers.blocked,),
+            out=(layers.blocked,), constants=(1,),
+        )  # fmt: skip
         (got,) = layers.run(getattr(winograd.layers, form), problem, [x, w])
         error = np.abs(got - exact).max() / (exact.max() - exact.min())
         assert error < 1e-5, f"{form}: {error:.2g}"
+
+
+@pytest.mark.parametrize("form", [name for name, found in FORMS.items() if not found.plain])
+def test_a_plain_input_is_refused_where_a_form_reads_none(layers, form):
+    x, w = np.zeros((1, 3, 16, 16), np.float32), np.zeros((8, 3, *FORMS[form].kernel), np.float32)
+    problem = layers.problem("Conv", [x, w], [(1, 8, 8, 8)], out=(layers.blocked,), constants=(1,))
+    with pytest.raises(KernelError, match="reads a blocked input"):
+        getattr(winograd.layers, form)(problem, layers.isa)
 
 
 @DRAWN
@@ -187,9 +207,11 @@ def test_im2col(layers, bound, case, threads):
 def test_pads_stay_zero_beside_infinity(layers, name):
     cls = getattr(convolutions, name, None) or getattr(winograd.layers, name)
     size = FORMS[name].kernel if name in FORMS else (1, 1) if name == "Pointwise" else (3, 3)
+    step = FORMS[name].step if name in FORMS else 1
     x, w = np.full((1, 3, 6, 6), np.inf, np.float32), np.ones((5, 3, *size), np.float32)
     problem = layers.problem(
-        "Conv", [x, w], [(1, 5, 6, 6)], {"pads": tuple(taps // 2 for taps in size) * 2},
+        "Conv", [x, w], [(1, 5, 6 // step, 6 // step)],
+        {"pads": tuple(taps // 2 for taps in size) * 2, "strides": (step, step)},
         layouts=(layers.blocked,), out=(layers.blocked,), constants=(1,),
     )  # fmt: skip
     (got,) = layers.run(cls, problem, [x, w])

@@ -62,7 +62,8 @@ def test_fused_conv(layers, kernel, activation, parts):
     vectors = [rng.standard_normal(width).astype(np.float32) for _ in range(3)]
     bias, scale, shift = vectors[0], *(vectors[1:] if "s" in parts else (None, None))
     pads = tuple(taps // 2 for taps in size) * 2
-    words = {"group": group, "pads": pads, "strides": (1, 1), "dilations": (1, 1)}
+    step = FORMS[kernel].step if kernel in FORMS else 1
+    words = {"group": group, "pads": pads, "strides": (step, step), "dilations": (1, 1)}
     total = reference(x.astype(np.float64), w.astype(np.float64), bias.astype(np.float64), **words)
     residual = rng.standard_normal(total.shape).astype(np.float32) if "R" in parts else None
     if residual is not None:

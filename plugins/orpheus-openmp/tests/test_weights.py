@@ -10,6 +10,7 @@ pytest.importorskip("orpheus_openmp", reason="orpheus-openmp is not installed")
 from orpheus_openmp import isa as isas
 from orpheus_openmp import weights as of_weights
 from orpheus_openmp.bilinear import ALGORITHMS
+from orpheus_openmp.cook_toom import FORMS
 from orpheus_openmp.weights import Packer
 
 THREADS = (1, 3)
@@ -75,6 +76,43 @@ def test_transformed(packer, filters, channels, elements, taps):
     magnitude = np.einsum("et,fct->fce", abs(sums), abs(weights).astype(np.float64)).max()
     # One rounding to float of a sum in doubles; the reference above is rounded too.
     assert np.abs(got - expected).max() <= np.finfo(np.float32).eps * magnitude
+
+
+@pytest.mark.parametrize("name", [name for name, form in FORMS.items() if form.step > 1])
+@pytest.mark.parametrize(("filters", "channels", "padded"), [(5, 3, 3), (48, 9, 16), (70, 33, 48)])
+def test_phases(packer, name, filters, channels, padded):
+    form = FORMS[name]
+    weights = _weights(filters, channels, *form.kernel).astype(np.float64)
+    wide = np.zeros((filters, padded, *form.kernel))
+    wide[:, :channels] = weights
+    # Each phase as a filter of its own, with a zero where it has a tap less, transformed for every element.
+    rows = []
+    for top, left in form.phases:
+        phase = np.zeros((filters, padded, form.rows.taps, form.cols.taps))
+        part = wide[:, :, top :: form.step, left :: form.step]
+        phase[:, :, : part.shape[2], : part.shape[3]] = part
+        both = np.einsum("ia,fcab,jb->ijcf", form.rows.weights, phase, form.cols.weights)
+        rows.append(both.reshape(form.elements, padded, filters))
+    for element, (first, end) in enumerate(form.spans):
+        for phase in range(len(form.phases)):
+            assert first <= phase < end or not rows[phase][element].any(), (
+                "an element leaves out what is not zero"
+            )
+    expected = []
+    for start in range(0, _up(filters, packer.block), packer.width):
+        for element, (first, end) in enumerate(form.spans):
+            lanes = np.concatenate([rows[phase][element] for phase in range(first, end)])
+            count = min(packer.width, _up(filters, packer.block) - start)
+            chunk = np.zeros((len(lanes), count))
+            chunk[:, : filters - start] = lanes[:, start : start + count]
+            expected.append(chunk.reshape(-1))
+    got = packer.phases(weights.astype(np.float32), form, padded)
+    magnitude = (
+        max(np.abs(form.rows.weights).sum(1)) * max(np.abs(form.cols.weights).sum(1)) * np.abs(weights).max()
+    )
+    np.testing.assert_allclose(
+        got, np.concatenate(expected), rtol=0, atol=np.finfo(np.float32).eps * magnitude
+    )
 
 
 @pytest.mark.parametrize(("k", "n"), [(1, 1), (7, 40), (130, 64)])

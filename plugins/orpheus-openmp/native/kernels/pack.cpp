@@ -4,7 +4,7 @@
 // channels][element][channel of the block], the last block with the channels that are left. Element e of a channel is tap
 // e of the weights, or with `sums` [elements, taps] the sum of its row over the taps, in doubles, rounded once (Winograd's
 // transform, Strassen's sums). A tap is three integers: how many filters and channels further on it lies, and how many
-// floats. What lies beyond the filters or channels that there are is zero. A chunk is `chunk` filters of the source and
+// floats. With `rows`, element e begins at row rows[e] and has all channels. What lies beyond the filters or channels that there are is zero. A chunk is `chunk` filters of the source and
 // `width` lanes, in the last one `last` lanes. Order of the loops: chunk, a few channels, then filter by filter, since the
 // floats of one filter are neighbours. Threads: equal runs of (group, chunk, channels). Bound by memory.
 
@@ -89,9 +89,9 @@ void summed(const PackArgs& a, const Chunk& chunk, Int begin, Int end) {
             ORPHEUS_UNROLL
             for (int i = 0; i < parts; ++i) wide[t * parts + i] = load_wide(from + t * stride + i * B / 2);
         }
-        float* y = chunk.y + row_of(a, c) * width;
-        const Int step = depth_at(a, c) * width;  // from element to element
-        for (Int e = 0; e < a.elements; ++e, y += step) {
+        const Int row = row_of(a, c), step = depth_at(a, c);  // of the first element, and from element to element
+        for (Int e = 0; e < a.elements; ++e) {
+            float* y = chunk.y + (a.rows ? a.rows[e] + c : row + e * step) * width;
             Wide sum[parts] = {};
             for (Int t = 0; t < a.taps; ++t) {
                 const double factor = a.sums[e * a.taps + t];

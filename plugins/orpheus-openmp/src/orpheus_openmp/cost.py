@@ -23,6 +23,7 @@ from orpheus_openmp.winograd import band_rows
 _PEAK = {"avx512": 1e11, "avx2": 5e10, "neon": 2.5e10, "generic": 8e9}
 _STREAM = 3e10  # bytes a second of weights that come from memory
 _MORE = 5e10  # the same of weights that an algorithm has more of; products hide a part of their way
+_FEED = 0.42  # bytes of a strided form's weights in the time of a multiply-add: measured beside direct sums
 _CACHE = 3e10  # bytes a second of tensors that lie in L2
 _CALL = 2e-7  # seconds of a step inside a segment
 _TRANSFORM = 1.5e9  # vectors a second loaded, transformed along one axis, stored
@@ -176,10 +177,14 @@ def _winograd(form: Form, problem: Problem) -> float:
     rows, across = (-(-size // out) for size, out in zip(shape.window.output, form.out))
     tiles, band = shape.batch * rows * across, band_rows(rows, across, problem.threads) * across
     channels, filters, elements = _padded(shape.channels, block), _padded(shape.filters, block), form.elements
-    products = tiles * elements * shape.channels * filters / (_peak(problem) * 0.85 * _share(band, limit))
+    products = (
+        tiles * form.products * shape.channels * filters / (_peak(problem) * 0.85 * _share(band, limit))
+    )
     axes = sum(axis.size > 1 for axis in (form.rows, form.cols))
-    vectors = tiles * (channels + filters) / block * axes * elements
-    weights = 4 * elements * shape.channels * filters / _STREAM
+    vectors = tiles * (channels * len(form.phases) + filters) / block * axes * elements
+    weights = (
+        4 * form.products * shape.channels * filters / (_STREAM if form.step == 1 else _FEED * _peak(problem))
+    )
     return _CALL + max((products + vectors / _TRANSFORM / 2) / problem.threads, weights)
 
 

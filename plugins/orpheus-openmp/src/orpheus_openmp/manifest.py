@@ -50,10 +50,12 @@ def _convolutions(layout: str, block: int) -> Iterator[Kernel]:
         ("stem", "conv:Direct", "stem", first, Accuracy()),
     )
     costs = {name: f"winograd.{name}" for name in FORMS}
+    also_plain = [name for name, form in FORMS.items() if form.plain]
     for op, domain in (("Conv", ""), ("FusedConv", _ORPHEUS)):
         for name, code, limit, layouts, accuracy in rows:
             yield Kernel(
-                op=op, domain=domain, name=name, dtypes=_FLOAT, formats=(layouts,), overlap=True,
+                op=op, domain=domain, name=name, dtypes=_FLOAT, overlap=True,
+                formats=(layouts, first) if name in also_plain else (layouts,),
                 prepare=f"orpheus_openmp.{code}", supports=f"orpheus_openmp.limits:{limit}",
                 cost=f"orpheus_openmp.cost:{costs.get(name, name)}", accuracy=accuracy,
                 expands=code.startswith(("winograd", "strassen")),
@@ -83,8 +85,9 @@ def _rules(name: str, block: int) -> tuple[Rule, ...]:
         return (*rules, *least, Rule("strides", "each", (1,)))
     if name not in FORMS:
         return (Rule("W.shape[1]", "==", 1),) if name == "depthwise" else rules
-    ones = (Rule(n, "each", (1,)) for n in ("strides", "dilations"))
-    return (*rules, Rule("group", "==", 1), *ones, Rule("pads", "each", tuple(range(max(size) // 2 + 1))))
+    steps = {"strides": FORMS[name].step, "dilations": 1}
+    each = (Rule(n, "each", (step,)) for n, step in steps.items())
+    return (*rules, Rule("group", "==", 1), *each, Rule("pads", "each", tuple(range(max(size) // 2 + 1))))
 
 
 def _products() -> Iterator[Kernel]:

@@ -12,6 +12,7 @@ from orpheus_core import memory
 from orpheus_core.types import Array
 from orpheus_openmp import isa as isas
 from orpheus_openmp.bilinear import Algorithm
+from orpheus_openmp.cook_toom import Form
 
 #: Bytes of packed weights from which on a team of threads packs them.
 FOR_A_TEAM = 1 << 18
@@ -58,6 +59,29 @@ class Packer:
             filters=filters, channels=channels, x_channels=channels, depth=channels, x_group=0,
             x_filter=channels * taps, x_channel=taps, y_group=0,
         )  # fmt: skip
+        return packed
+
+    def phases(self, weights: Array, form: Form, channels: int) -> Array:
+        """W [M, C, kh, kw] for a strided form as [chunk][element][phase][channel][width], zeros beyond C.
+
+        Elements leave out the phases that they do not sum over.
+        """
+        filters, given, taps = _sizes(weights, 1)
+        out, rows = self._blocks(filters), form.products * channels
+        packed = memory.empty(out * rows)
+        starts = np.cumsum([0, *(end - first for first, end in form.spans)])
+        for phase, (top, left) in enumerate(form.phases):
+            places = [(0, 0, i * form.kernel[1] + j) for i in range(top, form.kernel[0], form.step)
+                      for j in range(left, form.kernel[1], form.step)]  # fmt: skip
+            down, across = (len(range(at, size, form.step)) for at, size in zip((top, left), form.kernel))
+            factors = (np.array(axis.weights)[:, :n] for axis, n in ((form.rows, down), (form.cols, across)))
+            met = [e for e, (first, end) in enumerate(form.spans) if first <= phase < end]
+            self._run(
+                weights, packed, places=places, sums=np.ascontiguousarray(np.kron(*factors)[met]),
+                rows=np.array([(starts[e] + phase - form.spans[e][0]) * channels for e in met], np.int64),
+                groups=1, **_chunked(out, self.width, rows), filters=filters, channels=channels, x_channels=given,
+                depth=channels, x_group=0, x_filter=given * taps, x_channel=taps, y_group=0,
+            )  # fmt: skip
         return packed
 
     def panels(self, matrix: Any, transposed: bool, k: int, n: int, count: int = 1) -> Array:
@@ -117,6 +141,7 @@ class Packer:
     def _run(self, weights: Any, packed: Array, *, places: Any, **values: Any) -> None:
         """``places``: of each tap, how many filters, channels and floats further on it lies."""
         sums = values.setdefault("sums", None)
+        values.setdefault("rows", None)
         values.update(
             taps=len(places), elements=len(places) if sums is None else len(sums), places=np.array(places, np.int64),
             x=np.ascontiguousarray(weights, np.float32).reshape(-1), y=packed,

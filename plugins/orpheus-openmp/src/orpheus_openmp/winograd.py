@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from orpheus_core.errors import KernelError
 from orpheus_core.plugin import Problem
 from orpheus_core.types import Array
 from orpheus_openmp.conv import Conv
@@ -17,21 +18,38 @@ _ENOUGH_TILES = 14
 
 
 class Winograd(Conv):
-    """Stride 1, one group, by the form of this name in :data:`orpheus_openmp.cook_toom.FORMS`."""
+    """One group, by the form of this name in :data:`orpheus_openmp.cook_toom.FORMS`.
+
+    The input of some forms may be plain.
+    """
 
     kernel = "winograd"
 
     def __init__(self, name: str, problem: Problem, isa: str | None = None) -> None:
-        self.name, self.form = name, FORMS[name]
+        self.name, self.form = name, (form := FORMS[name])
         super().__init__(problem, isa)
-        rows, across = (-(-size // out) for size, out in zip(self.shape.window.output, self.form.out))
-        band = band_rows(rows, across, self.threads)
+        if self.depth == 1 and not form.plain:
+            raise KernelError(f"{name} reads a blocked input, was prepared for {self.type_of(0)}")
+        down, across = (-(-size // out) for size, out in zip(self.shape.window.output, form.out))
+        band = band_rows(down, across, self.threads)
         self.values |= {"form": list(FORMS).index(name), "band": band}
-        vectors = sum(blocks * band * across | 1 for blocks in (self.in_blocks, self.tile_vectors))
-        self.workspace = 4 * self.threads * self.form.elements * vectors * self.block
+        if form.step > 1:
+            self.values["last_depth"] = self.depth
+        tiles = row = band * across
+        spread = 0
+        if self.depth == 1:  # a vector is of tiles, and rows are spread to the places in one
+            row = (tiles + 2 * self.block - 2) // self.block
+            places = form.out[1] * form.step
+            length = -(-across // self.block) * self.block + (form.cols.size * form.step - 1) // places
+            rows = ((band - 1) * form.out[0] + form.rows.size) * form.step
+            spread = self.in_blocks * rows * places * length
+        vectors = (len(form.phases) * self.in_blocks * row | 1) + (self.tile_vectors * tiles | 1)
+        self.workspace = 4 * self.threads * (form.elements * vectors * self.block + spread)
 
     def pack(self, weights: Array) -> Array:
-        """G_h w G_w' as [chunk][element][channel][vectors * B]."""
+        """G_h w G_w' as [chunk][element][phase][channel][vectors * B]."""
+        if self.form.step > 1:
+            return self.packer.phases(weights, self.form, self.in_blocks * self.depth)
         return self.packer.transformed(weights, _sums(self.name))
 
 
