@@ -1,0 +1,231 @@
+"""The kernels: for every operator, each implementation that the library itself names, in each layout it takes.
+
+The names are the library's own (``brgconv:avx512_core``, ``jit:uni``, ``gemm:acl``): it is asked for what it has for a
+few layers of each kind when the manifest is made, so they are those of this library on this machine. ``@NHWC`` marks an
+implementation that is there in another layout as well. Where no library is found the table lists one kernel for each.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from orpheus_core.errors import BackendError
+from orpheus_core.plugin import Accuracy, Format, Kernel, Problem
+from orpheus_core.types import DType, TensorType
+from orpheus_onednn import activation, convolution, pointwise, products
+from orpheus_onednn.call import Call, Walk, shape_of
+from orpheus_onednn.layer import Layer
+from orpheus_onednn.library import library
+
+_ORPHEUS = "ai.orpheus"
+_MANY = 64  # inputs of a Concat
+_FLOATS = ("float32", "bfloat16", "float16")
+_ROUNDED = Accuracy(factor=4, exact_integers=False)
+_FLOPS, _BYTES, _CALL = 1e11, 3e10, 1e-6  # a second of one thread; seconds
+_STEP = 0.05  # each implementation is taken to be so much slower than the one that the library puts before it,
+#: and one whose name has this in it so many times slower than generated code; measured on AVX-512.
+_SLOWER = {"ref": 80.0, "simple": 3.0, "gemm:jit": 1.5}
+_FAVOURITE = 0.02  # each combination of layouts likewise after the one before it
+
+
+@dataclass(frozen=True)
+class Row:
+    """Operators of one kind: how they are described, in which layouts, and samples as shapes and attributes."""
+
+    ops: tuple[str, ...]
+    describe: Callable[[Problem, str, str], list[Call]]
+    samples: tuple[tuple[Mapping[str, Any], tuple[tuple[int, ...], ...], tuple[int, ...]], ...]
+    formats: str = "plain"  # "plain", "same" or "conv"; see _formats
+    dtypes: tuple[str, ...] = _FLOATS
+    opset: int = 1
+    accuracy: Accuracy = Accuracy()
+    domain: str = ""
+
+
+_IMAGE = (1, 64, 14, 14)
+_CONV = tuple(
+    ({"group": g, "strides": (s, s), "pads": (k // 2,) * 4}, ((1, c, n, n), (m, c // g, k, k)), (1, m, n // s, n // s))
+    for c, m, g, k, s, n in ((64, 64, 1, 3, 1, 14), (64, 64, 1, 1, 1, 14), (64, 64, 64, 3, 1, 14), (3, 64, 1, 7, 2, 28))
+)
+_PRODUCT: Any = (({}, ((64, 96), (96, 64)), (64, 64)), ({}, ((1, 96), (96, 64)), (1, 64)))
+_SOME: Any = (({}, (_IMAGE,), _IMAGE),)
+_PAIR: Any = (({}, (_IMAGE, _IMAGE), _IMAGE), ({}, (_IMAGE, (1, 64, 1, 1)), _IMAGE))
+
+
+def _rows() -> Iterator[Row]:
+    exact = tuple(op for op in activation.EXACT)
+    others = tuple(op for op in (*activation.CHAINS, *activation.FUNCTIONS) if op not in exact)
+    window = {"kernel_shape": (3, 3), "strides": (2, 2), "pads": (1, 1, 1, 1)}
+    half = (1, 64, 7, 7)
+    yield Row(("Conv",), convolution.convolution, _CONV, "conv")
+    yield Row(("FusedConv",), convolution.convolution, _CONV, "conv", domain=_ORPHEUS)
+    turned = tuple((a, (x, (x[1], *w[1:])), x) for a, (x, w), _ in _CONV[:2])
+    yield Row(("ConvTranspose",), convolution.deconvolution, turned, "conv")
+    yield Row(("MaxPool", "AveragePool"), convolution.pooling, ((window, (_IMAGE,), half),), "same")
+    yield Row(("GlobalMaxPool", "GlobalAveragePool"), convolution.pooling, (({}, (_IMAGE,), (1, 64, 1, 1)),), "same")
+    yield Row(("MatMul",), products.matmul, _PRODUCT)
+    yield Row(("FusedMatMul",), products.matmul, _PRODUCT, domain=_ORPHEUS)
+    for describe in (products.gemm, products.inner_product):
+        yield Row(("Gemm",), describe, _PRODUCT, opset=7)
+        yield Row(("FusedGemm",), describe, _PRODUCT, domain=_ORPHEUS)
+    yield Row(exact, pointwise.eltwise, _SOME, "same")
+    yield Row(others, pointwise.eltwise, (({"alpha": 0.1}, (_IMAGE,), _IMAGE),), "same", accuracy=_ROUNDED)
+    yield Row(tuple(pointwise.BINARIES), pointwise.binary, _PAIR, "pair", opset=7)
+    channel = (({"axis": 1}, (_IMAGE, (64,), (64,)), _IMAGE),)
+    yield Row(("ScaleShift",), pointwise.scale_shift, channel, "same", domain=_ORPHEUS)
+    yield Row(("BatchNormalization",), pointwise.batch_normalization, (({}, (_IMAGE, *((64,),) * 4), _IMAGE),), "same",
+              opset=9)  # fmt: skip
+    yield Row(("LayerNormalization",), pointwise.layer_normalization, (({}, ((8, 64), (64,), (64,)), (8, 64)),),
+              accuracy=_ROUNDED)  # fmt: skip
+    lrn = {"size": 5, "alpha": 1e-4, "beta": 0.75, "bias": 1.0}
+    yield Row(("LRN",), pointwise.lrn, ((lrn, (_IMAGE,), _IMAGE),), "same", accuracy=_ROUNDED)
+    yield Row(("Softmax", "LogSoftmax"), pointwise.softmax, (({"axis": 1}, ((8, 64),), (8, 64)),), opset=13,
+              accuracy=_ROUNDED)  # fmt: skip
+    yield Row(("Concat",), pointwise.concat, (({"axis": 1}, (_IMAGE, _IMAGE), (1, 128, 14, 14)),), "many", opset=4)
+    yield Row(tuple(pointwise.REDUCTIONS), pointwise.reduction, (({"axes": (1,)}, ((8, 64),), (8, 1)),))
+    nearest = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric"}
+    linear = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
+    resize = tuple((mode, (_IMAGE,), (1, 64, 28, 28)) for mode in (nearest, linear))
+    yield Row(("Resize",), pointwise.resampling, resize, "same", opset=11)
+    yield Row(("Upsample",), pointwise.resampling, resize[:1], "same", opset=9)
+    yield Row(("Transpose",), pointwise.transpose, (({"perm": (0, 2, 3, 1)}, (_IMAGE,), (1, 14, 14, 64)),))
+    integers = ("int32", "int8", "uint8")
+    yield Row(("Reorder",), pointwise.reorder, _SOME, "reorder", (*_FLOATS, *integers), domain=_ORPHEUS)
+
+
+def _formats(kind: str) -> Iterator[tuple[str, str, Format]]:
+    """Layouts of inputs and outputs, the library's favourites first, and the same as a manifest has them."""
+    try:
+        isa = library().isa
+    except BackendError:
+        isa = 0
+    blocked = "NCHW16c" if isa & 0x20 or not isa & 1 else "NCHW8c"
+    if kind == "plain":
+        yield "plain", "plain", Format()
+        return
+    inner = [(blocked, blocked), ("NHWC", "NHWC")]
+    if kind == "reorder":
+        sides = ("plain", "NHWC", blocked)
+        inner = [(a, b) for a in sides for b in sides if a != b]
+    elif kind == "conv":
+        inner += [("plain", blocked), ("plain", "NHWC")]
+    for x, y in inner:
+        inputs = {"conv": (x, "plain", "plain", y), "pair": (x, x), "many": (x,) * _MANY}.get(kind, (x,))
+        yield x, y, Format(inputs, (y, y) if kind == "conv" else (y,))
+    if kind != "reorder":
+        yield "plain", "plain", Format()
+
+
+class Entry:
+    """A kernel's code: a walk, and the name of the implementation that it is to find there."""
+
+    def __init__(self, walk: Walk, name: str, place: int) -> None:
+        self.walk, self.name = walk, name
+        self.slower = max((f for part, f in _SLOWER.items() if part in name), default=1.0) + _FAVOURITE * place
+
+    def supports(self, problem: Problem) -> str | None:
+        """None, or why there is no such implementation of this layer."""
+        found = problem.once(self.walk)
+        if isinstance(found, str):
+            return found
+        if self.name not in found:
+            return f"oneDNN has no {self.name} for this layer, only {', '.join(found)}"
+        if self.name.startswith("ref") and found[0] != self.name:
+            return f"oneDNN's own reference is left to layers for which it has nothing else; here it has {found[0]}"
+        return None
+
+    def cost(self, problem: Problem) -> float:
+        """Multiplications at a usual share of peak, or bytes; more for what comes later in the library's order."""
+        found = problem.once(self.walk)
+        operands = [t for t in (*problem.inputs, *problem.outputs) if isinstance(t, TensorType)]
+        traffic = sum(t.nbytes or 0 for t in operands) / _BYTES
+        flops = 2.0 * _macs(problem)
+        place = found.index(self.name) if isinstance(found, tuple) and self.name in found else 0
+        return _CALL + max(flops / _FLOPS, traffic) / problem.threads * (self.slower + _STEP * place)
+
+    def prepare(self, problem: Problem) -> Layer:
+        """The layer in this implementation."""
+        return Layer(problem, self.walk, self.name)
+
+
+def _macs(problem: Problem) -> int:
+    if "Conv" in problem.op:
+        return math.prod(shape_of(problem, 0 if "Transpose" in problem.op else ~0) + shape_of(problem, 1)[1:])
+    if "Gemm" in problem.op or "MatMul" in problem.op:
+        return math.prod(shape_of(problem, ~0)) * shape_of(problem, 0)[0 if problem.attributes.get("transA") else -1]
+    return 0
+
+
+#: What references of the manifest name: ``orpheus_onednn.manifest:ENTRIES.<name>.prepare``.
+class _Entries:
+    pass
+
+
+ENTRIES = _Entries()
+
+
+def _sample(row: Row, dtype: str, sample: Any) -> Problem:
+    attributes, inputs, output = sample
+    types = tuple(TensorType(DType(dtype), shape) for shape in inputs)
+    weights = {1: np.zeros(inputs[1], DType(dtype).numpy)} if len(inputs) > 1 and row.formats != "pair" else {}
+    result = TensorType(DType(dtype), output)
+    return Problem(row.ops[0], row.domain, row.opset, attributes, types, (result,), weights)
+
+
+def _names(row: Row, walk: Walk) -> dict[str, list[str]]:
+    """Implementations that the library has for the samples, the first of each family, and their element types."""
+    try:
+        library()
+    except BackendError:
+        return {"any": list(row.dtypes)}
+    names: dict[str, list[str]] = {}
+    for dtype in row.dtypes:
+        families: dict[str, str] = {}
+        for sample in row.samples:
+            found = walk(_sample(row, dtype, sample))
+            for name in found if isinstance(found, tuple) else ():
+                if not name.startswith("ref") or (walk.x == walk.y == "plain"):
+                    families.setdefault(name.rpartition(":")[0] or name, name)
+        for name in families.values():
+            names.setdefault(name, []).append(dtype)
+    return names
+
+
+@cache
+def kernels() -> tuple[Kernel, ...]:
+    """The table, for the library that is found."""
+    return tuple(_kernels())
+
+
+def _kernels() -> Iterator[Kernel]:
+    known: set[str] = set()
+    for row in _rows():
+        for place, (x, y, layouts) in enumerate(_formats(row.formats)):
+            walk = Walk(row.describe, x, y)
+            for name, dtypes in _names(row, walk).items():
+                key = f"k{len(vars(ENTRIES))}"
+                setattr(ENTRIES, key, Entry(walk, name, place))
+                reference = f"orpheus_onednn.manifest:ENTRIES.{key}"
+                for op in row.ops:
+                    tags = ("", f"@{y if x == y else f'{x}-{y}'}", f"@{row.describe.__name__}")
+                    own = next(name + tag for tag in tags if f"{row.domain}:{op}/{name}{tag}" not in known)
+                    known.add(f"{row.domain}:{op}/{own}")
+                    yield Kernel(
+                        op=op, domain=row.domain, name=own, opset=(row.opset, None), formats=(layouts,),
+                        dtypes={"T1" if op == "Resize" else "T": tuple(dtypes)}, accuracy=row.accuracy, overlap=True,
+                        prepare=f"{reference}.prepare", supports=f"{reference}.supports", cost=f"{reference}.cost",
+                    )  # fmt: skip
+
+
+def version() -> str:
+    """This plugin's version and the library's, since times are kept under it."""
+    try:
+        return f"0.1.0+onednn{library().version}"
+    except BackendError:
+        return "0.1.0"
