@@ -36,12 +36,16 @@ def dims(values: Sequence[int]) -> Any:
 
 @dataclass(frozen=True)
 class Md:
-    """A memory descriptor to be: shape, element type, and a layout, strides, or neither for the library to choose."""
+    """A memory descriptor to be: shape, element type, and a layout, strides, or neither for the library to choose.
+
+    ``within`` makes it a part of another one, from these offsets on.
+    """
 
     shape: tuple[int, ...]
     dtype: str
     layout: str | None = "plain"
     strides: tuple[int, ...] | None = None
+    within: tuple[Md, tuple[int, ...]] | None = None
 
     @property
     def handle(self) -> Handle:
@@ -54,6 +58,10 @@ def _descriptor(md: Md) -> Handle:
     shape = md.shape or (1,)
     if md.dtype not in DTYPES:
         raise Refusal(f"oneDNN has no {md.dtype}")
+    if md.within is not None:
+        whole, offsets = md.within
+        parts = (whole.handle, dims(shape), dims(offsets))
+        return Handle(library(), "memory_desc", "memory_desc_create_submemory", *parts)
     facts = (len(shape), dims(shape), DTYPES[md.dtype])
     if md.strides is not None:
         return Handle(library(), "memory_desc", "memory_desc_create_with_strides", *facts, dims(md.strides))
@@ -167,7 +175,7 @@ class Walk:
                 found = tuple(dict.fromkeys(name for name, _ in first.implementations()))
                 if not found or any(next(call.implementations(), None) is None for call in others):
                     return "oneDNN has no implementation of this layer in these layouts and types"
-        except Refusal as refusal:
+        except (Refusal, KernelError) as refusal:
             return str(refusal)
         return found
 

@@ -8,7 +8,8 @@ implementation that is there in another layout as well. Where no library is foun
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -17,7 +18,7 @@ import numpy as np
 
 from orpheus_core.errors import BackendError
 from orpheus_core.plugin import Accuracy, Format, Kernel, Problem
-from orpheus_core.types import DType, TensorType
+from orpheus_core.types import DType, TensorType, layout_of
 from orpheus_onednn import activation, convolution, pointwise, products
 from orpheus_onednn.call import Call, Walk, shape_of
 from orpheus_onednn.layer import Layer
@@ -25,6 +26,7 @@ from orpheus_onednn.library import library
 
 _ORPHEUS = "ai.orpheus"
 _MANY = 64  # inputs of a Concat
+_ISA = re.compile(":(avx|sse|amx|sve|asimd).*")  # in the name of an implementation
 _FLOATS = ("float32", "bfloat16", "float16")
 _ROUNDED = Accuracy(factor=4, exact_integers=False)
 _FLOPS, _BYTES, _CALL = 1e11, 3e10, 1e-6  # a second of one thread; seconds
@@ -88,6 +90,8 @@ def _rows() -> Iterator[Row]:
     yield Row(("Softmax", "LogSoftmax"), pointwise.softmax, (({"axis": 1}, ((8, 64),), (8, 64)),), opset=13,
               accuracy=_ROUNDED)  # fmt: skip
     yield Row(("Concat",), pointwise.concat, (({"axis": 1}, (_IMAGE, _IMAGE), (1, 128, 14, 14)),), "many", opset=4)
+    halves = (({"axis": 1}, ((1, 128, 14, 14),), _IMAGE),)
+    yield Row(("Split",), pointwise.split, halves, "split", opset=2)
     yield Row(tuple(pointwise.REDUCTIONS), pointwise.reduction, (({"axes": (1,)}, ((8, 64),), (8, 1)),))
     nearest = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric"}
     linear = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
@@ -96,53 +100,66 @@ def _rows() -> Iterator[Row]:
     yield Row(("Upsample",), pointwise.resampling, resize[:1], "same", opset=9)
     yield Row(("Transpose",), pointwise.transpose, (({"perm": (0, 2, 3, 1)}, (_IMAGE,), (1, 14, 14, 64)),))
     integers = ("int32", "int8", "uint8")
-    yield Row(("Reorder",), pointwise.reorder, _SOME, "reorder", (*_FLOATS, *integers), domain=_ORPHEUS)
+    sides = ("plain", "NHWC", _blocked())
+    turns = tuple(({"from_layout": a, "to_layout": b}, (_IMAGE,), _IMAGE) for a in sides for b in sides if a != b)
+    yield Row(("Reorder",), pointwise.reorder, turns, "reorder", (*_FLOATS, *integers), domain=_ORPHEUS)
 
 
-def _formats(kind: str) -> Iterator[tuple[str, str, Format]]:
+def _formats(kind: str) -> Iterator[tuple[str, str, tuple[Format, ...]]]:
     """Layouts of inputs and outputs, the library's favourites first, and the same as a manifest has them."""
+    if kind == "reorder":  # its layouts are attributes
+        sides = ("plain", "NHWC", _blocked())
+        yield "plain", "plain", tuple(Format((a,), (b,)) for a in sides for b in sides if a != b)
+        return
+    inner = [] if kind == "plain" else [(_blocked(), _blocked()), ("NHWC", "NHWC")]
+    if kind == "conv":
+        inner += [("plain", _blocked()), ("plain", "NHWC")]
+    for x, y in inner:
+        inputs = {"conv": (x, "plain", "plain", y), "pair": (x, x), "many": (x,) * _MANY}.get(kind, (x,))
+        outputs = {"conv": (y, y), "split": (y,) * _MANY}.get(kind, (y,))
+        yield x, y, (Format(inputs, outputs),)
+    yield "plain", "plain", (Format(),)
+
+
+def _blocked() -> str:
+    """The layout of as many channels as a vector has floats."""
     try:
         isa = library().isa
     except BackendError:
         isa = 0
-    blocked = "NCHW16c" if isa & 0x20 or not isa & 1 else "NCHW8c"
-    if kind == "plain":
-        yield "plain", "plain", Format()
-        return
-    inner = [(blocked, blocked), ("NHWC", "NHWC")]
-    if kind == "reorder":
-        sides = ("plain", "NHWC", blocked)
-        inner = [(a, b) for a in sides for b in sides if a != b]
-    elif kind == "conv":
-        inner += [("plain", blocked), ("plain", "NHWC")]
-    for x, y in inner:
-        inputs = {"conv": (x, "plain", "plain", y), "pair": (x, x), "many": (x,) * _MANY}.get(kind, (x,))
-        yield x, y, Format(inputs, (y, y) if kind == "conv" else (y,))
-    if kind != "reorder":
-        yield "plain", "plain", Format()
+    return "NCHW8c" if isa & 1 and not isa & 0x20 else "NCHW16c"
 
 
 class Entry:
-    """A kernel's code: a walk, and the name of the implementation that it is to find there."""
+    """A kernel's code: walks, one for each of its layouts, and the implementation that it is to find in each."""
 
-    def __init__(self, walk: Walk, name: str, place: int) -> None:
-        self.walk, self.name = walk, name
+    def __init__(self, walks: Sequence[Walk], name: str, place: int) -> None:
+        self.walks, self.name = walks, name
         self.slower = max((f for part, f in _SLOWER.items() if part in name), default=1.0) + _FAVOURITE * place
+
+    def walk(self, problem: Problem) -> Walk:
+        """The walk of a problem whose operands are in layouts; the first where they are plain yet."""
+        sides = [(t[0].layout.name if isinstance(t[0], TensorType) else "") for t in (problem.inputs, problem.outputs)]
+        return next((w for w in self.walks if [w.x, w.y] == sides), self.walks[0])
 
     def supports(self, problem: Problem) -> str | None:
         """None, or why there is no such implementation of this layer."""
-        found = problem.once(self.walk)
-        if isinstance(found, str):
-            return found
-        if self.name not in found:
-            return f"oneDNN has no {self.name} for this layer, only {', '.join(found)}"
-        if self.name.startswith("ref") and found[0] != self.name:
-            return f"oneDNN's own reference is left to layers for which it has nothing else; here it has {found[0]}"
+        rank = len(shape_of(problem, 0)) if isinstance(problem.inputs[0], TensorType) else 0
+        for walk in self.walks:
+            found = problem.once(walk)
+            if not (layout_of(walk.x).fits(rank) or walk.x == "plain") and len(self.walks) > 1:
+                continue
+            if isinstance(found, str):
+                return found
+            if self.name not in found:
+                return f"oneDNN has no {self.name} for this layer, only {', '.join(found)}"
+            if self.name.startswith("ref") and found[0] != self.name:
+                return f"oneDNN's reference is left to layers for which it has nothing else; here it has {found[0]}"
         return None
 
     def cost(self, problem: Problem) -> float:
         """Multiplications at a usual share of peak, or bytes; more for what comes later in the library's order."""
-        found = problem.once(self.walk)
+        found = problem.once(self.walks[-1])
         operands = [t for t in (*problem.inputs, *problem.outputs) if isinstance(t, TensorType)]
         traffic = sum(t.nbytes or 0 for t in operands) / _BYTES
         flops = 2.0 * _macs(problem)
@@ -151,7 +168,7 @@ class Entry:
 
     def prepare(self, problem: Problem) -> Layer:
         """The layer in this implementation."""
-        return Layer(problem, self.walk, self.name)
+        return Layer(problem, self.walk(problem), self.name)
 
 
 def _macs(problem: Problem) -> int:
@@ -191,7 +208,7 @@ def _names(row: Row, walk: Walk) -> dict[str, list[str]]:
             found = walk(_sample(row, dtype, sample))
             for name in found if isinstance(found, tuple) else ():
                 if not name.startswith("ref") or (walk.x == walk.y == "plain"):
-                    families.setdefault(name.rpartition(":")[0] or name, name)
+                    families.setdefault(_ISA.sub("", name), name)
         for name in families.values():
             names.setdefault(name, []).append(dtype)
     return names
@@ -206,21 +223,30 @@ def kernels() -> tuple[Kernel, ...]:
 def _kernels() -> Iterator[Kernel]:
     known: set[str] = set()
     for row in _rows():
+        groups: dict[Any, list[tuple[int, Walk, tuple[Format, ...]]]] = {}
         for place, (x, y, layouts) in enumerate(_formats(row.formats)):
             walk = Walk(row.describe, x, y)
             for name, dtypes in _names(row, walk).items():
-                key = f"k{len(vars(ENTRIES))}"
-                setattr(ENTRIES, key, Entry(walk, name, place))
-                reference = f"orpheus_onednn.manifest:ENTRIES.{key}"
-                for op in row.ops:
-                    tags = ("", f"@{y if x == y else f'{x}-{y}'}", f"@{row.describe.__name__}")
-                    own = next(name + tag for tag in tags if f"{row.domain}:{op}/{name}{tag}" not in known)
-                    known.add(f"{row.domain}:{op}/{own}")
-                    yield Kernel(
-                        op=op, domain=row.domain, name=own, opset=(row.opset, None), formats=(layouts,),
-                        dtypes={"T1" if op == "Resize" else "T": tuple(dtypes)}, accuracy=row.accuracy, overlap=True,
-                        prepare=f"{reference}.prepare", supports=f"{reference}.supports", cost=f"{reference}.cost",
-                    )  # fmt: skip
+                apart = place if row.formats == "conv" else 0
+                groups.setdefault((name, tuple(dtypes), apart), []).append((place, walk, layouts))
+        for (name, dtypes, _), members in groups.items():
+            place, walk, _ = members[0]
+            key = f"k{len(vars(ENTRIES))}"
+            setattr(ENTRIES, key, Entry([m[1] for m in members], name, place))
+            reference = f"orpheus_onednn.manifest:ENTRIES.{key}"
+            layout = walk.y if walk.x == walk.y else f"{walk.x}-{walk.y}"
+            for op in row.ops:
+                own = next(
+                    name + tag
+                    for tag in ("", f"@{layout}", f"@{row.describe.__name__}")
+                    if f"{row.domain}:{op}/{name}{tag}" not in known
+                )
+                known.add(f"{row.domain}:{op}/{own}")
+                yield Kernel(
+                    op=op, domain=row.domain, name=own, opset=(row.opset, None), accuracy=row.accuracy, overlap=True,
+                    formats=tuple(f for m in members for f in m[2]), dtypes={"T1" if op == "Resize" else "T": dtypes},
+                    prepare=f"{reference}.prepare", supports=f"{reference}.supports", cost=f"{reference}.cost",
+                )  # fmt: skip
 
 
 def version() -> str:

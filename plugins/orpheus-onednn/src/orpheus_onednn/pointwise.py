@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from ctypes import c_float, c_int64, c_void_p
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -136,6 +137,20 @@ def concat(problem: Problem, x: str, y: str) -> list[Call]:
     return [Call("concat", (result, len(mds), axis, pointers), operands)]
 
 
+def split(problem: Problem, x: str, y: str) -> list[Call]:
+    """Split along any axis: a copy of each part."""
+    source = md_of(problem, 0, x)
+    axis = int(problem.attributes.get("axis", 0)) % len(source.shape)
+    start, calls = 0, []
+    for i in range(len(problem.outputs)):
+        result = md_of(problem, ~i, y)
+        offsets = [0] * len(source.shape)
+        offsets[axis] = start
+        start += result.shape[axis]
+        calls += _copy(replace(source, shape=result.shape, within=(source, tuple(offsets))), result, ~i)
+    return calls
+
+
 def reduction(problem: Problem, x: str, y: str) -> list[Call]:
     """Reduce* over axes that are attributes or constants."""
     source = md_of(problem, 0, x)
@@ -208,8 +223,9 @@ def _rounded(problem: Problem, at: Array) -> Array:
 
 
 def reorder(problem: Problem, x: str, y: str) -> list[Call]:
-    """Reorder between layouts, and Cast between element types."""
-    return _copy(md_of(problem, 0, x), md_of(problem, ~0, y))
+    """Reorder, whose layouts are attributes."""
+    source, result = (str(problem.attributes[name]) for name in ("from_layout", "to_layout"))
+    return _copy(md_of(problem, 0, source), md_of(problem, ~0, result))
 
 
 def transpose(problem: Problem, x: str, y: str) -> list[Call]:
@@ -221,6 +237,6 @@ def transpose(problem: Problem, x: str, y: str) -> list[Call]:
     return _copy(source, result)
 
 
-def _copy(source: Md, result: Md) -> list[Call]:
-    operands = (Operand(SRC, source, 0), Operand(DST, result, ~0))
+def _copy(source: Md, result: Md, target: int = ~0) -> list[Call]:
+    operands = (Operand(SRC, source, 0), Operand(DST, result, target))
     return [Call("reorder", (source, result), operands, engines=True)]
