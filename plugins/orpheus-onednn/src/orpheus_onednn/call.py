@@ -172,9 +172,10 @@ class Walk:
         try:
             with library().threads(problem.threads):
                 first, *others = self.describe(problem, self.x, self.y)
-                found = tuple(dict.fromkeys(name for name, _ in first.implementations()))
+                names = dict.fromkeys(name for name, _ in first.implementations())
+                found = tuple(name for name in names if not name.endswith("ref:any"))
                 if not found or any(next(call.implementations(), None) is None for call in others):
-                    return "oneDNN has no implementation of this layer in these layouts and types"
+                    return "oneDNN has nothing but its reference for this layer in these layouts and types"
         except (Refusal, KernelError) as refusal:
             return str(refusal)
         return found

@@ -71,7 +71,7 @@ class Layer:
         self.threads = problem.threads
         with library().threads(self.threads):  # primitives divide their work when they are made
             calls = walk.describe(problem, walk.x, walk.y)
-            self.primitives = [Primitive(call, None if i else name) for i, call in enumerate(calls)]
+            self.primitives = [Primitive(call, None if i or name == "any" else name) for i, call in enumerate(calls)]
         self.workspace = max(p.workspace for p in self.primitives)
         sources = [(o.source, o.constant is not None) for c in calls for o in c.all_operands]
         self.packed = tuple({s for s, _ in sources if s >= 0} - {s for s, packed in sources if not packed})
@@ -96,6 +96,7 @@ class Segment:
             for args in self._calls:
                 if execute(*args):
                     raise KernelError("oneDNN's primitive_execute failed")
+        self._library.settle(self.threads)
 
 
 def seal(steps: Sequence[Segment]) -> Step:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from orpheus_core.errors import BackendError
-from orpheus_core.plugin import Accuracy, Format, Kernel, Problem
+from orpheus_core.plugin import Accuracy, Format, Kernel, Problem, Rule
 from orpheus_core.types import DType, TensorType, layout_of
 from orpheus_onednn import activation, convolution, pointwise, products
 from orpheus_onednn.call import Call, Walk, shape_of
@@ -32,7 +32,7 @@ _ROUNDED = Accuracy(factor=4, exact_integers=False)
 _FLOPS, _BYTES, _CALL = 1e11, 3e10, 1e-6  # a second of one thread; seconds
 _STEP = 0.05  # each implementation is taken to be so much slower than the one that the library puts before it,
 #: and one whose name has this in it so many times slower than generated code; measured on AVX-512.
-_SLOWER = {"ref": 80.0, "simple": 3.0, "gemm:jit": 1.5}
+_SLOWER = {"simple": 3.0, "gemm:jit": 1.5}
 _FAVOURITE = 0.02  # each combination of layouts likewise after the one before it
 
 
@@ -68,8 +68,9 @@ def _rows() -> Iterator[Row]:
     yield Row(("Conv",), convolution.convolution, _CONV, "conv")
     yield Row(("FusedConv",), convolution.convolution, _CONV, "conv", domain=_ORPHEUS)
     turned = tuple((a, (x, (x[1], *w[1:])), x) for a, (x, w), _ in _CONV[:2])
-    yield Row(("ConvTranspose",), convolution.deconvolution, turned, "conv")
-    yield Row(("MaxPool", "AveragePool"), convolution.pooling, ((window, (_IMAGE,), half),), "same")
+    yield Row(("ConvTranspose",), convolution.deconvolution, turned, "any")
+    for op, dtypes in (("MaxPool", ("float32",)), ("AveragePool", _FLOATS)):  # MaxPool is never of bfloat16
+        yield Row((op,), convolution.pooling, ((window, (_IMAGE,), half),), "same", dtypes)
     yield Row(("GlobalMaxPool", "GlobalAveragePool"), convolution.pooling, (({}, (_IMAGE,), (1, 64, 1, 1)),), "same")
     yield Row(("MatMul",), products.matmul, _PRODUCT)
     yield Row(("FusedMatMul",), products.matmul, _PRODUCT, domain=_ORPHEUS)
@@ -151,10 +152,8 @@ class Entry:
                 continue
             if isinstance(found, str):
                 return found
-            if self.name not in found:
+            if self.name not in (*found, "any"):
                 return f"oneDNN has no {self.name} for this layer, only {', '.join(found)}"
-            if self.name.startswith("ref") and found[0] != self.name:
-                return f"oneDNN's reference is left to layers for which it has nothing else; here it has {found[0]}"
         return None
 
     def cost(self, problem: Problem) -> float:
@@ -202,16 +201,28 @@ def _names(row: Row, walk: Walk) -> dict[str, list[str]]:
     except BackendError:
         return {"any": list(row.dtypes)}
     names: dict[str, list[str]] = {}
+    if row.formats == "any":
+        known = [d for d in row.dtypes if not isinstance(walk(_sample(row, d, row.samples[0])), str)]
+        return {"any": known} if known else {}
     for dtype in row.dtypes:
         families: dict[str, str] = {}
         for sample in row.samples:
             found = walk(_sample(row, dtype, sample))
             for name in found if isinstance(found, tuple) else ():
-                if not name.startswith("ref") or (walk.x == walk.y == "plain"):
-                    families.setdefault(_ISA.sub("", name), name)
+                families.setdefault(_ISA.sub("", name), name)
         for name in families.values():
             names.setdefault(name, []).append(dtype)
     return names
+
+
+def _rules(row: Row, walk: Walk, name: str) -> tuple[Rule, ...]:
+    """What every layer of an implementation has, as far as its name and layouts tell; ``supports`` asks the library."""
+    if row.formats != "conv" or name.endswith("gemm:jit"):
+        return ()
+    square = (Rule("W.shape[2]", "==", 1), Rule("W.shape[3]", "==", 1)) if "1x1" in name else ()
+    least = 8 if name.startswith("brgconv:") else 1 if "dw" in name else layout_of(walk.x).block
+    whole = (Rule("X.shape[1]", ">=", least),) if least > 1 else ()
+    return (Rule("X.rank", "==", 4), Rule("W.constant", "==", True), *square, *whole)
 
 
 @cache
@@ -245,6 +256,7 @@ def _kernels() -> Iterator[Kernel]:
                 yield Kernel(
                     op=op, domain=row.domain, name=own, opset=(row.opset, None), accuracy=row.accuracy, overlap=True,
                     formats=tuple(f for m in members for f in m[2]), dtypes={"T1" if op == "Resize" else "T": dtypes},
+                    where=_rules(row, walk, name),
                     prepare=f"{reference}.prepare", supports=f"{reference}.supports", cost=f"{reference}.cost",
                 )  # fmt: skip
 
