@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from orpheus_core.plugin import Problem
-from orpheus_onednn.call import LINEAR, Refusal
+from orpheus_onednn import dnnl
+from orpheus_onednn.call import Refusal
 
 #: Algorithm, alpha, beta.
 Eltwise: TypeAlias = "tuple[int, float, float]"
@@ -24,15 +25,15 @@ CHAINS: dict[str, Callable[..., list[Eltwise]]] = {
     "HardSwish": lambda: [(52, 1 / 6, 0.5)],
     "Swish": lambda alpha: [(44, alpha, 0)],
     "Elu": lambda alpha: [(_ELU, alpha, 0)],
-    "Celu": lambda alpha: [(LINEAR, 1 / alpha, 0), (_ELU, 1, 0), (LINEAR, alpha, 0)],
-    "Selu": lambda alpha, gamma: [(_ELU, alpha, 0), (LINEAR, gamma, 0)],
+    "Celu": lambda alpha: [(dnnl.LINEAR, 1 / alpha, 0), (_ELU, 1, 0), (dnnl.LINEAR, alpha, 0)],
+    "Selu": lambda alpha, gamma: [(_ELU, alpha, 0), (dnnl.LINEAR, gamma, 0)],
     "Gelu": lambda tanh: [(43 if tanh else 49, 0, 0)],
     "Mish": lambda: [(51, 0, 0)],
     "Softplus": lambda: [(39, 1, 0)],
 }
 #: Functions that are no activations of fused operators.
 FUNCTIONS: dict[str, list[Eltwise]] = {
-    "Exp": [(42, 0, 0)], "Abs": [(36, 0, 0)], "Neg": [(LINEAR, -1, 0)], "Sqrt": [(37, 0, 0)],
+    "Exp": [(42, 0, 0)], "Abs": [(36, 0, 0)], "Neg": [(dnnl.LINEAR, -1, 0)], "Sqrt": [(37, 0, 0)],
     "Log": [(45, 0, 0)], "Round": [(50, 0, 0)], "Reciprocal": [(48, 1, -1)],
 }  # fmt: skip
 EXACT = ("Relu", "Clip", "Abs", "Neg", "Round")
@@ -51,7 +52,10 @@ def chain(name: str, parameters: Sequence[float]) -> list[Eltwise]:
 
 def fused(problem: Problem) -> list[tuple[Any, ...]]:
     """The post-ops of a fused operator's activation."""
-    name, parameters = problem.attributes.get("activation", ""), problem.attributes.get("activation_params", ())
+    name, parameters = (
+        problem.attributes.get("activation", ""),
+        problem.attributes.get("activation_params", ()),
+    )
     return [("eltwise", *step) for step in chain(str(name), parameters)]
 
 

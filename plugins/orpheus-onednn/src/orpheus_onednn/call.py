@@ -11,12 +11,9 @@ from typing import Any
 from orpheus_core.errors import KernelError
 from orpheus_core.plugin import Problem
 from orpheus_core.types import Array, TensorType, layout_of
+from orpheus_onednn import dnnl
 from orpheus_onednn.library import Handle, library
 
-FORWARD = 96  # dnnl_forward_inference
-SRC, SRC_1, SRC_2, WEIGHTS, WEIGHTS_1, BIAS, MEAN, VARIANCE, SCALE, SHIFT = 1, 2, 3, 33, 34, 41, 49, 50, 51, 52
-DST, DST_1, DST_2, SCRATCHPAD, MULTIPLE_SRC, POST_OP = 17, 18, 19, 80, 1024, 32768
-LINEAR, CLIP, BINARY_ADD, BINARY_MUL = 38, 46, 131056, 131057
 #: dnnl_data_type_t by ONNX's element types.
 DTYPES = {"float16": 1, "bfloat16": 2, "float32": 3, "int32": 4, "int8": 5, "uint8": 6, "bool": 6}
 #: dnnl_format_tag_t of Orpheus's layouts by rank.
@@ -124,7 +121,7 @@ class Call:
     def all_operands(self) -> tuple[Operand, ...]:
         """Operands, those of binary post-ops too."""
         extra = [
-            Operand(POST_OP * (i + 1) | SRC_1, step[2], step[3])
+            Operand(dnnl.POST_OP * (i + 1) | dnnl.SRC_1, step[2], step[3])
             for i, step in enumerate(self.post)
             if step[0] == "binary"
         ]

@@ -7,13 +7,20 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-
 from orpheus_core.plugin import Problem
+from orpheus_onednn import dnnl
 from orpheus_onednn.activation import fused
 from orpheus_onednn.call import (
-    BIAS, BINARY_ADD, BINARY_MUL, DST, FORWARD, SRC, SRC_1, WEIGHTS, Call, Md, Operand, Refusal, dims, dtype_of, has,
-    md_of, shape_of,
-)  # fmt: skip
+    Call,
+    Md,
+    Operand,
+    Refusal,
+    dims,
+    dtype_of,
+    has,
+    md_of,
+    shape_of,
+)
 
 _DIRECT, _DECONVOLUTION = 1, 10
 _MAX, _AVERAGE_PADDED, _AVERAGE = 511, 767, 1023
@@ -26,17 +33,17 @@ def convolution(problem: Problem, x: str, y: str) -> list[Call]:
     group = int(problem.attributes.get("group", 1))
     weights = _weights(problem, group, transposed=False)
     source = md_of(problem, 0, x)
-    operands = [Operand(SRC, source, 0), weights]
+    operands = [Operand(dnnl.SRC, source, 0), weights]
     bias = md_of(problem, 2) if has(problem, 2) else None
     if bias is not None:
-        operands.append(Operand(BIAS, bias, 2))
+        operands.append(Operand(dnnl.BIAS, bias, 2))
     post: list[tuple[Any, ...]] = []
     if has(problem, 3):
-        post.append(("binary", BINARY_ADD, md_of(problem, 3, y), 3))
+        post.append(("binary", dnnl.BINARY_ADD, md_of(problem, 3, y), 3))
     channels = (1, result.shape[1], *(1,) * (len(data) - 2))
     last = [
         ("binary", algorithm, md_of(problem, i, shape=channels), i)
-        for i, algorithm in ((4, BINARY_MUL), (5, BINARY_ADD))
+        for i, algorithm in ((4, dnnl.BINARY_MUL), (5, dnnl.BINARY_ADD))
         if has(problem, i)
     ]
     last += fused(problem)
@@ -45,8 +52,8 @@ def convolution(problem: Problem, x: str, y: str) -> list[Call]:
     geometry = (dims(strides), dims([d - 1 for d in dilations]), dims(before), dims(after))
     first = Call(
         "convolution_forward",
-        (FORWARD, _DIRECT, source, weights.wanted, bias, result, *geometry),
-        (*operands, Operand(DST, result, target)),
+        (dnnl.FORWARD, _DIRECT, source, weights.wanted, bias, result, *geometry),
+        (*operands, Operand(dnnl.DST, result, target)),
         tuple(post if dual else post + last),
     )
     return [first, *([_second(problem, result, last)] if dual else [])]
@@ -54,12 +61,12 @@ def convolution(problem: Problem, x: str, y: str) -> list[Call]:
 
 def _second(problem: Problem, result: Md, last: list[tuple[Any, ...]]) -> Call:
     """Y of the sum: its first post-op becomes the primitive, the others stay what they are."""
-    operands = (Operand(SRC, result, ~1), Operand(DST, result, ~0))
+    operands = (Operand(dnnl.SRC, result, ~1), Operand(dnnl.DST, result, ~0))
     if not last:
         return Call("reorder", (result, result), operands, engines=True)
     (kind, algorithm, *rest), *post = last
     if kind == "binary":
-        other = Operand(SRC_1, *rest, problem.constants.get(rest[1]))
+        other = Operand(dnnl.SRC_1, *rest, problem.constants.get(rest[1]))
         return Call("binary", (algorithm, result, other.wanted, result), (*operands, other), tuple(post))
     return eltwise_call(result, operands, algorithm, rest, post)
 
@@ -70,7 +77,7 @@ def eltwise_call(
     """An eltwise primitive from one descriptor to the same."""
     from ctypes import c_float
 
-    parameters = (FORWARD, algorithm, md, md, *map(c_float, numbers))
+    parameters = (dnnl.FORWARD, algorithm, md, md, *map(c_float, numbers))
     return Call("eltwise_forward", parameters, operands, tuple(post))
 
 
@@ -82,11 +89,11 @@ def deconvolution(problem: Problem, x: str, y: str) -> list[Call]:
     strides, dilations, before, after = geometry
     weights = _weights(problem, int(problem.attributes.get("group", 1)), transposed=True)
     bias = md_of(problem, 2) if has(problem, 2) else None
-    operands = [Operand(SRC, source, 0), weights, Operand(DST, result, ~0)]
+    operands = [Operand(dnnl.SRC, source, 0), weights, Operand(dnnl.DST, result, ~0)]
     if bias is not None:
-        operands.append(Operand(BIAS, bias, 2))
+        operands.append(Operand(dnnl.BIAS, bias, 2))
     numbers = (dims(strides), dims([d - 1 for d in dilations]), dims(before), dims(after))
-    parameters = (FORWARD, _DECONVOLUTION, source, weights.wanted, bias, result, *numbers)
+    parameters = (dnnl.FORWARD, _DECONVOLUTION, source, weights.wanted, bias, result, *numbers)
     return [Call("deconvolution_forward", parameters, tuple(operands))]
 
 
@@ -109,8 +116,8 @@ def pooling(problem: Problem, x: str, y: str) -> list[Call]:
         if padded and tuple(after) != given:
             raise Refusal("needs windows that end within the pads where these are counted")
     numbers = (dims(strides), dims(kernel), dims([d - 1 for d in dilations]), dims(before), dims(after))
-    operands = (Operand(SRC, source, 0), Operand(DST, result, ~0))
-    return [Call("pooling_forward", (FORWARD, algorithm, source, result, *numbers), operands)]
+    operands = (Operand(dnnl.SRC, source, 0), Operand(dnnl.DST, result, ~0))
+    return [Call("pooling_forward", (dnnl.FORWARD, algorithm, source, result, *numbers), operands)]
 
 
 def _weights(problem: Problem, group: int, *, transposed: bool) -> Operand:
@@ -125,7 +132,7 @@ def _weights(problem: Problem, group: int, *, transposed: bool) -> Operand:
         parts, strides = parts[1:], strides[1:]
     md = Md(tuple(parts), dtype_of(problem, 1), strides=tuple(strides))
     constant = problem.constants.get(1)
-    return Operand(WEIGHTS, md, 1, None if constant is None else np.asarray(constant))
+    return Operand(dnnl.WEIGHTS, md, 1, None if constant is None else np.asarray(constant))
 
 
 def _window(

@@ -9,12 +9,12 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-
 from orpheus_core import memory
 from orpheus_core.errors import KernelError
 from orpheus_core.plugin import Problem, Step
 from orpheus_core.types import Array
-from orpheus_onednn.call import DST, SCRATCHPAD, SRC, Call, Operand, Walk, actual
+from orpheus_onednn import dnnl
+from orpheus_onednn.call import Call, Operand, Walk, actual
 from orpheus_onednn.library import Handle, library
 
 
@@ -35,7 +35,7 @@ class Primitive:
         self.handle = Handle(found, "primitive", "primitive_create", descriptor)
         self.descriptor = descriptor  # owns the memory descriptors
         self.operands = [(o, actual(descriptor, o.arg)) for o in call.all_operands]
-        self.scratch = actual(descriptor, SCRATCHPAD)
+        self.scratch = actual(descriptor, dnnl.SCRATCHPAD)
         self.workspace = found.c.dnnl_memory_desc_get_size(self.scratch) if self.scratch else 0
         self.packed = {o.arg: pack(o, md) for o, md in self.operands if o.constant is not None}
 
@@ -49,7 +49,7 @@ class Primitive:
                 array = inputs[source] if source >= 0 else outputs[~source]
             memories.append((operand.arg, memory_on(md, array)))
         if self.workspace:
-            memories.append((SCRATCHPAD, memory_on(self.scratch, workspace)))
+            memories.append((dnnl.SCRATCHPAD, memory_on(self.scratch, workspace)))
         return _Bound(self, memories)
 
 
@@ -71,7 +71,9 @@ class Layer:
         self.threads = problem.threads
         with library().threads(self.threads):  # primitives divide their work when they are made
             calls = walk.describe(problem, walk.x, walk.y)
-            self.primitives = [Primitive(call, None if i or name == "any" else name) for i, call in enumerate(calls)]
+            self.primitives = [
+                Primitive(call, None if i or name == "any" else name) for i, call in enumerate(calls)
+            ]
         self.workspace = max(p.workspace for p in self.primitives)
         sources = [(o.source, o.constant is not None) for c in calls for o in c.all_operands]
         self.packed = tuple({s for s, _ in sources if s >= 0} - {s for s, packed in sources if not packed})
@@ -106,7 +108,9 @@ def seal(steps: Sequence[Segment]) -> Step:
 
 def memory_on(md: Any, array: Array) -> tuple[Handle, Array]:
     """The library's memory object on an array's bytes, and the array."""
-    return Handle(library(), "memory", "memory_create", md, library().engine, c_void_p(array.ctypes.data)), array
+    return Handle(
+        library(), "memory", "memory_create", md, library().engine, c_void_p(array.ctypes.data)
+    ), array
 
 
 def pack(operand: Operand, md: Any) -> Array:
@@ -121,7 +125,7 @@ def pack(operand: Operand, md: Any) -> Array:
         break
     else:
         raise KernelError("oneDNN cannot bring this constant into the layout that it wants")
-    ends = ((SRC, memory_on(operand.md.handle, source)), (DST, memory_on(md, target)))
+    ends = ((dnnl.SRC, memory_on(operand.md.handle, source)), (dnnl.DST, memory_on(md, target)))
     args = (_Arg * 2)(*(_Arg(arg, handle._as_parameter_.value) for arg, (handle, _) in ends))
     stream = Handle(found, "stream", "stream_create", found.engine, 1)
     found.call("primitive_execute", primitive, stream, 2, args)

@@ -27,7 +27,13 @@ FIX = f"pip install 'orpheus-onednn[gomp]' (x86-64 Linux), or {VARIABLE}=/path/t
 _NAMES = {"darwin": "libdnnl.3.dylib", "win32": "dnnl.dll"}
 _OLD = {"linux": "libdnnl.so.2"}
 _SUCCESS, _UNIMPLEMENTED, _LAST = 0, 3, 4
-_STATUS = {1: "out of memory", 2: "invalid arguments", 3: "not implemented", 5: "runtime error", 6: "not required"}
+_STATUS = {
+    1: "out of memory",
+    2: "invalid arguments",
+    3: "not implemented",
+    5: "runtime error",
+    6: "not required",
+}
 _SEQUENTIAL, _OPENMP = 1, 2
 _RUNTIMES = {0: "no CPU", 4: "TBB", 8: "a thread pool", 256: "OpenCL", 512: "SYCL"}
 #: dnnl_cpu_isa_t, the newest first; a set of bits each.
@@ -75,7 +81,7 @@ class Library:
             name = _RUNTIMES.get(found.cpu, f"runtime {found.cpu}")
             raise BackendError(f"{path}, oneDNN {self.version}, was built with {name} in the place of OpenMP")
         self.runtime = _runtime(self.c, found.cpu == _OPENMP)
-        self.openmp = self.c if self.runtime else None
+        self.openmp = self.c if found.cpu == _OPENMP else None
         self.isa: int = self.c.dnnl_get_effective_cpu_isa()
         self.c.dnnl_memory_desc_get_size.restype = c_size_t
         self.c.dnnl_primitive_desc_query_md.restype = c_void_p

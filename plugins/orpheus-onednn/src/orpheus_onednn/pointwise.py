@@ -9,14 +9,20 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-
 from orpheus_core.plugin import Problem
 from orpheus_core.types import Array
+from orpheus_onednn import dnnl
 from orpheus_onednn.activation import fused, of_node
 from orpheus_onednn.call import (
-    BINARY_ADD, BINARY_MUL, DST, FORWARD, MEAN, MULTIPLE_SRC, SCALE, SHIFT, SRC, SRC_1, VARIANCE, Call, Md, Operand,
-    Refusal, dtype_of, has, md_of, shape_of,
-)  # fmt: skip
+    Call,
+    Md,
+    Operand,
+    Refusal,
+    dtype_of,
+    has,
+    md_of,
+    shape_of,
+)
 from orpheus_onednn.convolution import eltwise_call
 
 BINARIES = {"Add": 131056, "Mul": 131057, "Max": 131058, "Min": 131059, "Div": 131060, "Sub": 131061}
@@ -35,7 +41,7 @@ def eltwise(problem: Problem, x: str, y: str) -> list[Call]:
     """A function of one tensor; what the library has in parts becomes post-ops."""
     md = md_of(problem, 0, x)
     (algorithm, *numbers), *rest = of_node(problem)
-    operands = (Operand(SRC, md, 0), Operand(DST, md_of(problem, ~0, y), ~0))
+    operands = (Operand(dnnl.SRC, md, 0), Operand(dnnl.DST, md_of(problem, ~0, y), ~0))
     return [eltwise_call(md, operands, algorithm, numbers, [("eltwise", *step) for step in rest])]
 
 
@@ -52,7 +58,11 @@ def binary(problem: Problem, x: str, y: str) -> list[Call]:
         raise Refusal(f"needs an input of the output's shape in first place, has {list(shapes[0])}")
     mds = [md_of(problem, i, x, shapes[i]) for i in order]
     result = md_of(problem, ~0, y)
-    operands = (Operand(SRC, mds[0], order[0]), Operand(SRC_1, mds[1], order[1]), Operand(DST, result, ~0))
+    operands = (
+        Operand(dnnl.SRC, mds[0], order[0]),
+        Operand(dnnl.SRC_1, mds[1], order[1]),
+        Operand(dnnl.DST, result, ~0),
+    )
     return [Call("binary", (BINARIES[problem.op], *mds, result), operands)]
 
 
@@ -62,10 +72,10 @@ def scale_shift(problem: Problem, x: str, y: str) -> list[Call]:
     axis = int(problem.attributes["axis"]) % len(source.shape)
     along = tuple(n if i == axis else 1 for i, n in enumerate(source.shape))
     scale, shift = (md_of(problem, i, shape=along) for i in (1, 2))
-    factor = Operand(SRC_1, scale, 1, problem.constants.get(1))
-    operands = (Operand(SRC, source, 0), factor, Operand(DST, result, ~0))
-    post = (("binary", BINARY_ADD, shift, 2), *fused(problem))
-    return [Call("binary", (BINARY_MUL, source, factor.wanted, result), operands, post)]
+    factor = Operand(dnnl.SRC_1, scale, 1, problem.constants.get(1))
+    operands = (Operand(dnnl.SRC, source, 0), factor, Operand(dnnl.DST, result, ~0))
+    post = (("binary", dnnl.BINARY_ADD, shift, 2), *fused(problem))
+    return [Call("binary", (dnnl.BINARY_MUL, source, factor.wanted, result), operands, post)]
 
 
 def batch_normalization(problem: Problem, x: str, y: str) -> list[Call]:
@@ -77,10 +87,10 @@ def batch_normalization(problem: Problem, x: str, y: str) -> list[Call]:
         raise Refusal("needs two axes or more, and statistics of float32")
     flags = _USE_GLOBAL | _USE_SCALE | _USE_SHIFT
     numbers = (c_float(problem.attributes.get("epsilon", 1e-5)), flags)
-    sources = ((SRC, 0), (SCALE, 1), (SHIFT, 2), (MEAN, 3), (VARIANCE, 4))
-    operands = [Operand(arg, source if arg == SRC else md_of(problem, i), i) for arg, i in sources]
-    parameters = (FORWARD, source, result, *numbers)
-    return [Call("batch_normalization_forward", parameters, (*operands, Operand(DST, result, ~0)))]
+    sources = ((dnnl.SRC, 0), (dnnl.SCALE, 1), (dnnl.SHIFT, 2), (dnnl.MEAN, 3), (dnnl.VARIANCE, 4))
+    operands = [Operand(arg, source if arg == dnnl.SRC else md_of(problem, i), i) for arg, i in sources]
+    parameters = (dnnl.FORWARD, source, result, *numbers)
+    return [Call("batch_normalization_forward", parameters, (*operands, Operand(dnnl.DST, result, ~0)))]
 
 
 def layer_normalization(problem: Problem, x: str, y: str) -> list[Call]:
@@ -94,13 +104,19 @@ def layer_normalization(problem: Problem, x: str, y: str) -> list[Call]:
         for i in (1, 2)
     ):
         raise Refusal("needs scale and shift of float32 with a value for each of the axis, and only Y")
-    operands = [Operand(SRC, source, 0), Operand(DST, result, ~0), Operand(SCALE, md_of(problem, 1), 1)]
+    operands = [
+        Operand(dnnl.SRC, source, 0),
+        Operand(dnnl.DST, result, ~0),
+        Operand(dnnl.SCALE, md_of(problem, 1), 1),
+    ]
     flags = _USE_SCALE
     if has(problem, 2):
         flags |= _USE_SHIFT
-        operands.append(Operand(SHIFT, md_of(problem, 2), 2))
+        operands.append(Operand(dnnl.SHIFT, md_of(problem, 2), 2))
     numbers = (c_float(problem.attributes.get("epsilon", 1e-5)), flags)
-    return [Call("layer_normalization_forward", (FORWARD, source, result, None, *numbers), tuple(operands))]
+    return [
+        Call("layer_normalization_forward", (dnnl.FORWARD, source, result, None, *numbers), tuple(operands))
+    ]
 
 
 def lrn(problem: Problem, x: str, y: str) -> list[Call]:
@@ -110,8 +126,8 @@ def lrn(problem: Problem, x: str, y: str) -> list[Call]:
     if size % 2 == 0 or len(source.shape) < 3:
         raise Refusal(f"needs an odd size and 3 axes or more, has {size} and {len(source.shape)}")
     numbers = [c_float(problem.attributes[n]) for n in ("alpha", "beta", "bias")]
-    parameters = (FORWARD, _LRN, source, result, c_int64(size), *numbers)
-    return [Call("lrn_forward", parameters, (Operand(SRC, source, 0), Operand(DST, result, ~0)))]
+    parameters = (dnnl.FORWARD, _LRN, source, result, c_int64(size), *numbers)
+    return [Call("lrn_forward", parameters, (Operand(dnnl.SRC, source, 0), Operand(dnnl.DST, result, ~0)))]
 
 
 def softmax(problem: Problem, x: str, y: str) -> list[Call]:
@@ -121,8 +137,10 @@ def softmax(problem: Problem, x: str, y: str) -> list[Call]:
         raise Refusal("needs an axis")
     axis = int(problem.attributes.get("axis", -1)) % len(source.shape)
     algorithm = _SOFTMAX if problem.op == "Softmax" else _LOGSOFTMAX
-    parameters = (FORWARD, algorithm, source, result, axis)
-    return [Call("softmax_forward", parameters, (Operand(SRC, source, 0), Operand(DST, result, ~0)))]
+    parameters = (dnnl.FORWARD, algorithm, source, result, axis)
+    return [
+        Call("softmax_forward", parameters, (Operand(dnnl.SRC, source, 0), Operand(dnnl.DST, result, ~0)))
+    ]
 
 
 def concat(problem: Problem, x: str, y: str) -> list[Call]:
@@ -133,7 +151,10 @@ def concat(problem: Problem, x: str, y: str) -> list[Call]:
         raise Refusal("needs an axis")
     axis = int(problem.attributes["axis"]) % len(result.shape)
     pointers = (c_void_p * len(mds))(*(md.handle._as_parameter_ for md in mds))
-    operands = (*(Operand(MULTIPLE_SRC + i, md, i) for i, md in enumerate(mds)), Operand(DST, result, ~0))
+    operands = (
+        *(Operand(dnnl.MULTIPLE_SRC + i, md, i) for i, md in enumerate(mds)),
+        Operand(dnnl.DST, result, ~0),
+    )
     return [Call("concat", (result, len(mds), axis, pointers), operands)]
 
 
@@ -167,7 +188,7 @@ def reduction(problem: Problem, x: str, y: str) -> list[Call]:
     if result.shape == source.shape:
         raise Refusal("needs an axis of more than one element to reduce")
     algorithm, p = REDUCTIONS[problem.op]
-    operands = (Operand(SRC, source, 0), Operand(DST, result, ~0))
+    operands = (Operand(dnnl.SRC, source, 0), Operand(dnnl.DST, result, ~0))
     return [Call("reduction", (algorithm, source, result, c_float(p), c_float(0)), operands)]
 
 
@@ -188,8 +209,8 @@ def resampling(problem: Problem, x: str, y: str) -> list[Call]:
         if np.abs(np.clip(theirs, 0, last) - np.clip(ours, 0, last)).max() > 1e-5:
             raise Refusal("needs positions of samples as of half_pixel, rounded to the nearest")
     algorithm = _NEAREST if mode == "nearest" else _LINEAR
-    operands = (Operand(SRC, source, 0), Operand(DST, result, ~0))
-    return [Call("resampling_forward", (FORWARD, algorithm, None, source, result), operands)]
+    operands = (Operand(dnnl.SRC, source, 0), Operand(dnnl.DST, result, ~0))
+    return [Call("resampling_forward", (dnnl.FORWARD, algorithm, None, source, result), operands)]
 
 
 def _positions(problem: Problem, axis: int, size: int, out: int) -> Array:
@@ -199,7 +220,10 @@ def _positions(problem: Problem, axis: int, size: int, out: int) -> Array:
     given = problem.constants.get(index)
     if has(problem, index) and given is None:
         raise Refusal("needs constant scales")
-    if problem.attributes.get("axes") or problem.attributes.get("keep_aspect_ratio_policy", "stretch") != "stretch":
+    if (
+        problem.attributes.get("axes")
+        or problem.attributes.get("keep_aspect_ratio_policy", "stretch") != "stretch"
+    ):
         raise Refusal("needs a scale or size for every axis")
     scale = float(given[axis]) if given is not None and given.size else out / size
     at = np.arange(out)
@@ -238,5 +262,5 @@ def transpose(problem: Problem, x: str, y: str) -> list[Call]:
 
 
 def _copy(source: Md, result: Md, target: int = ~0) -> list[Call]:
-    operands = (Operand(SRC, source, 0), Operand(DST, result, target))
+    operands = (Operand(dnnl.SRC, source, 0), Operand(dnnl.DST, result, target))
     return [Call("reorder", (source, result), operands, engines=True)]

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
-
 from orpheus_core.plugin import Problem
+from orpheus_onednn import dnnl
 from orpheus_onednn.activation import fused
 from orpheus_onednn.call import (
-    BIAS, BINARY_ADD, DST, FORWARD, LINEAR, SRC, WEIGHTS, Call, Md, Operand, Refusal, dtype_of, has, md_of, shape_of,
-)  # fmt: skip
+    Call,
+    Md,
+    Operand,
+    Refusal,
+    dtype_of,
+    has,
+    md_of,
+    shape_of,
+)
 
 
 def matmul(problem: Problem, x: str, y: str) -> list[Call]:
@@ -26,10 +33,10 @@ def matmul(problem: Problem, x: str, y: str) -> list[Call]:
     source = md_of(problem, 0, x, a)
     weights = _weights(problem, md_of(problem, 1, shape=b))
     bias = md_of(problem, 2, shape=(1,) * (len(a) - 1) + b[-1:]) if has(problem, 2) else None
-    post = [("binary", BINARY_ADD, Md(result.shape, result.dtype), 3)] if has(problem, 3) else []
-    operands = [Operand(SRC, source, 0), weights, Operand(DST, result, ~0)]
+    post = [("binary", dnnl.BINARY_ADD, Md(result.shape, result.dtype), 3)] if has(problem, 3) else []
+    operands = [Operand(dnnl.SRC, source, 0), weights, Operand(dnnl.DST, result, ~0)]
     if bias is not None:
-        operands.append(Operand(BIAS, bias, 2))
+        operands.append(Operand(dnnl.BIAS, bias, 2))
     parameters = (source, weights.wanted, bias, result)
     return [Call("matmul", parameters, tuple(operands), (*post, *fused(problem)))]
 
@@ -39,7 +46,7 @@ def gemm(problem: Problem, x: str, y: str) -> list[Call]:
     source = _matrix(problem, 0, "transA")
     weights = _weights(problem, _matrix(problem, 1, "transB"))
     result = md_of(problem, ~0, y)
-    operands = (Operand(SRC, source, 0), weights, Operand(DST, result, ~0))
+    operands = (Operand(dnnl.SRC, source, 0), weights, Operand(dnnl.DST, result, ~0))
     return [Call("matmul", (source, weights.wanted, None, result), operands, _epilogue(problem))]
 
 
@@ -51,8 +58,8 @@ def inner_product(problem: Problem, x: str, y: str) -> list[Call]:
     assert b.strides is not None
     turned = Md(b.shape[::-1], b.dtype, strides=b.strides[::-1])
     source, result, weights = md_of(problem, 0), md_of(problem, ~0), _weights(problem, turned)
-    operands = (Operand(SRC, source, 0), weights, Operand(DST, result, ~0))
-    parameters = (FORWARD, source, weights.wanted, None, result)
+    operands = (Operand(dnnl.SRC, source, 0), weights, Operand(dnnl.DST, result, ~0))
+    parameters = (dnnl.FORWARD, source, weights.wanted, None, result)
     return [Call("inner_product_forward", parameters, operands, _epilogue(problem))]
 
 
@@ -61,14 +68,14 @@ def _epilogue(problem: Problem) -> tuple[tuple[object, ...], ...]:
     post: list[tuple[object, ...]] = []
     alpha, beta = (float(problem.attributes.get(n, 1.0)) for n in ("alpha", "beta"))
     if alpha != 1:
-        post.append(("eltwise", LINEAR, alpha, 0.0))
+        post.append(("eltwise", dnnl.LINEAR, alpha, 0.0))
     if has(problem, 2) and beta != 0:
         if beta != 1:
             raise Refusal(f"needs beta == 1, has {beta}")
         shape = shape_of(problem, 2)
-        post.append(("binary", BINARY_ADD, md_of(problem, 2, shape=(1,) * (2 - len(shape)) + shape), 2))
+        post.append(("binary", dnnl.BINARY_ADD, md_of(problem, 2, shape=(1,) * (2 - len(shape)) + shape), 2))
     if has(problem, 3):
-        post.append(("binary", BINARY_ADD, md_of(problem, 3), 3))
+        post.append(("binary", dnnl.BINARY_ADD, md_of(problem, 3), 3))
     return (*post, *fused(problem))
 
 
@@ -81,5 +88,4 @@ def _matrix(problem: Problem, index: int, transposed: str) -> Md:
 
 def _weights(problem: Problem, md: Md) -> Operand:
     constant = problem.constants.get(1)
-    return Operand(WEIGHTS, md, 1, None if constant is None else np.asarray(constant))
-
+    return Operand(dnnl.WEIGHTS, md, 1, None if constant is None else np.asarray(constant))
