@@ -178,6 +178,14 @@ class Walk:
         return found
 
 
+def from_to(
+    function: str, parameters: Sequence[Any], source: Md, result: Md, *more: Operand, post: Sequence[Any] = ()
+) -> list[Call]:
+    """A call that reads input 0 and ``more``, and writes output 0."""
+    operands = (Operand(dnnl.SRC, source, 0), *more, Operand(dnnl.DST, result, ~0))
+    return [Call(function, tuple(parameters), operands, tuple(post))]
+
+
 def shape_of(problem: Problem, index: int) -> tuple[int, ...]:
     """The shape of input ``index``, or of output ~index."""
     type_ = problem.inputs[index] if index >= 0 else problem.outputs[~index]

@@ -4,30 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from ctypes import c_float
 from typing import Any
 
 import numpy as np
+
 from orpheus_core.plugin import Problem
 from orpheus_onednn import dnnl
 from orpheus_onednn.activation import fused
-from orpheus_onednn.call import (
-    Call,
-    Md,
-    Operand,
-    Refusal,
-    dims,
-    dtype_of,
-    has,
-    md_of,
-    shape_of,
-)
+from orpheus_onednn.call import Call, Md, Operand, Refusal, dims, dtype_of, from_to, has, md_of, shape_of
 
 _DIRECT, _DECONVOLUTION = 1, 10
 _MAX, _AVERAGE_PADDED, _AVERAGE = 511, 767, 1023
 
 
 def convolution(problem: Problem, x: str, y: str) -> list[Call]:
-    """Conv and FusedConv: bias, residual, scale and shift, activation; a second output is the sum before the last two."""
+    """Conv and FusedConv: bias, residual, scale and shift, activation; S, if asked for, in between."""
     data, result = shape_of(problem, 0), md_of(problem, ~0, y)
     strides, dilations, before, after = _window(problem, shape_of(problem, 1)[2:], data[2:], result.shape[2:])
     group = int(problem.attributes.get("group", 1))
@@ -68,17 +60,12 @@ def _second(problem: Problem, result: Md, last: list[tuple[Any, ...]]) -> Call:
     if kind == "binary":
         other = Operand(dnnl.SRC_1, *rest, problem.constants.get(rest[1]))
         return Call("binary", (algorithm, result, other.wanted, result), (*operands, other), tuple(post))
-    return eltwise_call(result, operands, algorithm, rest, post)
+    return Call("eltwise_forward", eltwise_parameters(result, algorithm, rest), operands, tuple(post))
 
 
-def eltwise_call(
-    md: Md, operands: tuple[Operand, ...], algorithm: int, numbers: Sequence[float], post: Sequence[Any]
-) -> Call:
-    """An eltwise primitive from one descriptor to the same."""
-    from ctypes import c_float
-
-    parameters = (dnnl.FORWARD, algorithm, md, md, *map(c_float, numbers))
-    return Call("eltwise_forward", parameters, operands, tuple(post))
+def eltwise_parameters(md: Md, algorithm: int, numbers: Sequence[float]) -> tuple[Any, ...]:
+    """What makes an eltwise primitive from one descriptor to the same."""
+    return dnnl.FORWARD, algorithm, md, md, *map(c_float, numbers)
 
 
 def deconvolution(problem: Problem, x: str, y: str) -> list[Call]:
@@ -116,8 +103,7 @@ def pooling(problem: Problem, x: str, y: str) -> list[Call]:
         if padded and tuple(after) != given:
             raise Refusal("needs windows that end within the pads where these are counted")
     numbers = (dims(strides), dims(kernel), dims([d - 1 for d in dilations]), dims(before), dims(after))
-    operands = (Operand(dnnl.SRC, source, 0), Operand(dnnl.DST, result, ~0))
-    return [Call("pooling_forward", (dnnl.FORWARD, algorithm, source, result, *numbers), operands)]
+    return from_to("pooling_forward", (dnnl.FORWARD, algorithm, source, result, *numbers), source, result)
 
 
 def _weights(problem: Problem, group: int, *, transposed: bool) -> Operand:

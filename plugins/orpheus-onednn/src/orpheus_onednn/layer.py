@@ -9,6 +9,7 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
+
 from orpheus_core import memory
 from orpheus_core.errors import KernelError
 from orpheus_core.plugin import Problem, Step
@@ -27,7 +28,7 @@ class Primitive:
 
     def __init__(self, call: Call, name: str | None) -> None:
         found = library()
-        for has, descriptor in call.implementations():
+        for has, descriptor in call.implementations():  # noqa: B007, it is used after the loop
             if name in (has, None):
                 break
         else:

@@ -36,10 +36,6 @@ _STATUS = {
 }
 _SEQUENTIAL, _OPENMP = 1, 2
 _RUNTIMES = {0: "no CPU", 4: "TBB", 8: "a thread pool", 256: "OpenCL", 512: "SYCL"}
-#: dnnl_cpu_isa_t, the newest first; a set of bits each.
-_ISAS = {0xFEF: "AVX10.1/512 with AMX-FP16", 0xFFF: "AVX-512 with AMX", 0x1EF: "AVX-512 with FP16", 0xEF: "AVX-512",
-         0xE7: "AVX-512 with BF16", 0x67: "AVX-512 with VNNI", 0x27: "AVX-512", 0x1B: "AVX2 with VNNI 2",
-         0xB: "AVX2 with VNNI", 0x7: "AVX2", 0x3: "AVX", 0x1: "SSE4.1"}  # fmt: skip
 
 
 class _Version(ctypes.Structure):
@@ -209,11 +205,10 @@ def library() -> Library:
 
 
 def probe() -> Ready | Unavailable:
-    """Ready with the library's version, runtime and instruction set, or why there is none."""
+    """Ready with the library's version and runtime, or why there is none."""
     try:
         found = library()
     except BackendError as error:
         reason, _, fix = str(error).partition("; to fix: ")
         return Unavailable(reason, fix)
-    isa = f", {_ISAS[found.isa]}" if found.isa in _ISAS else ""
-    return Ready(f"oneDNN {found.version}, {found.runtime or 'one thread only'}{isa}")
+    return Ready(f"oneDNN {found.version}, {found.runtime or 'one thread only'}")

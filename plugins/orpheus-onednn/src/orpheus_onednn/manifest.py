@@ -15,6 +15,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+
 from orpheus_core.errors import BackendError
 from orpheus_core.plugin import STANDARD, Accuracy, Format, Kernel, Problem, Rule
 from orpheus_core.types import DType, TensorType, layout_of

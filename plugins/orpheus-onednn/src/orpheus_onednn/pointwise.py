@@ -9,21 +9,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+
 from orpheus_core.plugin import Problem
 from orpheus_core.types import Array
 from orpheus_onednn import dnnl
 from orpheus_onednn.activation import fused, of_node
-from orpheus_onednn.call import (
-    Call,
-    Md,
-    Operand,
-    Refusal,
-    dtype_of,
-    has,
-    md_of,
-    shape_of,
-)
-from orpheus_onednn.convolution import eltwise_call
+from orpheus_onednn.call import Call, Md, Operand, Refusal, dtype_of, from_to, has, md_of, shape_of
+from orpheus_onednn.convolution import eltwise_parameters
 
 BINARIES = {"Add": 131056, "Mul": 131057, "Max": 131058, "Min": 131059, "Div": 131060, "Sub": 131061}
 #: Algorithm and p.
@@ -41,8 +33,8 @@ def eltwise(problem: Problem, x: str, y: str) -> list[Call]:
     """A function of one tensor; what the library has in parts becomes post-ops."""
     md = md_of(problem, 0, x)
     (algorithm, *numbers), *rest = of_node(problem)
-    operands = (Operand(dnnl.SRC, md, 0), Operand(dnnl.DST, md_of(problem, ~0, y), ~0))
-    return [eltwise_call(md, operands, algorithm, numbers, [("eltwise", *step) for step in rest])]
+    post = [("eltwise", *step) for step in rest]
+    return from_to("eltwise_forward", eltwise_parameters(md, algorithm, numbers), md, md, post=post)
 
 
 def binary(problem: Problem, x: str, y: str) -> list[Call]:
@@ -73,9 +65,10 @@ def scale_shift(problem: Problem, x: str, y: str) -> list[Call]:
     along = tuple(n if i == axis else 1 for i, n in enumerate(source.shape))
     scale, shift = (md_of(problem, i, shape=along) for i in (1, 2))
     factor = Operand(dnnl.SRC_1, scale, 1, problem.constants.get(1))
-    operands = (Operand(dnnl.SRC, source, 0), factor, Operand(dnnl.DST, result, ~0))
     post = (("binary", dnnl.BINARY_ADD, shift, 2), *fused(problem))
-    return [Call("binary", (dnnl.BINARY_MUL, source, factor.wanted, result), operands, post)]
+    return from_to(
+        "binary", (dnnl.BINARY_MUL, source, factor.wanted, result), source, result, factor, post=post
+    )
 
 
 def batch_normalization(problem: Problem, x: str, y: str) -> list[Call]:
@@ -87,10 +80,10 @@ def batch_normalization(problem: Problem, x: str, y: str) -> list[Call]:
         raise Refusal("needs two axes or more, and statistics of float32")
     flags = _USE_GLOBAL | _USE_SCALE | _USE_SHIFT
     numbers = (c_float(problem.attributes.get("epsilon", 1e-5)), flags)
-    sources = ((dnnl.SRC, 0), (dnnl.SCALE, 1), (dnnl.SHIFT, 2), (dnnl.MEAN, 3), (dnnl.VARIANCE, 4))
-    operands = [Operand(arg, source if arg == dnnl.SRC else md_of(problem, i), i) for arg, i in sources]
+    args = (dnnl.SCALE, dnnl.SHIFT, dnnl.MEAN, dnnl.VARIANCE)
+    more = [Operand(arg, md_of(problem, i), i) for i, arg in enumerate(args, 1)]
     parameters = (dnnl.FORWARD, source, result, *numbers)
-    return [Call("batch_normalization_forward", parameters, (*operands, Operand(dnnl.DST, result, ~0)))]
+    return from_to("batch_normalization_forward", parameters, source, result, *more)
 
 
 def layer_normalization(problem: Problem, x: str, y: str) -> list[Call]:
@@ -104,19 +97,13 @@ def layer_normalization(problem: Problem, x: str, y: str) -> list[Call]:
         for i in (1, 2)
     ):
         raise Refusal("needs scale and shift of float32 with a value for each of the axis, and only Y")
-    operands = [
-        Operand(dnnl.SRC, source, 0),
-        Operand(dnnl.DST, result, ~0),
-        Operand(dnnl.SCALE, md_of(problem, 1), 1),
+    more = [
+        Operand(arg, md_of(problem, i), i) for i, arg in ((1, dnnl.SCALE), (2, dnnl.SHIFT)) if has(problem, i)
     ]
-    flags = _USE_SCALE
-    if has(problem, 2):
-        flags |= _USE_SHIFT
-        operands.append(Operand(dnnl.SHIFT, md_of(problem, 2), 2))
+    flags = _USE_SCALE | (_USE_SHIFT if has(problem, 2) else 0)
     numbers = (c_float(problem.attributes.get("epsilon", 1e-5)), flags)
-    return [
-        Call("layer_normalization_forward", (dnnl.FORWARD, source, result, None, *numbers), tuple(operands))
-    ]
+    parameters = (dnnl.FORWARD, source, result, None, *numbers)
+    return from_to("layer_normalization_forward", parameters, source, result, *more)
 
 
 def lrn(problem: Problem, x: str, y: str) -> list[Call]:
@@ -127,7 +114,7 @@ def lrn(problem: Problem, x: str, y: str) -> list[Call]:
         raise Refusal(f"needs an odd size and 3 axes or more, has {size} and {len(source.shape)}")
     numbers = [c_float(problem.attributes[n]) for n in ("alpha", "beta", "bias")]
     parameters = (dnnl.FORWARD, _LRN, source, result, c_int64(size), *numbers)
-    return [Call("lrn_forward", parameters, (Operand(dnnl.SRC, source, 0), Operand(dnnl.DST, result, ~0)))]
+    return from_to("lrn_forward", parameters, source, result)
 
 
 def softmax(problem: Problem, x: str, y: str) -> list[Call]:
@@ -138,9 +125,7 @@ def softmax(problem: Problem, x: str, y: str) -> list[Call]:
     axis = int(problem.attributes.get("axis", -1)) % len(source.shape)
     algorithm = _SOFTMAX if problem.op == "Softmax" else _LOGSOFTMAX
     parameters = (dnnl.FORWARD, algorithm, source, result, axis)
-    return [
-        Call("softmax_forward", parameters, (Operand(dnnl.SRC, source, 0), Operand(dnnl.DST, result, ~0)))
-    ]
+    return from_to("softmax_forward", parameters, source, result)
 
 
 def concat(problem: Problem, x: str, y: str) -> list[Call]:
@@ -188,8 +173,7 @@ def reduction(problem: Problem, x: str, y: str) -> list[Call]:
     if result.shape == source.shape:
         raise Refusal("needs an axis of more than one element to reduce")
     algorithm, p = REDUCTIONS[problem.op]
-    operands = (Operand(dnnl.SRC, source, 0), Operand(dnnl.DST, result, ~0))
-    return [Call("reduction", (algorithm, source, result, c_float(p), c_float(0)), operands)]
+    return from_to("reduction", (algorithm, source, result, c_float(p), c_float(0)), source, result)
 
 
 def resampling(problem: Problem, x: str, y: str) -> list[Call]:
@@ -209,8 +193,7 @@ def resampling(problem: Problem, x: str, y: str) -> list[Call]:
         if np.abs(np.clip(theirs, 0, last) - np.clip(ours, 0, last)).max() > 1e-5:
             raise Refusal("needs positions of samples as of half_pixel, rounded to the nearest")
     algorithm = _NEAREST if mode == "nearest" else _LINEAR
-    operands = (Operand(dnnl.SRC, source, 0), Operand(dnnl.DST, result, ~0))
-    return [Call("resampling_forward", (dnnl.FORWARD, algorithm, None, source, result), operands)]
+    return from_to("resampling_forward", (dnnl.FORWARD, algorithm, None, source, result), source, result)
 
 
 def _positions(problem: Problem, axis: int, size: int, out: int) -> Array:

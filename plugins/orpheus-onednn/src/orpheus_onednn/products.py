@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+
 from orpheus_core.plugin import Problem
 from orpheus_onednn import dnnl
 from orpheus_onednn.activation import fused
-from orpheus_onednn.call import (
-    Call,
-    Md,
-    Operand,
-    Refusal,
-    dtype_of,
-    has,
-    md_of,
-    shape_of,
-)
+from orpheus_onednn.call import Call, Md, Operand, Refusal, dtype_of, from_to, has, md_of, shape_of
 
 
 def matmul(problem: Problem, x: str, y: str) -> list[Call]:
@@ -46,8 +38,9 @@ def gemm(problem: Problem, x: str, y: str) -> list[Call]:
     source = _matrix(problem, 0, "transA")
     weights = _weights(problem, _matrix(problem, 1, "transB"))
     result = md_of(problem, ~0, y)
-    operands = (Operand(dnnl.SRC, source, 0), weights, Operand(dnnl.DST, result, ~0))
-    return [Call("matmul", (source, weights.wanted, None, result), operands, _epilogue(problem))]
+    return from_to(
+        "matmul", (source, weights.wanted, None, result), source, result, weights, post=_epilogue(problem)
+    )
 
 
 def inner_product(problem: Problem, x: str, y: str) -> list[Call]:
@@ -58,9 +51,8 @@ def inner_product(problem: Problem, x: str, y: str) -> list[Call]:
     assert b.strides is not None
     turned = Md(b.shape[::-1], b.dtype, strides=b.strides[::-1])
     source, result, weights = md_of(problem, 0), md_of(problem, ~0), _weights(problem, turned)
-    operands = (Operand(dnnl.SRC, source, 0), weights, Operand(dnnl.DST, result, ~0))
     parameters = (dnnl.FORWARD, source, weights.wanted, None, result)
-    return [Call("inner_product_forward", parameters, operands, _epilogue(problem))]
+    return from_to("inner_product_forward", parameters, source, result, weights, post=_epilogue(problem))
 
 
 def _epilogue(problem: Problem) -> tuple[tuple[object, ...], ...]:
