@@ -8,6 +8,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 import orpheus_core as orpheus
 
+pytest.importorskip("orpheus_onednn", reason="orpheus-onednn is not installed")
+
+
 SHAPE = (1, 32, 12, 12)
 
 
@@ -82,6 +85,7 @@ def test_names_are_the_librarys_own(onednn):
 
 def test_a_refusal_names_what_there_is(onednn):
     from orpheus_onednn.manifest import ENTRIES, kernels
+
     from orpheus_core.plugin import Problem
     from orpheus_core.types import DType, TensorType
 

@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+pytest.importorskip("orpheus_onednn", reason="orpheus-onednn is not installed")
+
 
 def probe(**environment):
     """The probe's answer in a process of its own, as (type, text, fix)."""

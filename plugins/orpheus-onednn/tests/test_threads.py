@@ -8,6 +8,9 @@ import sys
 
 import pytest
 
+pytest.importorskip("orpheus_onednn", reason="orpheus-onednn is not installed")
+
+
 RUN = """
 import os, sys, time
 if {early}:
