@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from ctypes import c_float, c_int64
+from ctypes import c_float, c_int64, c_void_p
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -15,10 +15,10 @@ from orpheus_onednn import dnnl
 from orpheus_onednn.library import Handle, library
 
 #: dnnl_data_type_t by ONNX's element types.
-DTYPES = {"float16": 1, "bfloat16": 2, "float32": 3, "int32": 4, "int8": 5, "uint8": 6, "bool": 6}
+DTYPES = {"float16": 1, "bfloat16": 2, "float32": 3, "int32": 4, "int8": 5, "uint8": 6}
 #: dnnl_format_tag_t of Orpheus's layouts by rank.
 _TAGS = {"plain": (2, 2, 3, 4, 5, 6, 7), "NHWC": (0, 0, 0, 0, 22), "NCHW16c": (0, 0, 0, 0, 78),
-         "NCHW8c": (0, 0, 0, 0, 102), "NCHW4c": (0, 0, 0, 0, 84)}  # fmt: skip
+         "NCHW8c": (0, 0, 0, 0, 102)}  # fmt: skip
 _ANY, _EXEC_ARG_MD = 1, 255
 
 
@@ -142,8 +142,6 @@ class Call:
 
 def actual(descriptor: Handle, arg: int) -> Any:
     """The memory descriptor that an implementation wants for an argument; the primitive descriptor owns it."""
-    from ctypes import c_void_p
-
     return c_void_p(library().c.dnnl_primitive_desc_query_md(descriptor, _EXEC_ARG_MD, arg))
 
 

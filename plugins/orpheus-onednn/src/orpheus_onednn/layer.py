@@ -72,9 +72,8 @@ class Layer:
         self.threads = problem.threads
         with library().threads(self.threads):  # primitives divide their work when they are made
             calls = walk.describe(problem, walk.x, walk.y)
-            self.primitives = [
-                Primitive(call, None if i or name == "any" else name) for i, call in enumerate(calls)
-            ]
+            names = [None if name == "any" else name, *[None] * (len(calls) - 1)]
+            self.primitives = [Primitive(*pair) for pair in zip(calls, names)]
         self.workspace = max(p.workspace for p in self.primitives)
         sources = [(o.source, o.constant is not None) for c in calls for o in c.all_operands]
         self.packed = tuple({s for s, _ in sources if s >= 0} - {s for s, packed in sources if not packed})
@@ -109,9 +108,8 @@ def seal(steps: Sequence[Segment]) -> Step:
 
 def memory_on(md: Any, array: Array) -> tuple[Handle, Array]:
     """The library's memory object on an array's bytes, and the array."""
-    return Handle(
-        library(), "memory", "memory_create", md, library().engine, c_void_p(array.ctypes.data)
-    ), array
+    place = c_void_p(array.ctypes.data)
+    return Handle(library(), "memory", "memory_create", md, library().engine, place), array
 
 
 def pack(operand: Operand, md: Any) -> Array:

@@ -50,7 +50,7 @@ class Handle:
 
     def __init__(self, library: Library, kind: str, function: str, *args: Any) -> None:
         self._as_parameter_ = pointer = c_void_p()
-        self._destroy = None
+        self._destroy: Any = None
         library.call(function, byref(pointer), *args)
         self._destroy = getattr(library.c, f"dnnl_{kind}_destroy")
 

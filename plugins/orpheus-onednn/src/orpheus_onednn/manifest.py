@@ -33,8 +33,8 @@ _FLOPS, _BYTES, _CALL = 1e11, 3e10, 1e-6  # a second of one thread; seconds
 _STEP = (
     0.05  # each implementation is taken to be so much slower than the one that the library puts before it,
 )
-#: and one whose name has this in it so many times slower than generated code; measured on AVX-512.
-_SLOWER = {"simple": 3.0, "gemm:jit": 1.5}
+#: and one whose name has this in it so many times more slowly than generated code; measured on AVX-512.
+_SLOWER = {"simple": 2.0, "gemm:jit": 0.5}
 _FAVOURITE = 0.02  # each combination of layouts likewise after the one before it
 
 
@@ -54,18 +54,9 @@ class Row:
 
 _IMAGE = (1, 64, 14, 14)
 _CONV = tuple(
-    (
-        {"group": g, "strides": (s, s), "pads": (k // 2,) * 4},
-        ((1, c, n, n), (m, c // g, k, k)),
-        (1, m, n // s, n // s),
-    )
-    for c, m, g, k, s, n in (
-        (64, 64, 1, 3, 1, 14),
-        (64, 64, 1, 1, 1, 14),
-        (64, 64, 64, 3, 1, 14),
-        (3, 64, 1, 7, 2, 28),
-    )
-)
+    ({"group": g, "strides": (s, s), "pads": (k // 2,) * 4}, ((1, c, n, n), (m, c // g, k, k)), (1, m, n // s, n // s))
+    for c, m, g, k, s, n in ((64, 64, 1, 3, 1, 14), (64, 64, 1, 1, 1, 14), (64, 64, 64, 3, 1, 14), (3, 64, 1, 7, 2, 28))
+)  # fmt: skip
 _PRODUCT: Any = (({}, ((64, 96), (96, 64)), (64, 64)), ({}, ((1, 96), (96, 64)), (1, 64)))
 _SOME: Any = (({}, (_IMAGE,), _IMAGE),)
 _PAIR: Any = (({}, (_IMAGE, _IMAGE), _IMAGE), ({}, (_IMAGE, (1, 64, 1, 1)), _IMAGE))
@@ -82,9 +73,8 @@ def _rows() -> Iterator[Row]:
     yield Row(("ConvTranspose",), convolution.deconvolution, turned, "any")
     for op, dtypes in (("MaxPool", ("float32",)), ("AveragePool", _FLOATS)):  # MaxPool is never of bfloat16
         yield Row((op,), convolution.pooling, ((window, (_IMAGE,), half),), "same", dtypes)
-    yield Row(
-        ("GlobalMaxPool", "GlobalAveragePool"), convolution.pooling, (({}, (_IMAGE,), (1, 64, 1, 1)),), "same"
-    )
+    whole = (({}, (_IMAGE,), (1, 64, 1, 1)),)
+    yield Row(("GlobalMaxPool", "GlobalAveragePool"), convolution.pooling, whole, "same")
     yield Row(("MatMul",), products.matmul, _PRODUCT)
     yield Row(("FusedMatMul",), products.matmul, _PRODUCT, domain=_ORPHEUS)
     for describe in (products.gemm, products.inner_product):
@@ -95,18 +85,16 @@ def _rows() -> Iterator[Row]:
     yield Row(tuple(pointwise.BINARIES), pointwise.binary, _PAIR, "pair", opset=7)
     channel = (({"axis": 1}, (_IMAGE, (64,), (64,)), _IMAGE),)
     yield Row(("ScaleShift",), pointwise.scale_shift, channel, "same", domain=_ORPHEUS)
-    yield Row(("BatchNormalization",), pointwise.batch_normalization, (({}, (_IMAGE, *((64,),) * 4), _IMAGE),), "same",
-              opset=9)  # fmt: skip
-    yield Row(("LayerNormalization",), pointwise.layer_normalization, (({}, ((8, 64), (64,), (64,)), (8, 64)),),
-              accuracy=_ROUNDED)  # fmt: skip
+    normal, layer = (({}, (_IMAGE, *((64,),) * 4), _IMAGE),), (({}, ((8, 64), (64,), (64,)), (8, 64)),)
+    yield Row(("BatchNormalization",), pointwise.batch_normalization, normal, "same", opset=9)
+    yield Row(("LayerNormalization",), pointwise.layer_normalization, layer, accuracy=_ROUNDED)
     lrn = {"size": 5, "alpha": 1e-4, "beta": 0.75, "bias": 1.0}
     yield Row(("LRN",), pointwise.lrn, ((lrn, (_IMAGE,), _IMAGE),), "same", accuracy=_ROUNDED)
-    yield Row(("Softmax", "LogSoftmax"), pointwise.softmax, (({"axis": 1}, ((8, 64),), (8, 64)),), opset=13,
-              accuracy=_ROUNDED)  # fmt: skip
-    yield Row(
-        ("Concat",), pointwise.concat, (({"axis": 1}, (_IMAGE, _IMAGE), (1, 128, 14, 14)),), "many", opset=4
-    )
-    halves = (({"axis": 1}, ((1, 128, 14, 14),), _IMAGE),)
+    rows = (({"axis": 1}, ((8, 64),), (8, 64)),)
+    yield Row(("Softmax", "LogSoftmax"), pointwise.softmax, rows, opset=13, accuracy=_ROUNDED)
+    both = (1, 128, 14, 14)
+    yield Row(("Concat",), pointwise.concat, (({"axis": 1}, (_IMAGE, _IMAGE), both),), "many", opset=4)
+    halves = (({"axis": 1}, (both,), _IMAGE),)
     yield Row(("Split",), pointwise.split, halves, "split", opset=2)
     yield Row(tuple(pointwise.REDUCTIONS), pointwise.reduction, (({"axes": (1,)}, ((8, 64),), (8, 1)),))
     nearest = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric"}
@@ -117,9 +105,8 @@ def _rows() -> Iterator[Row]:
     yield Row(("Transpose",), pointwise.transpose, (({"perm": (0, 2, 3, 1)}, (_IMAGE,), (1, 14, 14, 64)),))
     integers = ("int32", "int8", "uint8")
     sides = ("plain", "NHWC", _blocked())
-    turns = tuple(
-        ({"from_layout": a, "to_layout": b}, (_IMAGE,), _IMAGE) for a in sides for b in sides if a != b
-    )
+    pairs = [{"from_layout": a, "to_layout": b} for a in sides for b in sides if a != b]
+    turns = tuple((pair, (_IMAGE,), _IMAGE) for pair in pairs)
     yield Row(("Reorder",), pointwise.reorder, turns, "reorder", (*_FLOATS, *integers), domain=_ORPHEUS)
 
 
@@ -153,16 +140,11 @@ class Entry:
 
     def __init__(self, walks: Sequence[Walk], name: str, place: int) -> None:
         self.walks, self.name = walks, name
-        self.slower = (
-            max((f for part, f in _SLOWER.items() if part in name), default=1.0) + _FAVOURITE * place
-        )
+        self.slower = 1.0 + _FAVOURITE * place + sum(f for part, f in _SLOWER.items() if part in name)
 
     def walk(self, problem: Problem) -> Walk:
         """The walk of a problem whose operands are in layouts; the first where they are plain yet."""
-        sides = [
-            (t[0].layout.name if isinstance(t[0], TensorType) else "")
-            for t in (problem.inputs, problem.outputs)
-        ]
+        sides = [t.layout.name for t in (problem.inputs[0], problem.outputs[0]) if isinstance(t, TensorType)]
         return next((w for w in self.walks if [w.x, w.y] == sides), self.walks[0])
 
     def supports(self, problem: Problem) -> str | None:
@@ -196,10 +178,8 @@ def _macs(problem: Problem) -> int:
     if "Conv" in problem.op:
         return math.prod(shape_of(problem, 0 if "Transpose" in problem.op else ~0) + shape_of(problem, 1)[1:])
     if "Gemm" in problem.op or "MatMul" in problem.op:
-        return (
-            math.prod(shape_of(problem, ~0))
-            * shape_of(problem, 0)[0 if problem.attributes.get("transA") else -1]
-        )
+        depth = shape_of(problem, 0)[0 if problem.attributes.get("transA") else -1]
+        return math.prod(shape_of(problem, ~0)) * depth
     return 0
 
 
@@ -214,9 +194,8 @@ ENTRIES = _Entries()
 def _sample(row: Row, dtype: str, sample: Any) -> Problem:
     attributes, inputs, output = sample
     types = tuple(TensorType(DType(dtype), shape) for shape in inputs)
-    weights = (
-        {1: np.zeros(inputs[1], DType(dtype).numpy)} if len(inputs) > 1 and row.formats != "pair" else {}
-    )
+    constant = len(inputs) > 1 and row.formats != "pair"
+    weights = {1: np.zeros(inputs[1], DType(dtype).numpy)} if constant else {}
     result = TensorType(DType(dtype), output)
     return Problem(row.ops[0], row.domain, row.opset, attributes, types, (result,), weights)
 

@@ -23,6 +23,10 @@ REDUCTIONS = {
     "ReduceMax": (196594, 0), "ReduceMin": (196595, 0), "ReduceSum": (196596, 0), "ReduceProd": (196597, 0),
     "ReduceMean": (196598, 0), "ReduceL1": (196602, 1), "ReduceL2": (196600, 2), "ReduceSumSquare": (196602, 2),
 }  # fmt: skip
+_ROUNDING: dict[str, Any] = {
+    "floor": np.floor, "ceil": np.ceil, "round_prefer_ceil": lambda v: np.floor(v + 0.5),
+    "round_prefer_floor": lambda v: np.ceil(v - 0.5),
+}  # fmt: skip
 _NEAREST, _LINEAR = 196592, 196593
 _SOFTMAX, _LOGSOFTMAX = 196608, 196609
 _USE_GLOBAL, _USE_SCALE, _USE_SHIFT = 1, 2, 4
@@ -189,7 +193,8 @@ def resampling(problem: Problem, x: str, y: str) -> list[Call]:
         ours = _positions(problem, axis, source.shape[axis], result.shape[axis])
         last = source.shape[axis] - 1
         if mode == "nearest":
-            theirs, ours = np.floor(theirs + 0.5), _rounded(problem, ours)
+            rounding = _ROUNDING[str(problem.attributes.get("nearest_mode", "floor"))]
+            theirs, ours = np.floor(theirs + 0.5), rounding(ours)
         if np.abs(np.clip(theirs, 0, last) - np.clip(ours, 0, last)).max() > 1e-5:
             raise Refusal("needs positions of samples as of half_pixel, rounded to the nearest")
     algorithm = _NEAREST if mode == "nearest" else _LINEAR
@@ -217,16 +222,6 @@ def _positions(problem: Problem, axis: int, size: int, out: int) -> Array:
     if how == "align_corners" and out > 1:
         return at * (size - 1) / (out - 1)
     raise Refusal(f"needs half_pixel, asymmetric or align_corners, has {how}")
-
-
-def _rounded(problem: Problem, at: Array) -> Array:
-    how = str(problem.attributes.get("nearest_mode", "floor"))
-    rounding: dict[str, Any] = {
-        "floor": np.floor, "ceil": np.ceil, "round_prefer_ceil": lambda v: np.floor(v + 0.5),
-        "round_prefer_floor": lambda v: np.ceil(v - 0.5),
-    }  # fmt: skip
-    rounded: Array = rounding[how](at)
-    return rounded
 
 
 def reorder(problem: Problem, x: str, y: str) -> list[Call]:
