@@ -58,7 +58,7 @@ def _second(problem: Problem, result: Md, last: list[tuple[Any, ...]]) -> Call:
         return Call("reorder", (result, result), operands, engines=True)
     (kind, algorithm, *rest), *post = last
     if kind == "binary":
-        other = Operand(dnnl.SRC_1, *rest, problem.constants.get(rest[1]))
+        other = Operand(dnnl.SRC_1, rest[0], rest[1], problem.constants.get(rest[1]))
         return Call("binary", (algorithm, result, other.wanted, result), (*operands, other), tuple(post))
     return Call("eltwise_forward", eltwise_parameters(result, algorithm, rest), operands, tuple(post))
 

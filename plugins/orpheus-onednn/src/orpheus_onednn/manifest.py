@@ -73,7 +73,7 @@ def _rows() -> Iterator[Row]:
     yield Row(("ConvTranspose",), convolution.deconvolution, turned, "any")
     for op, dtypes in (("MaxPool", ("float32",)), ("AveragePool", _FLOATS)):  # MaxPool is never of bfloat16
         yield Row((op,), convolution.pooling, ((window, (_IMAGE,), half),), "same", dtypes)
-    whole = (({}, (_IMAGE,), (1, 64, 1, 1)),)
+    whole: Any = (({}, (_IMAGE,), (1, 64, 1, 1)),)
     yield Row(("GlobalMaxPool", "GlobalAveragePool"), convolution.pooling, whole, "same")
     yield Row(("MatMul",), products.matmul, _PRODUCT)
     yield Row(("FusedMatMul",), products.matmul, _PRODUCT, domain=_ORPHEUS)
@@ -85,7 +85,8 @@ def _rows() -> Iterator[Row]:
     yield Row(tuple(pointwise.BINARIES), pointwise.binary, _PAIR, "pair", opset=7)
     channel = (({"axis": 1}, (_IMAGE, (64,), (64,)), _IMAGE),)
     yield Row(("ScaleShift",), pointwise.scale_shift, channel, "same", domain=_ORPHEUS)
-    normal, layer = (({}, (_IMAGE, *((64,),) * 4), _IMAGE),), (({}, ((8, 64), (64,), (64,)), (8, 64)),)
+    normal: Any = (({}, (_IMAGE, *((64,),) * 4), _IMAGE),)
+    layer: Any = (({}, ((8, 64), (64,), (64,)), (8, 64)),)
     yield Row(("BatchNormalization",), pointwise.batch_normalization, normal, "same", opset=9)
     yield Row(("LayerNormalization",), pointwise.layer_normalization, layer, accuracy=_ROUNDED)
     lrn = {"size": 5, "alpha": 1e-4, "beta": 0.75, "bias": 1.0}
