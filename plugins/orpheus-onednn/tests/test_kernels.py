@@ -1,0 +1,96 @@
+"""Implementations as kernels: names, pins, layouts without reorders, packed weights, dual outputs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+import orpheus_core as orpheus
+
+pytest.importorskip("orpheus_onednn", reason="orpheus-onednn is not installed")
+
+
+SHAPE = (1, 32, 12, 12)
+
+
+def network(rng, dual=False):
+    """Two convolutions with Relu, the second with a residual; ``dual``: what a pre-activation network has."""
+    weights = [rng.standard_normal((32, 32, 3, 3)).astype(np.float32) for _ in range(2)]
+    nodes = [
+        helper.make_node("Conv", ["x", "w0"], ["a"], "conv0", pads=[1] * 4),
+        helper.make_node("Relu", ["a"], ["r"], "relu0"),
+        helper.make_node("Conv", ["r", "w1"], ["c"], "conv1", pads=[1] * 4),
+        helper.make_node("Add", ["c", "r"], ["s"], "add"),
+        helper.make_node("Relu", ["s"], ["y"], "relu1"),
+    ]
+    outputs = ["y", "s"] if dual else ["y"]
+    info = [helper.make_tensor_value_info(n, TensorProto.FLOAT, SHAPE) for n in ("x", *outputs)]
+    constants = [numpy_helper.from_array(w, f"w{i}") for i, w in enumerate(weights)]
+    graph = helper.make_graph(nodes, "g", info[:1], info[1:], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return model.SerializeToString()
+
+
+def session(model, **options):
+    return orpheus.InferenceSession(model, providers=["onednn"], threads=1, fallback="error", **options)
+
+
+@pytest.mark.parametrize("dual", [False, True])
+def test_fused_layers_in_one_layout(onednn, dual):
+    rng = np.random.default_rng(5)
+    model, x = network(rng, dual), rng.standard_normal(SHAPE).astype(np.float32)
+    mine = session(model)
+    plan = mine.executable.ready().plan
+    reorders = [o for o in plan.program.operations if o.node.op == "Reorder"]
+    assert len(reorders) <= 2 + dual  # into the blocked layout and out of it, none between
+    reference = orpheus.InferenceSession(model, providers=["numpy"], threads=1)
+    for got, wanted in zip(mine.run(None, {"x": x}), reference.run(None, {"x": x})):
+        # 288 products a sum, of normal values: 288 roundings of sums of at most about 5 * sqrt(288).
+        np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=288 * 6e-8 * 5 * np.sqrt(288))
+
+
+def test_every_implementation_of_a_convolution_can_be_pinned(onednn):
+    from orpheus_onednn.manifest import kernels
+
+    rng = np.random.default_rng(6)
+    model, x = network(rng), rng.standard_normal(SHAPE).astype(np.float32)
+    wanted = orpheus.InferenceSession(model, providers=["numpy"], threads=1).run(None, {"x": x})[0]
+    names = [k.name for k in kernels() if k.op == "FusedConv" and "float32" in k.dtypes["T"]]
+    ran = []
+    for name in names:
+        try:
+            mine = orpheus.InferenceSession(
+                model, providers=["onednn"], threads=1, pin={"Conv": f"onednn:Conv/{name}"}
+            )
+        except orpheus.SelectionError:
+            continue  # of other layers: depthwise, 1x1
+        got = mine.run(None, {"x": x})[0]
+        assert np.abs(got - wanted).max() <= 1e-5 * np.abs(wanted).max(), name
+        ran.append(name)
+    assert ran
+
+
+def test_names_are_the_librarys_own(onednn):
+    from orpheus_onednn.call import Walk
+    from orpheus_onednn.manifest import _rows, _sample, kernels
+
+    row = next(_rows())
+    walk = Walk(row.describe, "plain", "plain")
+    found = walk(_sample(row, "float32", row.samples[0]))
+    assert isinstance(found, tuple)
+    mine = {k.name.partition("@")[0] for k in kernels() if k.op == "Conv"}
+    assert set(found) & mine
+
+
+def test_a_refusal_names_what_there_is(onednn):
+    from orpheus_onednn.manifest import ENTRIES, kernels
+
+    from orpheus_core.plugin import Problem
+    from orpheus_core.types import DType, TensorType
+
+    kernel = next(k for k in kernels() if k.op == "LeakyRelu")
+    entry = getattr(ENTRIES, kernel.supports.split(".")[-2])
+    type_ = TensorType(DType.FLOAT32, (0, 3))
+    problem = Problem("LeakyRelu", "", 16, {"alpha": 0.1}, (type_,), (type_,))
+    assert entry.supports(problem) == "needs tensors of at least one element"

@@ -1,0 +1,90 @@
+"""Finding the library: every way to be without one is a row with its reason and what fixes it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("orpheus_onednn", reason="orpheus-onednn is not installed")
+
+
+def probe(**environment):
+    """The probe's answer in a process of its own, as (type, text, fix)."""
+    source = (
+        "import json; from orpheus_onednn.library import probe; from orpheus_onednn.manifest import kernels;"
+        "a = probe(); print(json.dumps([type(a).__name__, getattr(a, 'reason', '') or a.detail,"
+        " getattr(a, 'fix', ''), len(kernels())]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", source],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    return json.loads(done.stdout)
+
+
+def compiled(tmp_path, name, source):
+    """A shared library of this C source; skips where there is no compiler."""
+    import shutil
+
+    compiler = next((c for c in ("cc", "gcc", "clang") if shutil.which(c)), None)
+    if compiler is None:
+        pytest.skip("no C compiler")
+    path = tmp_path / name
+    code = tmp_path / "source.c"
+    code.write_text(source)
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", path, code], check=True)
+    return str(path)
+
+
+VERSION = (
+    "typedef struct {{ int major, minor, patch; const char *hash; unsigned cpu, gpu; }} v;"
+    "static v x = {{ {major}, {minor}, 0, 0, {cpu}, 0 }}; const v *dnnl_version(void) {{ return &x; }}"
+)
+
+
+def test_a_missing_file_is_unavailable_and_the_manifest_still_lists(tmp_path):
+    kind, reason, fix, count = probe(ORPHEUS_ONEDNN=str(tmp_path / "libdnnl.so.3"))
+    assert kind == "Unavailable"
+    assert "does not load" in reason
+    assert "pip install" in fix
+    assert count > 0
+
+
+def test_what_is_no_library_of_this_machine(tmp_path):
+    path = tmp_path / "libdnnl.so.3"
+    path.write_bytes(b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x03\x00\xff\x00" + bytes(200))
+    kind, reason, _, _ = probe(ORPHEUS_ONEDNN=str(path))
+    assert (kind, "does not load" in reason) == ("Unavailable", True)
+
+
+def test_another_library(tmp_path):
+    path = compiled(tmp_path, "libother.so", "int nothing;")
+    kind, reason, _, _ = probe(ORPHEUS_ONEDNN=path)
+    assert (kind, "is not oneDNN" in reason) == ("Unavailable", True)
+
+
+@pytest.mark.parametrize(
+    ("major", "minor", "cpu", "words"),
+    [(2, 6, 2, "oneDNN 2.6.0; version 3 is needed"), (3, 13, 512, "SYCL"), (3, 7, 4, "TBB")],
+)
+def test_a_version_or_runtime_that_cannot_be_used(tmp_path, major, minor, cpu, words):
+    path = compiled(tmp_path, "libdnnl.so.3", VERSION.format(major=major, minor=minor, cpu=cpu))
+    kind, reason, fix, _ = probe(ORPHEUS_ONEDNN=path)
+    assert kind == "Unavailable"
+    assert words in reason
+    assert "ORPHEUS_ONEDNN" in fix
+
+
+def test_ready_says_what_was_found(onednn):
+    kind, detail, _, count = probe()
+    assert kind == "Ready"
+    assert detail.startswith(f"oneDNN {onednn.version}")
+    assert count > 50
