@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache, partial
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,7 @@ class HostRuntime:
 
 HOST = HostRuntime()
 _runtimes: dict[tuple[str, str, int], Runtime] = {}
+_making = Lock()
 
 
 def runtime_of(backend: Backend) -> Runtime:
@@ -59,9 +61,22 @@ def runtime_of(backend: Backend) -> Runtime:
     if backend.runtime is None:
         raise KernelError(f"backend {backend.name} computes on {backend.device} but names no runtime=")
     key = (backend.runtime, backend.device.kind, backend.device.index)
-    if key not in _runtimes:
-        _runtimes[key] = resolve(backend.runtime)(backend.device)
-    return _runtimes[key]
+    with _making:
+        if key not in _runtimes:
+            _runtimes[key] = resolve(backend.runtime)(backend.device)
+        return _runtimes[key]
+
+
+def alignment_of(runtime: Runtime) -> int:
+    """Bytes: where in an arena of this runtime an array may begin."""
+    return max(memory.ALIGNMENT, int(getattr(runtime, "alignment", memory.ALIGNMENT)))
+
+
+def stream_of(runtime: Runtime) -> Runtime:
+    """A runtime of the same device for one context; the runtime itself where it has no streams."""
+    make = getattr(runtime, "stream", None)
+    stream: Runtime = runtime if make is None else make()
+    return stream
 
 
 @cache
