@@ -1,0 +1,107 @@
+"""Every kernel of the backend as data. Nothing here imports a kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from orpheus_core.plugin import Accuracy, Format, Kernel, Rule
+from orpheus_opencl.expressions import BINARY, EXACT, KEEPS_ZERO, UNARY
+
+_ORPHEUS = "ai.orpheus"
+_FLOAT = {"T": ("float32",)}
+LAYOUT = "NCHW16c"
+_PLAIN, _BLOCKED = Format(), Format((LAYOUT,), (LAYOUT,))
+_PAIR = Format((LAYOUT, LAYOUT), (LAYOUT,))
+_MAX_INPUTS = 64
+#: Element types that copies are made of, by width.
+_ANY = (
+    "float32", "uint8", "int8", "uint16", "int16", "int32", "int64", "bool", "float16", "float64", "uint32", "uint64",
+    "bfloat16",
+)  # fmt: skip
+_LOOSE = Accuracy(factor=4, exact_integers=False)
+
+
+def kernels() -> tuple[Kernel, ...]:
+    """The table."""
+    return (*_convolutions(), *_products(), *_pools(), *_elementwise(), *_movement())
+
+
+def _convolutions() -> Iterator[Kernel]:
+    layouts = Format((LAYOUT, "plain", "plain", LAYOUT), (LAYOUT, LAYOUT))
+    first = Format(("plain", "plain", "plain", LAYOUT), (LAYOUT, LAYOUT))
+    for op, domain in (("Conv", ""), ("FusedConv", _ORPHEUS)):
+        late = ("B",) if op == "Conv" else ("B", "scale", "shift")
+        known = (Rule("W.constant", "==", True), *(Rule(f"{n}.runtime", "==", False) for n in late))
+        for name, formats in (("direct", (layouts, first)), ("depthwise", (layouts,))):
+            yield _kernel(
+                op, name, f"conv:{name.title()}", name, "direct", formats=formats, domain=domain,
+                where=(Rule("X.rank", "==", 4), *known),
+            )  # fmt: skip
+    yield _kernel("Conv", "plain", "conv:Plain", "conv", "plain", where=(Rule("X.rank", "in", (3, 4)),))
+
+
+def _products() -> Iterator[Kernel]:
+    for op, code in (
+        ("Gemm", "Gemm"),
+        ("FusedGemm", "Gemm"),
+        ("MatMul", "MatMul"),
+        ("FusedMatMul", "MatMul"),
+    ):
+        yield _kernel(
+            op, "panels", f"gemm:{code}", "product", domain=_ORPHEUS if op.startswith("Fused") else "",
+            opset=(7, None) if op == "Gemm" else (1, None),
+        )  # fmt: skip
+
+
+def _pools() -> Iterator[Kernel]:
+    for op in ("MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool"):
+        yield _kernel(
+            op, "blocked", "pool:Pool", "pool", formats=(_BLOCKED,), where=(Rule("X.rank", "==", 4),)
+        )
+
+
+def _elementwise() -> Iterator[Kernel]:
+    for op in UNARY:
+        yield _kernel(
+            op, "vector", "elementwise:Unary", "scalars" if op == "Clip" else "unary",
+            formats=(_PLAIN, _BLOCKED) if op in KEEPS_ZERO else (_PLAIN,), inplace=((0, 0),),
+            accuracy=Accuracy() if op in EXACT else _LOOSE,
+        )  # fmt: skip
+    for op in BINARY:
+        yield _kernel(op, "broadcast", "elementwise:Binary", "moves", opset=(7, None))
+        if op != "Div":  # the padding of both would give 0 / 0
+            yield _kernel(
+                op,
+                "same",
+                "elementwise:Binary",
+                "same",
+                formats=(_PAIR,),
+                opset=(7, None),
+                inplace=((0, 0), (0, 1)),
+            )
+
+
+def _movement() -> Iterator[Kernel]:
+    yield _kernel(
+        "Reorder", "rows", "movement:Reorder", "moves", domain=_ORPHEUS, where=(Rule("X.rank", "==", 4),),
+        formats=(Format(("plain",), (LAYOUT,)), Format((LAYOUT,), ("plain",))),
+    )  # fmt: skip
+    for op, many in (
+        ("Concat", Format((LAYOUT,) * _MAX_INPUTS, (LAYOUT,))),
+        ("Split", Format((LAYOUT,), (LAYOUT,) * _MAX_INPUTS)),
+    ):
+        opset = (4, None) if op == "Concat" else (2, None)
+        yield _kernel(op, "strided", f"movement:{op}", "moves", opset=opset, dtypes={"T": _ANY})
+        yield _kernel(op, "blocked", f"movement:{op}", "blocks", opset=opset, formats=(many,))
+    yield _kernel("Transpose", "strided", "movement:Transpose", "moves", dtypes={"T": _ANY})
+    for op in ("Softmax", "LogSoftmax"):
+        yield _kernel(op, "lines", "softmax:Softmax", "moves", opset=(13, None), accuracy=_LOOSE)
+
+
+def _kernel(op: str, name: str, code: str, limit: str, cost: str = "traffic", **more: Any) -> Kernel:
+    more.setdefault("dtypes", _FLOAT)
+    return Kernel(
+        op=op, name=name, prepare=f"orpheus_opencl.{code}", supports=f"orpheus_opencl.limits:{limit}",
+        cost=f"orpheus_opencl.cost:{cost}", overlap=True, **more,
+    )  # fmt: skip
