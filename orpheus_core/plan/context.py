@@ -175,6 +175,8 @@ def _frame(plan: Plan, homes: Mapping[Operand, Any]) -> Frame:
     for position, operand in enumerate(operands):
         if operand in homes:
             slots[position] = homes[operand]
+        elif operand in plan.packed:
+            continue
         elif operand.storage is Storage.CONSTANT:
             slots[position] = plan.constant(operand)
         elif operand.storage is Storage.ARENA:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,16 @@ class Plan:
                 runtime.synchronize()  # contexts read it in streams of their own
                 self._constants[operand] = target
         return self._constants[operand]
+
+    @cached_property
+    def packed(self) -> frozenset[Operand]:
+        """Constants that no step is bound to, since every kernel that reads them holds its own packed copy."""
+        bound: set[Operand] = {*self.program.outputs}
+        for operation in self.program.operations:
+            packed = frozenset(getattr(operation.prepared, "packed", ()))
+            bound.update(o for i, o in enumerate(operation.inputs) if o is not None and i not in packed)
+            bound.update(operation.captures)
+        return frozenset(o for o in self.operands if o.storage is Storage.CONSTANT) - bound
 
     @property
     def arena_bytes(self) -> int:

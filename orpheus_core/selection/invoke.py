@@ -72,6 +72,12 @@ def alignment_of(runtime: Runtime) -> int:
     return max(memory.ALIGNMENT, int(getattr(runtime, "alignment", memory.ALIGNMENT)))
 
 
+def workspace_of(runtime: Runtime, prepared: object) -> Any | None:
+    """New memory for a step of a layer as ``bind`` takes it: an array of bytes, None where the layer wants none."""
+    nbytes = int(getattr(prepared, "workspace", 0))
+    return runtime.view(runtime.arena(nbytes), 0, (nbytes,), np.uint8) if nbytes else None
+
+
 def stream_of(runtime: Runtime) -> Runtime:
     """A runtime of the same device for one context; the runtime itself where it has no streams."""
     make = getattr(runtime, "stream", None)

@@ -19,6 +19,7 @@ from orpheus_core import discovery
 from orpheus_core.cli import main
 from orpheus_core.errors import BackendError, DeviceError, KernelError, LimitError, UsageError
 from orpheus_core.selection.candidates import candidates, problem_of
+from orpheus_core.selection.measure import measure
 from orpheus_core.selection.signature import measurement_key
 from orpheus_core.types import Device
 
@@ -122,7 +123,8 @@ def test_each_context_has_a_stream_and_calls_from_threads_do_not_mix() -> None:
     assert len(queues) == len(resting) == accelerator.LOG.count("stream")
 
 
-def test_weights_are_uploaded_once_for_all_contexts() -> None:
+@pytest.mark.parametrize(("form", "uploads"), [("Elementwise", 3), ("Packing", 2)])
+def test_weights_are_uploaded_once_for_all_contexts(form: str, uploads: int) -> None:
     weights = draw(9)
     info = [helper.make_tensor_value_info(n, 1, SHAPE) for n in "xy"]
     graph = helper.make_graph(
@@ -130,7 +132,7 @@ def test_weights_are_uploaded_once_for_all_contexts() -> None:
         [numpy_helper.from_array(weights, "w")],
     )  # fmt: skip
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
-    with discovery.override(accelerator.backend()):
+    with discovery.override(accelerator.backend(Add=form)):
         s = orpheus.InferenceSession(model, providers=["fake"])
     ready = s.executable.ready()
     x = draw()
@@ -138,7 +140,8 @@ def test_weights_are_uploaded_once_for_all_contexts() -> None:
         for context in (first, second):
             context.run([x])
             np.testing.assert_array_equal(context.take_outputs()[0], x + weights)
-    assert accelerator.LOG.count("up") == 3  # the weights, and x twice
+    # x twice, and the weights unless the kernel packed them.
+    assert accelerator.LOG.count("up") == uploads
 
 
 def test_what_is_only_moved_lies_where_the_device_transfers_fast() -> None:
@@ -185,6 +188,22 @@ def test_measured_times_are_kept_by_device() -> None:
         (candidate,), _ = candidates(problem, [placed])
         keys.add(measurement_key(problem, candidate))
     assert len(keys) == 2
+
+
+def test_a_layer_is_measured_on_its_device() -> None:
+    (info,) = (helper.make_tensor_value_info(n, 1, SHAPE) for n in "x")
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["x", "w"], ["y"])], "g", [info], [helper.make_tensor_value_info("y", 1, SHAPE)],
+        [numpy_helper.from_array(draw(9), "w")],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    backend = accelerator.backend(Add="Packing")
+    with discovery.override(backend):
+        s = orpheus.InferenceSession(model, providers=["fake"])
+    problem = problem_of(s.graph.nodes[0])
+    found, _ = candidates(problem, [backend])
+    (timing,) = measure(problem, found, seconds=0.0)
+    assert timing is not None and timing.runs >= 5
 
 
 def test_devices_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

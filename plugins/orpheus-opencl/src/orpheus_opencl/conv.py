@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import ceil, prod
 from typing import Any
 
@@ -11,13 +12,15 @@ import numpy as np
 from orpheus_core.plugin import Problem
 from orpheus_core.types import Array
 from orpheus_opencl.device import opened
-from orpheus_opencl.expressions import act
+from orpheus_opencl.expressions import act, pair
 from orpheus_opencl.launch import Launch, launch
 from orpheus_opencl.runtime import Tensor, load
 from orpheus_opencl.tiles import Tile, lanes, tile
 from orpheus_opencl.window import Window, shape_of, window
 
 BLOCK = 16
+#: Strides that programs are compiled for; others are arguments.
+COMMON_STRIDES = ((1, 1), (2, 2))
 
 
 class _Layer:
@@ -38,13 +41,21 @@ class _Layer:
             for i in (4, 5)
         )
         self._name = str(problem.attributes.get("activation", ""))
-        self._parameters = tuple(problem.attributes.get("activation_params", ()))
+        self._parameters = pair(problem.attributes.get("activation_params", ()))
         self.lanes = lanes(opened(self.device))
 
     def source(self, file: str, **options: int) -> tuple[str, str]:
-        """The file with its activation, and the build options of its tile."""
+        """The file with its activation, and the build options of its tile and strides."""
+        strides = self.window.strides
+        if strides in COMMON_STRIDES:
+            options.update(SH=strides[0], SW=strides[1])
         words = [f"-D{name}={value}" for name, value in {"V": self.lanes, **options}.items()]
-        return f"{file}\n{act(self._name, self._parameters)}", " ".join(words)
+        return f"{file}\n{act(self._name)}", " ".join(words)
+
+    @property
+    def numbers(self) -> tuple[Any, ...]:
+        """The kernel's last arguments: the window's steps, filters, and the activation's parameters."""
+        return (*self.window.strides, *self.window.dilations, self.filters, *self._parameters)
 
     def operands(self, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor | None]) -> list[Any]:
         """The kernel's tensors after X and W: B, R, scale, shift, Y and the sum before the activation."""
@@ -89,12 +100,9 @@ class Direct(_Layer):
                 (rows, ceil(self.channels / BLOCK), self.batch),
             )  # fmt: skip
         depth = self.channels // self.groups
-        source, options = self.source(
-            "conv.cl", MT=t.blocks, PT=t.rows, QT=t.columns, SH=w.strides[0], SW=w.strides[1]
-        )
+        source, options = self.source("conv.cl", MT=t.blocks, PT=t.rows, QT=t.columns)
         numbers = (
-            ceil(depth / BLOCK), depth, rows, columns, self.groups, self.blocks, *w.y, *w.size, *w.dilations,
-            self.filters,
+            ceil(depth / BLOCK), depth, rows, columns, self.groups, self.blocks, *w.y, *w.size, *self.numbers,
         )  # fmt: skip
         size = (
             ceil(w.y[1] / t.columns) * BLOCK // self.lanes,
@@ -119,13 +127,24 @@ class Depthwise(_Layer):
         """One launch."""
         y, w = outputs[0], self.window
         assert y is not None
-        columns = min(w.y[1], 8)
-        source, options = self.source("depthwise.cl", QT=columns, SH=w.strides[0], SW=w.strides[1])
+        columns = max(c for c in (1, 4, 8) if c <= w.y[1])
+        source, options = self.source("depthwise.cl", QT=columns)
         planes = ceil(self.channels / BLOCK)
-        numbers = (planes, *w.x, *w.y, *w.size, *w.pads[:2], *w.dilations, self.filters)
+        numbers = (planes, *w.x, *w.y, *w.size, *w.pads[:2], *self.numbers)
         size = (ceil(w.y[1] / columns) * BLOCK // self.lanes, w.y[0], self.batch * planes)
         operands = (inputs[0], self.w, *self.operands(inputs, outputs), *numbers)
         return launch(y.queue, source, "depthwise", options, operands, size)
+
+
+class ScaleShift(Depthwise):
+    """ScaleShift along channels: a depthwise convolution of one element, whose bias is the shift."""
+
+    def __init__(self, problem: Problem) -> None:
+        scale, shift = problem.constants[1], problem.constants[2]
+        names = ("activation", "activation_params")
+        attributes = {name: problem.attributes[name] for name in names if name in problem.attributes}
+        weights = scale.reshape(-1, 1, 1, 1)
+        super().__init__(replace(problem, constants={1: weights, 2: shift}, attributes=attributes))
 
 
 class Plain:

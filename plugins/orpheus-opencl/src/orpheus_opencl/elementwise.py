@@ -10,7 +10,7 @@ import numpy as np
 from orpheus_core.ops.activations import ACTIVATIONS
 from orpheus_core.plugin import Problem
 from orpheus_opencl.device import opened
-from orpheus_opencl.expressions import BINARY, unary
+from orpheus_opencl.expressions import BINARY, pair, unary
 from orpheus_opencl.launch import Launch, launch
 from orpheus_opencl.runtime import Tensor, load
 from orpheus_opencl.strides import broadcast_strides, merged
@@ -25,7 +25,8 @@ class Unary:
 
     def __init__(self, problem: Problem) -> None:
         device = opened(problem.outputs[0].device.index)  # type: ignore[union-attr]
-        self.source = f"elementwise.cl\n#define EXPR(x) {unary(problem.op, parameters(problem))}"
+        self.source = f"elementwise.cl\n#define EXPR(x) {unary(problem.op)}"
+        self.parameters = pair(parameters(problem))
         self.options = f"-DUNARY -DV={lanes(device)}"
 
     def bind(
@@ -35,7 +36,9 @@ class Unary:
         x, y = inputs[0], outputs[0]
         assert x is not None and y is not None
         count = (ceil(y.size / RUN),)
-        return launch(y.queue, self.source, "flat", self.options, (x, y, np.int64(y.size)), count)
+        return launch(
+            y.queue, self.source, "flat", self.options, (x, y, np.int64(y.size), *self.parameters), count
+        )
 
 
 def parameters(problem: Problem) -> tuple[float, ...]:
@@ -55,7 +58,7 @@ class Binary:
         self.source = f"elementwise.cl\n#define EXPR(a, b) ({BINARY[problem.op]})"
         self.options = f"-DV={lanes(opened(self.device))}"
         a, b, y = (shape_of(t) for t in (*problem.inputs[:2], problem.outputs[0]))
-        self.strides = tuple(int(prod(s) > 1) for s in (a, b))
+        self.strides = tuple(int(prod(s) == prod(y)) for s in (a, b))
         self.table: Tensor | None = None
         if any(prod(s) not in (1, prod(y)) for s in (a, b)):
             sizes, steps = merged(y, [broadcast_strides(s, y) for s in (a, b)])

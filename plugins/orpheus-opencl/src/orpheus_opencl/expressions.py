@@ -6,25 +6,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isinf
 
-from orpheus_core.ops.activations import ACTIVATIONS
+import numpy as np
 
-#: Of one operand x, and its parameters in the order of ops.activations.
+#: Of one operand x, and its parameters p0 and p1 in the order of ops.activations.
 UNARY = {
     "Relu": "max(x, 0.0f)",
-    "Clip": "min(max(x, {0}), {1})",
-    "LeakyRelu": "(x < 0.0f ? x * {0} : x)",
+    "Clip": "min(max(x, p0), p1)",
+    "LeakyRelu": "(x < 0.0f ? x * p0 : x)",
     "Sigmoid": "1.0f / (1.0f + exp(-x))",
     "Tanh": "tanh(x)",
-    "HardSigmoid": "min(max(x * {0} + {1}, 0.0f), 1.0f)",
+    "HardSigmoid": "min(max(x * p0 + p1, 0.0f), 1.0f)",
     "HardSwish": "x * min(max(x * (1.0f / 6.0f) + 0.5f, 0.0f), 1.0f)",
-    "Swish": "x / (1.0f + exp(-x * {0}))",
-    "Elu": "(x < 0.0f ? {0} * expm1(x) : x)",
-    "Celu": "(x < 0.0f ? {0} * expm1(x / {0}) : x)",
-    "Selu": "{1} * (x > 0.0f ? x : {0} * expm1(x))",
+    "Swish": "x / (1.0f + exp(-x * p0))",
+    "Elu": "(x < 0.0f ? p0 * expm1(x) : x)",
+    "Celu": "(x < 0.0f ? p0 * expm1(x / p0) : x)",
+    "Selu": "p1 * (x > 0.0f ? x : p0 * expm1(x))",
     "Softsign": "x / (1.0f + fabs(x))",
-    "ThresholdedRelu": "(x > {0} ? x : x * 0.0f)",
+    "ThresholdedRelu": "(x > p0 ? x : x * 0.0f)",
     "Exp": "exp(x)",
     "Abs": "fabs(x)",
     "Neg": "-x",
@@ -44,22 +43,17 @@ EXACT = ("Relu", "Clip", "Abs", "Neg", "Floor", "Ceil")
 BINARY = {"Add": "a + b", "Sub": "a - b", "Mul": "a * b", "Div": "a / b", "PRelu": "(a < 0.0f ? a * b : a)"}
 
 
-def number(value: float) -> str:
-    """A float32 literal."""
-    if isinf(value):
-        return "INFINITY" if value > 0 else "(-INFINITY)"
-    return f"({float(value).hex()}f)"
+def unary(op: str) -> str:
+    """The expression of x, p0 and p1."""
+    return f"({UNARY[op]})"
 
 
-def unary(op: str, parameters: Sequence[float] = ()) -> str:
-    """The expression of x."""
-    return f"({UNARY[op].format(*map(number, parameters))})"
-
-
-def act(name: str, parameters: Sequence[float]) -> str:
+def act(name: str) -> str:
     """The definition that makes ACT the activation of a fused operator; nothing when it has none."""
-    if not name:
-        return ""
-    if len(parameters) != len(ACTIVATIONS[name]):
-        raise ValueError(f"{name} takes {ACTIVATIONS[name]}, given {tuple(parameters)}")
-    return f"#define ACT(x) {unary(name, parameters)}"
+    return f"#define ACT(x) {unary(name)}" if name else ""
+
+
+def pair(parameters: Sequence[float]) -> tuple[np.float32, np.float32]:
+    """p0 and p1, zero where an operator has fewer: they come with a launch, so that programs are few."""
+    first, second = (*parameters, 0.0, 0.0)[:2]
+    return np.float32(first), np.float32(second)

@@ -11,7 +11,7 @@ import numpy as np
 from orpheus_core.plugin import Problem
 from orpheus_core.types import Array
 from orpheus_opencl.device import opened
-from orpheus_opencl.expressions import act
+from orpheus_opencl.expressions import act, pair
 from orpheus_opencl.launch import Launch, launch
 from orpheus_opencl.runtime import Tensor, load
 from orpheus_opencl.tiles import lanes
@@ -28,13 +28,15 @@ class _Product:
         self.device: int = problem.outputs[0].device.index  # type: ignore[union-attr]
         self.lanes = lanes(opened(self.device))
         name = str(problem.attributes.get("activation", ""))
-        self.source = f"gemm.cl\n{act(name, tuple(problem.attributes.get('activation_params', ())))}"
+        self.source = f"gemm.cl\n{act(name)}"
+        self.parameters = pair(problem.attributes.get("activation_params", ()))
         self.alpha, self.beta = (np.float32(problem.attributes.get(n, 1.0)) for n in ("alpha", "beta"))
         self.crow = self.ccolumn = 0
         self.arow, self.acolumn, self.brow, self.bcolumn = 0, 0, 0, 0
         self.m = self.n = self.k = 0
         self.many: tuple[int, ...] = ()
-        self.a_index = self.b_index = np.zeros(1, np.int32)
+        self.a_index: Array = np.zeros(1, np.int32)
+        self.b_index: Array = np.zeros(1, np.int32)
 
     def settle(self) -> None:
         """What follows once sizes and strides are known: tables, panels, workspace."""
@@ -72,14 +74,14 @@ class _Product:
             packed = (workspace or y).part(0, (0,))
             longs = [np.int64(v) for v in (self.brow, self.bcolumn, self.k * self.n)]
             first = launch(
-                y.queue, "gemm.cl", "panels", "", (b, packed, self.k, self.n, *longs), (self.k, panels, self.matrices)
+                y.queue, "panels.cl", "panels", "", (b, packed, self.k, self.n, *longs), (self.k, panels, self.matrices)
             )  # fmt: skip
         rows = min(self.m, 8)
         options = f"-DV={self.lanes} -DMT={rows} -DKT={max(1, 8 // rows)}"
         longs = [np.int64(v) for v in (self.arow, self.acolumn, self.crow, self.ccolumn)]
         arguments: list[Any] = [a, packed, *extra, y, self.table.buffer, self.m, self.n, self.k, *longs]
         size = (panels * BLOCK // self.lanes, ceil(self.m / max(rows, 1)), prod(self.many))
-        arguments += [self.alpha, self.beta]
+        arguments += [self.alpha, self.beta, *self.parameters]
         return first.then(launch(y.queue, self.source, "gemm", options, arguments, size))
 
 

@@ -74,17 +74,24 @@ def launch(
     return Launch(queue, [(name, kernel, size, ones)])
 
 
-def seal(steps: Sequence[Launch]) -> Callable[[], None]:
-    """Every kernel of the steps from one flat list, which is all that a replay costs."""
-    queue = steps[0].queue
-    starts = tuple(start for step in steps for start in step.starts)
+def seal(steps: Sequence[Launch | Callable[[], object]]) -> Callable[[], None]:
+    """Every kernel of the steps from one flat list, which is all that a replay costs.
+
+    A step that somebody has wrapped is called as it is.
+    """
+    queues = [step.queue for step in steps if isinstance(step, Launch)]
+    queue = queues[0] if queues else None
+    starts = tuple(s for step in steps for s in (step.starts if isinstance(step, Launch) else (step,)))
 
     def run() -> None:
         try:
             for start in starts:
                 start()
-            queue.flush()
+            if queue is not None:
+                queue.flush()
         except cl.Error as error:
+            if queue is None:
+                raise
             raise typed(error, queue.device, "starting a run of kernels") from error
 
     return run

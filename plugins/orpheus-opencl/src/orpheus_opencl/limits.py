@@ -52,6 +52,11 @@ def depthwise(problem: Problem) -> str | None:
     return conv(problem)
 
 
+def scale_shift(problem: Problem) -> str | None:
+    """Elements to scale."""
+    return _empty(problem)
+
+
 def pool(problem: Problem) -> str | None:
     """Windows that hold an element of X each; the position of a maximum is not told."""
     if len(problem.outputs) > 1 and problem.outputs[1] is not None:
@@ -100,6 +105,15 @@ def moves(problem: Problem) -> str | None:
     return _too_large(problem)
 
 
+def gather(problem: Problem) -> str | None:
+    """Indices inside the axis."""
+    shape, indices = shape_of(problem.inputs[0]), problem.constants[1]
+    size = shape[int(problem.attributes.get("axis", 0))]
+    if indices.size and not -size <= indices.min() <= indices.max() < size:
+        return f"needs indices from {-size} to {size - 1}, has {indices.min()} to {indices.max()}"
+    return _too_large(problem)
+
+
 def blocks(problem: Problem) -> str | None:
     """Concat and Split of channels in whole blocks."""
     pieces = problem.inputs if problem.op == "Concat" else problem.outputs
@@ -111,6 +125,13 @@ def blocks(problem: Problem) -> str | None:
     if partial and (len(partial) > 1 or shape_of(pieces[-1])[1] % BLOCK == 0):
         return f"needs pieces of whole blocks of {BLOCK} channels before the last, has {partial[0]}"
     return _too_large(problem)
+
+
+def reduce(problem: Problem) -> str | None:
+    """Something to reduce; axes that are known."""
+    if len(problem.inputs) > 1 and problem.inputs[1] is not None and 1 not in problem.constants:
+        return "needs axes to be constant"
+    return _empty(problem)
 
 
 def elements(problem: Problem) -> int:

@@ -19,6 +19,10 @@ _ANY = (
     "float32", "uint8", "int8", "uint16", "int16", "int32", "int64", "bool", "float16", "float64", "uint32", "uint64",
     "bfloat16",
 )  # fmt: skip
+#: See reduce.FORMS.
+REDUCTIONS = (
+    "ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2", "ReduceSumSquare",
+)  # fmt: skip
 _LOOSE = Accuracy(factor=4, exact_integers=False)
 
 
@@ -38,6 +42,13 @@ def _convolutions() -> Iterator[Kernel]:
                 op, name, f"conv:{name.title()}", name, "direct", formats=formats, domain=domain,
                 where=(Rule("X.rank", "==", 4), *known),
             )  # fmt: skip
+    yield _kernel(
+        "ScaleShift", "depthwise", "conv:ScaleShift", "scale_shift", formats=(_BLOCKED,), domain=_ORPHEUS,
+        where=(
+            Rule("X.rank", "==", 4), Rule("axis", "in", (1, -3)), Rule("scale.constant", "==", True),
+            Rule("shift.constant", "==", True),
+        ),
+    )  # fmt: skip
     yield _kernel("Conv", "plain", "conv:Plain", "conv", "plain", where=(Rule("X.rank", "in", (3, 4)),))
 
 
@@ -55,7 +66,11 @@ def _products() -> Iterator[Kernel]:
 
 
 def _pools() -> Iterator[Kernel]:
-    for op in ("MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool"):
+    yield _kernel(
+        "MaxPool", "blocked", "pool:Pool", "pool", formats=(_BLOCKED,), opset=(8, None),
+        where=(Rule("X.rank", "==", 4), Rule("Indices.present", "==", False)),
+    )  # fmt: skip
+    for op in ("AveragePool", "GlobalMaxPool", "GlobalAveragePool"):
         yield _kernel(
             op, "blocked", "pool:Pool", "pool", formats=(_BLOCKED,), where=(Rule("X.rank", "==", 4),)
         )
@@ -63,10 +78,12 @@ def _pools() -> Iterator[Kernel]:
 
 def _elementwise() -> Iterator[Kernel]:
     for op in UNARY:
+        clip = op == "Clip"
         yield _kernel(
-            op, "vector", "elementwise:Unary", "scalars" if op == "Clip" else "unary",
+            op, "vector", "elementwise:Unary", "scalars" if clip else "moves",
             formats=(_PLAIN, _BLOCKED) if op in KEEPS_ZERO else (_PLAIN,), inplace=((0, 0),),
-            accuracy=Accuracy() if op in EXACT else _LOOSE,
+            accuracy=Accuracy() if op in EXACT else _LOOSE, opset=(11 if clip else 1, None),
+            where=_known("min", "max") if clip else (),
         )  # fmt: skip
     for op in BINARY:
         yield _kernel(op, "broadcast", "elementwise:Binary", "moves", opset=(7, None))
@@ -87,16 +104,43 @@ def _movement() -> Iterator[Kernel]:
         "Reorder", "rows", "movement:Reorder", "moves", domain=_ORPHEUS, where=(Rule("X.rank", "==", 4),),
         formats=(Format(("plain",), (LAYOUT,)), Format((LAYOUT,), ("plain",))),
     )  # fmt: skip
-    for op, many in (
-        ("Concat", Format((LAYOUT,) * _MAX_INPUTS, (LAYOUT,))),
-        ("Split", Format((LAYOUT,), (LAYOUT,) * _MAX_INPUTS)),
+    many = (LAYOUT,) * _MAX_INPUTS
+    # Since version 13 the sizes of Split's pieces are an input.
+    for op, layouts, opset, where in (
+        ("Concat", Format(many, (LAYOUT,)), (4, None), ()),
+        ("Split", Format((LAYOUT,), many), (2, 12), ()),
+        ("Split", Format((LAYOUT, "plain"), many), (13, None), _known("split")),
     ):
-        opset = (4, None) if op == "Concat" else (2, None)
-        yield _kernel(op, "strided", f"movement:{op}", "moves", opset=opset, dtypes={"T": _ANY})
-        yield _kernel(op, "blocked", f"movement:{op}", "blocks", opset=opset, formats=(many,))
+        yield _kernel(op, "strided", f"movement:{op}", "moves", opset=opset, where=where, dtypes={"T": _ANY})
+        yield _kernel(op, "blocked", f"movement:{op}", "blocks", opset=opset, where=where, formats=(layouts,))
     yield _kernel("Transpose", "strided", "movement:Transpose", "moves", dtypes={"T": _ANY})
+    yield _kernel(
+        "Slice",
+        "strided",
+        "picking:Slice",
+        "moves",
+        opset=(10, None),
+        where=_known("starts", "ends", "axes", "steps"),
+        dtypes={"T": _ANY},
+    )
+    yield _kernel("Expand", "strided", "picking:Expand", "moves", where=_known("shape"), dtypes={"T": _ANY})
+    yield _kernel(
+        "Gather", "table", "picking:Gather", "gather", where=(Rule("indices.constant", "==", True),),
+        dtypes={"T": _ANY},
+    )  # fmt: skip
+    for op in REDUCTIONS:
+        # Since this version the axes are an input.
+        since = 13 if op == "ReduceSum" else 18
+        accuracy = Accuracy(exact_integers=op != "ReduceL2")
+        for opset, where in (((1, since - 1), ()), ((since, None), _known("axes"))):
+            yield _kernel(op, "lines", "reduce:Reduce", "reduce", accuracy=accuracy, opset=opset, where=where)
     for op in ("Softmax", "LogSoftmax"):
         yield _kernel(op, "lines", "softmax:Softmax", "moves", opset=(13, None), accuracy=_LOOSE)
+
+
+def _known(*names: str) -> tuple[Rule, ...]:
+    """Operands that are constant where they are given."""
+    return tuple(Rule(f"{name}.runtime", "==", False) for name in names)
 
 
 def _kernel(op: str, name: str, code: str, limit: str, cost: str = "traffic", **more: Any) -> Kernel:

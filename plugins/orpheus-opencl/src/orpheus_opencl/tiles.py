@@ -9,7 +9,6 @@ from orpheus_opencl.device import Opened
 
 #: Channels in a block of NCHW16c.
 BLOCK = 16
-_COLUMNS = 14
 
 
 @dataclass(frozen=True)
@@ -28,20 +27,31 @@ def lanes(device: Opened) -> int:
 
 
 def tile(device: Opened, blocks: int, rows: int, columns: int) -> Tile:
-    """The tile of a convolution's output that wastes least, and of those the one that reads least."""
-    registers = (32 if lanes(device) == BLOCK else 16) if device.is_cpu else 12
-    best = Tile(1, 1, 1)
-    score = (float("inf"), 0.0)
-    for b in (1, 2, 3, 4):
-        for r in (1, 2, 3, 4):
-            for c in range(1, min(columns, _COLUMNS) + 1):
-                # Sums, a vector of each block of filters and one of X must lie in registers.
-                if b > blocks or r > rows or b * (r * c + 1) + 1 > registers or (r > 1 and c < columns):
-                    continue
-                work = ceil(blocks / b) * b * ceil(rows / r) * r * ceil(columns / c) * c
-                # Loads for every multiply-add, and waits for sums where these are few.
-                loads = 1 / (r * c) + 1 / b
-                cost = work * max(1.0, loads, 8 / (b * r * c))
-                if (cost, loads) < score:
-                    best, score = Tile(b, r, c), (cost, loads)
-    return best
+    """The tile of a convolution's output that wastes least, and of those the one that reads least.
+
+    There are few, because each is a program to compile.
+    """
+    fits = [t for t in _tiles(device) if t.blocks <= blocks and t.rows <= rows and t.columns <= columns]
+
+    def cost(t: Tile) -> tuple[float, float]:
+        work = ceil(blocks / t.blocks) * ceil(rows / t.rows) * ceil(columns / t.columns)
+        # Loads for every multiply-add, and waits for sums where these are few.
+        loads = 1 / (t.rows * t.columns) + 1 / t.blocks
+        sums = t.blocks * t.rows * t.columns
+        return work * max(sums, loads * sums, 8), loads
+
+    return min(fits, key=cost)
+
+
+def _tiles(device: Opened) -> tuple[Tile, ...]:
+    """Sums, a vector of each block of filters and one of X must lie in registers."""
+    if not device.is_cpu:
+        return _SMALL
+    return _WIDE if lanes(device) == BLOCK else _NARROW
+
+
+_SMALL = (Tile(1, 1, 1), Tile(1, 1, 4), Tile(2, 1, 4), Tile(1, 1, 7))
+_NARROW = (Tile(1, 1, 1), Tile(1, 1, 4), Tile(2, 1, 6), Tile(2, 1, 7), Tile(1, 1, 12))
+_WIDE = (
+    Tile(1, 1, 1), Tile(1, 1, 4), Tile(1, 1, 14), Tile(2, 1, 7), Tile(2, 1, 14), Tile(2, 2, 7), Tile(3, 1, 8),
+)  # fmt: skip

@@ -46,12 +46,11 @@ def window(problem: Problem, size: tuple[int, ...]) -> Window:
     dilations = tuple(facts.get("dilations") or (1,) * axes)
     pads = _pads(problem, x, y, size, strides, dilations)
     before, after = pads[:axes], pads[axes:]
+    flat = [x, size, y, strides, dilations]
     if axes == 1:
-        x, size, y, strides, dilations = ((1, *part) for part in (x, size, y, strides, dilations))
-        before, after = (0, *before), (0, *after)
-    top, left, bottom, right = (*before, *after)
-    pairs = [(first, second) for first, second in (x, size, y, strides, dilations)]
-    return Window(*pairs, (top, left, bottom, right))
+        flat, before, after = [(1, *part) for part in flat], (0, *before), (0, *after)
+    a, b, c, d, e = ((first, second) for first, second in flat)
+    return Window(a, b, c, d, e, (before[0], before[1], after[0], after[1]))
 
 
 def _pads(

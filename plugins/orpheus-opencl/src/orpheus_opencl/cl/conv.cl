@@ -3,11 +3,17 @@
 // A work item: MT blocks of filters x PT rows x QT columns of Y, as vectors of V filters in private memory; it reads
 // W once for all of them and every X once for MT blocks. Loops: c block, r, s, c. The last tile of an axis is moved
 // back to end where the axis ends; what an earlier tile stores it leaves alone. PT <= P, QT <= Q, MT <= MB.
-// SH, SW: strides. M: filters in all; lanes beyond them are padding, and zero. R, scale and shift, raw: where present.
+// SH, SW: strides, where they are few enough to have programs of their own. M: filters in all; lanes beyond them are padding, and zero. R, scale and shift, raw: where present.
+
+#ifndef SH
+#define SH sh
+#define SW sw
+#endif
 
 __kernel void conv(IN(x), IN(w), IN(b), IN(r), IN(scale), IN(shift), OUT(y), OUT(raw), const int CB, const int C,
                    const int H, const int W, const int G, const int MB, const int P, const int Q, const int R,
-                   const int S, const int dh, const int dw, const int M) {
+                   const int S, const int sh, const int sw, const int dh, const int dw, const int M, const float p0,
+                   const float p1) {
     const bool added = r, scaled = scale, split = raw;
     AT(x); AT(w); AT(b); AT(r); AT(scale); AT(shift); AT(y); AT(raw);
     const int part = get_global_id(0) % PARTS * V;

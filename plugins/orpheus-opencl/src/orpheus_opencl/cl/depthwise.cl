@@ -2,6 +2,10 @@
 // A work item: QT columns of one row of Y, V channels. What lies outside X is left out of the sum, so X is read as it
 // is. The last tile of a row is moved back to end where the row ends. Bound by memory.
 
+#ifndef SH
+#define SH sh
+#define SW sw
+#endif
 #define TAPS(CHECK)                                                                   \
     for (int u = 0; u < R; ++u) {                                                     \
         const int row = p * SH - top + u * dh;                                        \
@@ -18,7 +22,8 @@
 
 __kernel void depthwise(IN(x), IN(w), IN(b), IN(r), IN(scale), IN(shift), OUT(y), OUT(raw), const int CB, const int H,
                         const int W, const int P, const int Q, const int R, const int S, const int top, const int left,
-                        const int dh, const int dw, const int M) {
+                        const int sh, const int sw, const int dh, const int dw, const int M, const float p0,
+                        const float p1) {
     const bool added = r, scaled = scale, split = raw;
     AT(x); AT(w); AT(b); AT(r); AT(scale); AT(shift); AT(y); AT(raw);
     const int part = get_global_id(0) % PARTS * V, p = get_global_id(1);

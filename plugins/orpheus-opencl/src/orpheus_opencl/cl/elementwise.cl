@@ -4,7 +4,7 @@
 #define RUN 64  // elements of a work item where all operands lie alike
 
 #ifdef UNARY
-__kernel void flat(IN(a), OUT(y), const long count) {
+__kernel void flat(IN(a), OUT(y), const long count, const float p0, const float p1) {
     AT(a); AT(y);
     const long first = get_global_id(0) * RUN;
     if (first + RUN <= count) {

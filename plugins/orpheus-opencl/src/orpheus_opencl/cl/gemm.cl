@@ -2,20 +2,9 @@
 // A work item: MT rows x one panel of 16 columns (V of them), sums in private memory; K in order. The last tile of rows
 // is moved back to end with the matrix. C by strides (0 where it is broadcast), BIAS [N], RES [M, N].
 
-// B by strides -> panels; columns beyond N are zero.
-__kernel void panels(IN(b), OUT(y), const int K, const int N, const long row, const long column, const long matrix) {
-    AT(b); AT(y);
-    const int k = get_global_id(0), nb = get_global_id(1);
-    const long batch = get_global_id(2), NB = get_global_size(1);
-    for (int j = 0; j < BLOCK; ++j) {
-        const int n = nb * BLOCK + j;
-        y[((batch * NB + nb) * K + k) * BLOCK + j] = n < N ? b[batch * matrix + k * row + n * column] : 0.0f;
-    }
-}
-
 __kernel void gemm(IN(a), IN(b), IN(c), IN(bias), IN(r), OUT(y), __global const int *batches, const int M, const int N,
                    const int K, const long arow, const long acolumn, const long crow, const long ccolumn,
-                   const float alpha, const float beta) {
+                   const float alpha, const float beta, const float p0, const float p1) {
     AT(a); AT(b); AT(y);
     const int nb = get_global_id(0) / PARTS, part = get_global_id(0) % PARTS * V, NB = get_global_size(0) / PARTS;
     int m = get_global_id(1) * MT;
