@@ -14,7 +14,7 @@ LAYOUT = "NCHW16c"
 _PLAIN, _BLOCKED = Format(), Format((LAYOUT,), (LAYOUT,))
 _PAIR = Format((LAYOUT, LAYOUT), (LAYOUT,))
 _MAX_INPUTS = 64
-#: Element types that copies are made of, by width.
+#: Element types that copies are made of, by width; the last came with newer operators.
 _ANY = (
     "float32", "uint8", "int8", "uint16", "int16", "int32", "int64", "bool", "float16", "float64", "uint32", "uint64",
     "bfloat16",
@@ -111,7 +111,8 @@ def _movement() -> Iterator[Kernel]:
         ("Split", Format((LAYOUT,), many), (2, 12), ()),
         ("Split", Format((LAYOUT, "plain"), many), (13, None), _known("split")),
     ):
-        yield _kernel(op, "strided", f"movement:{op}", "moves", opset=opset, where=where, dtypes={"T": _ANY})
+        types = _ANY if opset[1] is None else _ANY[:-1]
+        yield _kernel(op, "strided", f"movement:{op}", "moves", opset=opset, where=where, dtypes={"T": types})
         yield _kernel(op, "blocked", f"movement:{op}", "blocks", opset=opset, where=where, formats=(layouts,))
     yield _kernel("Transpose", "strided", "movement:Transpose", "moves", dtypes={"T": _ANY})
     yield _kernel(
