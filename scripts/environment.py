@@ -95,12 +95,13 @@ def add(name: str) -> str | None:
     """Install a backend whose library comes as a wheel, once; None, or why it is not there and the fix."""
     folder, library = OPTIONAL[name]
     stamp = VENV / f"orpheus-{name}-stamp.txt"
-    digest = hashlib.sha256(sys.version.encode() + (ROOT / folder / "pyproject.toml").read_bytes()).hexdigest()
+    recipe = (ROOT / folder / "pyproject.toml").read_bytes()
+    digest = hashlib.sha256(sys.version.encode() + recipe).hexdigest()
     if stamp.exists() and stamp.read_text() == digest:
         return None
     _say(f"installing {name} ...")
-    command = [str(python()), "-m", "pip", "install", "--quiet", "--only-binary", library, "-e", f"./{folder}"]
-    if _call(*command) != 0:
+    pip = (str(python()), "-m", "pip", "install", "--quiet", "--only-binary", library)
+    if _call(*pip, "-e", f"./{folder}") != 0:
         return f"there is no wheel of {library} for this machine; to try its sources: pip install {library}"
     stamp.write_text(digest)
     return None
