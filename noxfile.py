@@ -17,7 +17,9 @@ nox.options.error_on_missing_interpreters = False
 nox.options.reuse_existing_virtualenvs = True
 
 PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
-PACKAGES = ("./plugins/orpheus-numpy", "./plugins/orpheus-blas", "./conformance", "./experiments")
+PACKAGES = (
+    "./plugins/orpheus-numpy", "./plugins/orpheus-blas", "./plugins/orpheus-opencl", "./conformance", "./experiments",
+)  # fmt: skip
 OPENMP = "./plugins/orpheus-openmp"
 
 

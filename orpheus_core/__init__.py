@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from orpheus_core.discovery import unregister as unregister_backend
     from orpheus_core.errors import (
         BackendError,
+        DeviceError,
         ExternalDataError,
         InputError,
         KernelError,
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _ERRORS = (
-    "BackendError", "ExternalDataError", "InputError", "KernelError", "LimitError", "ModelError", "OrpheusError",
-    "ParseError", "SelectionError", "UnsupportedModelError", "UsageError",
+    "BackendError", "DeviceError", "ExternalDataError", "InputError", "KernelError", "LimitError", "ModelError",
+    "OrpheusError", "ParseError", "SelectionError", "UnsupportedModelError", "UsageError",
 )  # fmt: skip
 _WHERE = {
     "InferenceSession": ("orpheus_core.session", "InferenceSession"),
@@ -46,9 +47,9 @@ _WHERE = {
 }
 
 __all__ = [
-    "BackendError", "ExternalDataError", "InferenceSession", "InputError", "KernelError", "LimitError", "ModelError",
-    "OrpheusError", "ParseError", "SelectionError", "SessionOptions", "UnsupportedModelError", "UsageError",
-    "__version__", "backends", "override", "register_backend", "tune", "unregister_backend",
+    "BackendError", "DeviceError", "ExternalDataError", "InferenceSession", "InputError", "KernelError", "LimitError",
+    "ModelError", "OrpheusError", "ParseError", "SelectionError", "SessionOptions", "UnsupportedModelError",
+    "UsageError", "__version__", "backends", "override", "register_backend", "tune", "unregister_backend",
 ]  # fmt: skip
 
 

@@ -49,3 +49,7 @@ class SelectionError(OrpheusError):
 
 class KernelError(OrpheusError):
     """A kernel failed while it was prepared or run; names the node and the kernel."""
+
+
+class DeviceError(KernelError):
+    """A device was lost, was reset, or refused work for want of resources; names the device."""

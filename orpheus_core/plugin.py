@@ -30,8 +30,13 @@ What the references mean:
     ``probe() -> Ready or Unavailable``: is the device usable here?
 ``Backend.runtime``
     A class: how to allocate, upload and download on the device (see :class:`Runtime`).
+``Backend.configure``
+    ``configure(backend, options) -> Backend``: the backend as the provider options ask for it, which device above
+    all: ``providers=[("name", {"device": 1})]``. Raises UsageError for an option or a device that there is not.
 ``Backend.seal``
-    ``seal(steps) -> step``: turn neighbouring steps of this backend into one call.
+    ``seal(steps) -> step``: turn neighbouring steps of this backend into one call: a loop, a recorded list of
+    commands, a graph. Steps of one segment were bound to arrays of one stream (see :class:`Runtime`), and a sealed
+    segment is replayed for as long as its arrays stay where they are, which is the life of a context.
 ``Backend.chain``
     ``chain(layers) -> runs``: choose runs of layers to compute together (:class:`Joined`), a band of rows at a time
     for example. ``layers`` are what ``prepare`` returned for neighbouring operations, each of which reads as its first
@@ -246,6 +251,7 @@ class Backend:
     device: Device = CPU
     probe: str | None = None
     runtime: str | None = None
+    configure: str | None = None
     seal: str | None = None
     chain: str | None = None
     version: str = ""
@@ -269,9 +275,13 @@ class Joined:
 
 @dataclass(frozen=True)
 class Ready:
-    """The device is usable; ``detail`` says what was found ("AVX-512, 2 threads")."""
+    """The device is usable; ``detail`` says what was found ("AVX-512, 2 threads").
+
+    ``devices`` has a line for each device to choose from, in the order of their indices.
+    """
 
     detail: str = ""
+    devices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -365,7 +375,25 @@ class Prepared(Protocol):
 
 
 class Runtime(Protocol):
-    """A device's memory. One instance per session and device; arrays are the device library's own."""
+    """A device's memory, and the order of the work on it. Arrays are the device library's own.
+
+    There is one instance for each device. A runtime may also have:
+
+    ``alignment``
+        Bytes: where in an arena an array may begin. 64 when absent; a smaller one counts as 64.
+    ``identity``
+        Text: which device this is, and its driver. Measured times are kept under it.
+    ``host(nbytes)``
+        A numpy array of bytes on the host, from and to which transfers are fast (pinned, or mapped).
+    ``stream()``
+        A runtime of the same device for one context. Transfers through it, and steps that were bound to its arrays,
+        run in the order in which they were begun; those of another stream may overlap. Its ``synchronize`` waits for
+        its own work only. Arrays of the device's own runtime, once it is synchronized, may be read in any stream.
+    ``seconds(step)``
+        Does the step, waits for it, and gives the seconds that the device itself worked on it.
+
+    MemoryError says that the device has no more memory, :class:`errors.DeviceError` that it was lost.
+    """
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
         """A new device array."""
@@ -377,7 +405,7 @@ class Runtime(Protocol):
         """An array inside ``arena`` that starts ``offset`` bytes in."""
 
     def upload(self, source: Array, target: Any) -> None:
-        """Copy a host array into a device array of the same shape and dtype."""
+        """Copy a host array, which may change once this returns, into a device array of the same shape and dtype."""
 
     def download(self, source: Any, target: Array) -> None:
         """Copy a device array into a host array; returns when the host may read it."""

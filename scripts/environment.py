@@ -5,8 +5,9 @@
 Needs Python 3.10 or later with venv, and a package index for numpy, onnx and pluggy. A second call is quick: pip
 runs only when a ``pyproject.toml``, the wanted extras or a compiled distribution's sources have changed.
 
-Backends that are compiled are built where there is a compiler; elsewhere they are named with the reason and what to
-install. ``ORPHEUS_REQUIRE=openmp`` (several by commas) makes the absence of one a failure.
+Backends that are compiled are built where there is a compiler, and those whose library has no wheel for this machine
+are left out; they are named with the reason and what to install. ``ORPHEUS_REQUIRE=openmp`` (several by commas) makes
+the absence of one a failure.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ PACKAGES = ("plugins/orpheus-numpy", "plugins/orpheus-blas", "conformance", "exp
 TESTED = ("experiments",)
 #: Distributions that need a C++ compiler: backend -> folder.
 COMPILED = {"openmp": "plugins/orpheus-openmp"}
+#: Distributions that need a library which is not built from source here: backend -> folder, library.
+OPTIONAL = {"opencl": ("plugins/orpheus-opencl", "pyopencl")}
 _COMPILERS = ("c++", "g++", "clang++")
 _FIX = "install GCC 11 or Clang 14 or newer (Debian, Ubuntu: apt install g++)"
 
@@ -56,10 +59,10 @@ def ensure(*extras: str) -> Path:
             sys.exit("pip could not install the packages; is a package index reachable?")
         STAMP.write_text(stamp)
     required = [name for name in os.environ.get("ORPHEUS_REQUIRE", "").split(",") if name]
-    for name in COMPILED:
-        reason = build(name)
+    for name in (*COMPILED, *OPTIONAL):
+        reason = build(name) if name in COMPILED else add(name)
         if reason is not None:
-            _say(f"{name}: not built, {reason}")
+            _say(f"{name}: not installed, {reason}")
             if name in required:
                 sys.exit(f"ORPHEUS_REQUIRE={','.join(required)} asks for {name}")
     return python()
@@ -84,6 +87,22 @@ def build(name: str) -> str | None:
         log = VENV / f"orpheus-{name}-build.log"
         log.write_text(done.stdout)
         return f"its build by {compiler} failed, see {log.relative_to(ROOT)}; {_FIX}"
+    stamp.write_text(digest)
+    return None
+
+
+def add(name: str) -> str | None:
+    """Install a backend whose library comes as a wheel, once; None, or why it is not there and the fix."""
+    folder, library = OPTIONAL[name]
+    stamp = VENV / f"orpheus-{name}-stamp.txt"
+    recipe = (ROOT / folder / "pyproject.toml").read_bytes()
+    digest = hashlib.sha256(sys.version.encode() + recipe).hexdigest()
+    if stamp.exists() and stamp.read_text() == digest:
+        return None
+    _say(f"installing {name} ...")
+    pip = (str(python()), "-m", "pip", "install", "--quiet", "--only-binary", library)
+    if _call(*pip, "-e", f"./{folder}") != 0:
+        return f"there is no wheel of {library} for this machine; to try its sources: pip install {library}"
     stamp.write_text(digest)
     return None
 

@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from environment import COMPILED, PACKAGES, ROOT
+from environment import COMPILED, OPTIONAL, PACKAGES, ROOT
 
 
 def main() -> None:
@@ -26,7 +26,8 @@ def main() -> None:
         old.unlink()
     with tempfile.TemporaryDirectory() as raw:
         pip = (sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir")
-        call(*pip, str(target), ".", *(f"./{folder}" for folder in PACKAGES))
+        pure = (*PACKAGES, *(folder for folder, _ in OPTIONAL.values()))
+        call(*pip, str(target), ".", *(f"./{folder}" for folder in pure))
         call(*pip, raw, *(f"./{folder}" for folder in COMPILED.values()))
         for wheel in sorted(Path(raw).glob("*.whl")):
             if sys.platform == "linux":

@@ -26,6 +26,7 @@ def describe(row: discovery.BackendState) -> dict[str, Any]:
         "status": row.status,
         "reason": row.reason,
         "fix": row.fix,
+        "devices": list(row.devices),
         "distribution": row.distribution,
         "version": row.version or (backend.version if backend else ""),
         "device": str(backend.device) if backend else None,
@@ -60,6 +61,8 @@ def run(args: argparse.Namespace) -> int:
         )
     )  # fmt: skip
     for r in rows:
+        for device in r["devices"]:
+            print(f"{r['name']}: device {device}")
         if r["fix"]:
             print(f"{r['name']}: to fix: {r['fix']}")
         for warning in r["warnings"]:

@@ -9,13 +9,13 @@ import os
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from orpheus_core.discovery.state import BackendState, Broken, Disabled, State
-from orpheus_core.errors import BackendError, UsageError
-from orpheus_core.plugin import Backend, Command, Meter, PassSpec, RuntimeSpec
+from orpheus_core.errors import BackendError, OrpheusError, UsageError
+from orpheus_core.plugin import Backend, Command, Meter, PassSpec, RuntimeSpec, resolve
 
 if sys.version_info >= (3, 12):
     from importlib.metadata import entry_points
@@ -120,14 +120,15 @@ def split(text: str) -> tuple[str, str]:
     return name, text[len(name) + 1 :]
 
 
-def get(name: str) -> Backend:
-    """The backend called ``name``, usable here.
+def get(name: str, options: Mapping[str, Any] | None = None) -> Backend:
+    """The backend called ``name``, usable here, as the provider ``options`` ask for it.
 
-    Raises BackendError, chained to its cause, when it is absent, broken, incompatible, disabled or unavailable.
+    Raises BackendError, chained to its cause, when it is absent, broken, incompatible, disabled or unavailable;
+    UsageError for options that it does not take.
     """
     found = row(name)
     if found.ready and found.backend is not None:
-        return found.backend
+        return _configured(found, found.backend, options) if options else found.backend
     if found.ready:
         raise BackendError(f"{name!r} ({found.distribution}) is an extension; it offers no kernels")
     others = [b.name for b in default_order() if b.name != name]
@@ -136,6 +137,23 @@ def get(name: str) -> Backend:
     parts += [f"to fix: {found.fix}"] if found.fix else []
     parts.append(f"ready: {', '.join(others) or 'none'}")
     raise BackendError("; ".join(parts)) from found.cause
+
+
+def _configured(found: BackendState, backend: Backend, options: Mapping[str, Any]) -> Backend:
+    if backend.configure is None:
+        raise UsageError(f"backend {found.name!r} takes no provider options, given {dict(options)!r}")
+    try:
+        made = resolve(backend.configure)(backend, dict(options))
+    except OrpheusError:
+        raise
+    except Exception as error:
+        text = f"backend {found.name!r}: configure failed: {type(error).__name__}: {error}"
+        raise BackendError(text) from error
+    if not isinstance(made, Backend) or made.name != backend.name or made.device.kind != backend.device.kind:
+        raise BackendError(
+            f"backend {found.name!r}: configure gave {made!r}, not itself on a device of its kind"
+        )
+    return made
 
 
 def default_order() -> tuple[Backend, ...]:

@@ -156,6 +156,11 @@ class BackendState:
         state = self.state
         return "" if isinstance(state, Ready) else state.fix
 
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """A line for each device that there is to choose from; none when it is not usable or has but one."""
+        return self.state.devices if isinstance(self.state, Ready) else ()
+
     @cached_property
     def _suspicions(self) -> tuple[str, ...]:
         backend = self.backend

@@ -24,11 +24,12 @@ class Buffer:
     first: int
     last: int
     offset: int = 0
+    alignment: int = ALIGNMENT
 
     @cached_property
     def padded(self) -> int:
-        """Bytes rounded up to the alignment."""
-        return -(-self.nbytes // ALIGNMENT) * ALIGNMENT
+        """Bytes rounded up to the alignment, which is that of every buffer of the block."""
+        return -(-self.nbytes // self.alignment) * self.alignment
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from orpheus_core.errors import KernelError, OrpheusError
+from orpheus_core.errors import DeviceError, KernelError, OrpheusError
 from orpheus_core.plan.bind import Frame, bind_operation
-from orpheus_core.plan.operands import Operand, Operation, Storage
+from orpheus_core.plan.operands import Kind, Operand, Operation, Storage
 from orpheus_core.plan.subgraph import callable_of
-from orpheus_core.plugin import Step, resolve
-from orpheus_core.types import TensorType
+from orpheus_core.plugin import Runtime, Step, resolve
+from orpheus_core.selection.invoke import stream_of
+from orpheus_core.types import CPU, Device, TensorType
 
 if TYPE_CHECKING:
     from orpheus_core.plan.plan import Plan
@@ -24,11 +25,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StepTime:
-    """One step of a profiled run: the operation, when it began and how long it took, in seconds."""
+    """One step of a profiled run: the operation, when it began and how long it took, in seconds.
+
+    ``device_seconds``: how long its device worked on it, None where it is the host's or cannot tell.
+    """
 
     operation: Operation
     start: float
     seconds: float
+    device_seconds: float | None = None
 
 
 class Context:
@@ -48,6 +53,7 @@ class Context:
         self.operations = plan.program.operations
         self.single_steps = [self._bind(op) for op in self.operations]
         self.steps, self.spans = _seal(self.operations, self.single_steps)
+        self._synchronize = tuple(r.synchronize for d, r in self.frame.runtimes.items() if d != CPU)
         self._volatile = tuple(index[o] for o in plan.operands if o.storage is Storage.SLOT)
 
     def _bind(self, operation: Operation) -> Step:
@@ -81,25 +87,43 @@ class Context:
         try:
             for step in progress:
                 step()
-            for synchronize in self.plan.synchronize:
+            for synchronize in self._synchronize:
                 synchronize()
+        except MemoryError:
+            raise  # which the executable tells as what it is
         except Exception as error:
             position = len(self.steps) - length_hint(progress) - 1
             raise self._failure(position, error) from error
+
+    def synchronize(self) -> None:
+        """Return when everything that this context began on a device has ended."""
+        for synchronize in self._synchronize:
+            synchronize()
 
     def profile(self) -> list[StepTime]:
         """Do every step alone, timed. Sealed segments run unsealed, devices are waited for after each step."""
         times = []
         for operation, step in zip(self.operations, self.single_steps):
+            meter, on_device = self._meter(operation), None
             start = time.perf_counter()
             try:
-                step()
-                for synchronize in self.plan.synchronize:
-                    synchronize()
+                if meter is None:
+                    step()
+                else:
+                    on_device = meter(step)
+                self.synchronize()
+            except MemoryError:
+                raise
             except Exception as error:
                 raise self._failure_of([operation], error) from error
-            times.append(StepTime(operation, start, time.perf_counter() - start))
+            times.append(StepTime(operation, start, time.perf_counter() - start, on_device))
         return times
+
+    def _meter(self, operation: Operation) -> Callable[[Step], float] | None:
+        """What times a step of a device kernel on the device; None on the host, and where the device has no clock."""
+        if operation.candidate is None or operation.late is not None:
+            return None
+        return getattr(self.frame.runtimes[operation.candidate.backend.device], "seconds", None)
 
     def take_outputs(self, inputs: Sequence[Any] = ()) -> list[Any]:
         """The outputs as objects that stay valid when the context runs again.
@@ -123,11 +147,13 @@ class Context:
         return self._failure_of(self.operations[first:last], error)
 
     def _failure_of(self, operations: Sequence[Operation], error: Exception) -> OrpheusError:
-        if isinstance(error, KernelError):
+        if isinstance(error, KernelError) and not isinstance(error, DeviceError):
             return error
         where = place(operations[0]) if operations else "plan"
         if len(operations) > 1:
             where = f"between {where} and {place(operations[-1])}"
+        if isinstance(error, DeviceError):
+            return type(error)(f"{where}: {error}")
         return KernelError(f"{where}: {type(error).__name__}: {error}")
 
 
@@ -140,7 +166,8 @@ def place(operation: Operation) -> str:
 
 def _frame(plan: Plan, homes: Mapping[Operand, Any]) -> Frame:
     operands = plan.operands
-    arenas = {device: plan.runtimes[device].arena(a.nbytes) for device, a in plan.arenas.items()}
+    runtimes = {device: stream_of(runtime) for device, runtime in plan.runtimes.items()}
+    arenas = {device: _arena(plan, device, runtimes) for device in plan.arenas}
     owned: dict[Operand, Any] = {}
     for operand, array in homes.items():
         owned[operand.root()[0]] = array.reshape(-1).view(np.uint8)
@@ -148,6 +175,8 @@ def _frame(plan: Plan, homes: Mapping[Operand, Any]) -> Frame:
     for position, operand in enumerate(operands):
         if operand in homes:
             slots[position] = homes[operand]
+        elif operand in plan.packed:
+            continue
         elif operand.storage is Storage.CONSTANT:
             slots[position] = plan.constant(operand)
         elif operand.storage is Storage.ARENA:
@@ -158,8 +187,24 @@ def _frame(plan: Plan, homes: Mapping[Operand, Any]) -> Frame:
             if block is None:
                 block, offset = arenas[type_.device], offset + plan.offsets[owner]
             shape = type_.layout.physical_shape(type_.static_shape)
-            slots[position] = plan.runtimes[type_.device].view(block, offset, shape, type_.dtype.numpy)
-    return Frame(slots, plan.index, arenas, plan.runtimes)
+            slots[position] = runtimes[type_.device].view(block, offset, shape, type_.dtype.numpy)
+    return Frame(slots, plan.index, arenas, runtimes)
+
+
+def _arena(plan: Plan, device: Device, runtimes: Mapping[Device, Runtime]) -> Any:
+    """The block of one device. The host's is the devices' to choose where it only takes what is moved to and fro."""
+    nbytes = plan.arenas[device].nbytes
+    if device == CPU and not any(_is_on_host(o) for o in plan.program.operations):
+        for runtime in runtimes.values():
+            make = getattr(runtime, "host", None)
+            if make is not None:
+                return make(nbytes)
+    return runtimes[device].arena(nbytes)
+
+
+def _is_on_host(operation: Operation) -> bool:
+    candidate = operation.candidate
+    return operation.kind is Kind.REORDER or (candidate is not None and candidate.backend.device == CPU)
 
 
 def _seal(operations: Sequence[Operation], steps: Sequence[Step]) -> tuple[list[Step], list[tuple[int, int]]]:

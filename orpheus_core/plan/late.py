@@ -16,7 +16,7 @@ from orpheus_core.graph import Graph, Node, Value
 from orpheus_core.importer import infer_types
 from orpheus_core.plugin import Prepared, Problem
 from orpheus_core.selection.candidates import Candidate, in_format
-from orpheus_core.selection.invoke import keywords, load, prepare, runtime_of
+from orpheus_core.selection.invoke import keywords, load, prepare, runtime_of, workspace_of
 from orpheus_core.selection.options import SelectionOptions
 from orpheus_core.selection.selector import choices_for
 from orpheus_core.types import CPU, DType, TensorType
@@ -102,7 +102,6 @@ def _full_form(
 ) -> Callable[[Sequence[Any]], tuple[Any, ...]]:
     runtime = runtime_of(chosen.backend)
     packed = frozenset(getattr(prepared, "packed", ()))
-    nbytes = int(getattr(prepared, "workspace", 0))
     types = problem.outputs
     lock = nullcontext() if chosen.kernel.overlap else Lock()
 
@@ -122,7 +121,7 @@ def _full_form(
             for i, a in enumerate(inputs)
         ]
         with lock:
-            prepared.bind(given, outputs, runtime.arena(nbytes) if nbytes else None)()
+            prepared.bind(given, outputs, workspace_of(runtime, prepared))()
         return tuple(outputs)
 
     return run

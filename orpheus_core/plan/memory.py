@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import prod
 
-from orpheus_core.plan.arena import Arena, Buffer, plan_arena
+from orpheus_core.plan.arena import ALIGNMENT, Arena, Buffer, plan_arena
 from orpheus_core.plan.chains import find_chains
 from orpheus_core.plan.lower import Program
 from orpheus_core.plan.operands import Kind, Operand, Operation, Storage
 from orpheus_core.types import Device, TensorType
 
 
-def share_memory(program: Program) -> None:
+def share_memory(program: Program, alignments: Mapping[Device, int]) -> None:
     """Give operands a parent where one buffer serves two: Concat inputs, Split outputs, in-place kernels.
+
+    ``alignments``: where an array may begin on a device that asks for more than an element's own alignment.
 
     Also settles which operations their backend computes together: that needs memory apart.
     """
     pinned = {o.root()[0] for o in (*program.inputs, *program.outputs)}
     kept = []
     for operation in program.operations:
-        if _concat_in_place(operation, pinned) or _split_in_place(operation):
+        if _concat_in_place(operation, pinned, alignments) or _split_in_place(operation, alignments):
             program.elided.append((operation.node, f"core:{operation.node.op}/offset"))
         else:
             kept.append(operation)
@@ -28,14 +31,17 @@ def share_memory(program: Program) -> None:
     _in_place_kernels(program, pinned)
 
 
-def plan_memory(program: Program) -> tuple[dict[Operand, int], dict[Device, Arena]]:
-    """Offsets of every buffer that owns arena memory, and one arena per device."""
+def plan_memory(
+    program: Program, alignments: Mapping[Device, int]
+) -> tuple[dict[Operand, int], dict[Device, Arena]]:
+    """Offsets of every buffer that owns arena memory, aligned as its device asks, and one arena per device."""
     lifetimes = _lifetimes(program)
     by_device: dict[Device, list[tuple[Operand, Buffer]]] = {}
     for owner, (first, last) in lifetimes.items():
         assert isinstance(owner.type, TensorType)
-        buffer = Buffer(owner.nbytes, first, last)
-        by_device.setdefault(owner.type.device, []).append((owner, buffer))
+        device = owner.type.device
+        buffer = Buffer(owner.nbytes, first, last, alignment=alignments.get(device, ALIGNMENT))
+        by_device.setdefault(device, []).append((owner, buffer))
     offsets: dict[Operand, int] = {}
     arenas: dict[Device, Arena] = {}
     for device, owned in by_device.items():
@@ -72,7 +78,13 @@ def _lifetimes(program: Program) -> dict[Operand, tuple[int, int]]:
     return spans
 
 
-def _concat_in_place(operation: Operation, pinned: set[Operand]) -> bool:
+def _begins_well(piece: Operand, offset: int, alignments: Mapping[Device, int]) -> bool:
+    """Whether a piece of an aligned buffer may begin there: anywhere on the host, aligned on a device that asks."""
+    assert isinstance(piece.type, TensorType)
+    return offset % alignments.get(piece.type.device, 1) == 0
+
+
+def _concat_in_place(operation: Operation, pinned: set[Operand], alignments: Mapping[Device, int]) -> bool:
     """Concat without a copy: each input is computed where it belongs in the output.
 
     Possible when what lies before the axis has size one, so that inputs are contiguous pieces of the output.
@@ -85,10 +97,12 @@ def _concat_in_place(operation: Operation, pinned: set[Operand]) -> bool:
         return False
     if target.storage is not Storage.ARENA:
         return False
+    offset = 0
     for operand in inputs:
         free = operand.storage is Storage.ARENA and operand.parent is None and operand not in pinned
-        if not free or not _same_place(operand, target):
+        if not free or not _same_place(operand, target) or not _begins_well(operand, offset, alignments):
             return False
+        offset += operand.nbytes
     offset = 0
     for operand in inputs:
         operand.parent, operand.offset = target, offset
@@ -96,7 +110,7 @@ def _concat_in_place(operation: Operation, pinned: set[Operand]) -> bool:
     return offset == target.nbytes
 
 
-def _split_in_place(operation: Operation) -> bool:
+def _split_in_place(operation: Operation, alignments: Mapping[Device, int]) -> bool:
     """Split without a copy: outputs are contiguous pieces of the input."""
     if operation.node.op != "Split" or operation.node.domain or operation.kind is not Kind.KERNEL:
         return False
@@ -110,6 +124,12 @@ def _split_in_place(operation: Operation) -> bool:
         return False
     if sum(p.nbytes for p in pieces if p) != source.nbytes:
         return False
+    offset = 0
+    for piece in pieces:
+        assert piece is not None
+        if not _begins_well(piece, offset, alignments):
+            return False
+        offset += piece.nbytes
     offset = 0
     for piece in pieces:
         assert piece is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from orpheus_core.plan.operands import Operand, Operation, Storage
 from orpheus_core.plan.subgraph import Runs
 from orpheus_core.plugin import Runtime
 from orpheus_core.selection.decision import Selection
-from orpheus_core.selection.invoke import HOST, load, prepare, runtime_of
+from orpheus_core.selection.invoke import HOST, alignment_of, load, prepare, runtime_of
 from orpheus_core.selection.options import SelectionOptions
 from orpheus_core.types import CPU, Device, DType, TensorType
 
@@ -45,7 +46,6 @@ class Plan:
     executables: dict[Operation, dict[str, tuple[Runs, tuple[Operand, ...]]]]
     operands: list[Operand] = field(default_factory=list)
     index: dict[Operand, int] = field(default_factory=dict)
-    synchronize: tuple[Callable[[], None], ...] = ()
     lock_needed: bool = False
     _constants: dict[Operand, Any] = field(default_factory=dict)
 
@@ -61,8 +61,19 @@ class Plan:
                 runtime = self.runtimes[device]
                 target = runtime.empty(array.shape, array.dtype)
                 runtime.upload(np.ascontiguousarray(array), target)
+                runtime.synchronize()  # contexts read it in streams of their own
                 self._constants[operand] = target
         return self._constants[operand]
+
+    @cached_property
+    def packed(self) -> frozenset[Operand]:
+        """Constants that no step is bound to, since every kernel that reads them holds its own packed copy."""
+        bound: set[Operand] = {*self.program.outputs}
+        for operation in self.program.operations:
+            packed = frozenset(getattr(operation.prepared, "packed", ()))
+            bound.update(o for i, o in enumerate(operation.inputs) if o is not None and i not in packed)
+            bound.update(operation.captures)
+        return frozenset(o for o in self.operands if o.storage is Storage.CONSTANT) - bound
 
     @property
     def arena_bytes(self) -> int:
@@ -90,13 +101,14 @@ def make_plan(graph: Graph, selection: Selection, options: SelectionOptions, com
     with memory.pooled():
         for operation in program.operations:
             _prepare(operation, options)
-    share_memory(program)
-    offsets, arenas = plan_memory(program)
-    _check_size(arenas)
     runtimes: dict[Device, Runtime] = {CPU: HOST}
     for backend in options.backends:
         if backend.device not in runtimes:
             runtimes[backend.device] = runtime_of(backend)
+    alignments = {d: alignment_of(r) for d, r in runtimes.items() if hasattr(r, "alignment")}
+    share_memory(program, alignments)
+    offsets, arenas = plan_memory(program, alignments)
+    _check_size(arenas)
     operands = _used(program)
     plan = Plan(
         graph,
@@ -108,7 +120,6 @@ def make_plan(graph: Graph, selection: Selection, options: SelectionOptions, com
         executables=_compile_subgraphs(program, compile_graph),
         operands=operands,
         index={o: i for i, o in enumerate(operands)},
-        synchronize=tuple(r.synchronize for d, r in runtimes.items() if d != CPU),
         lock_needed=any(
             o.candidate is not None and o.candidate.kernel.prepare and not o.candidate.kernel.overlap
             for o in program.operations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from functools import cache, partial
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,7 @@ class HostRuntime:
 
 HOST = HostRuntime()
 _runtimes: dict[tuple[str, str, int], Runtime] = {}
+_making = Lock()
 
 
 def runtime_of(backend: Backend) -> Runtime:
@@ -63,9 +65,28 @@ def runtime_of(backend: Backend) -> Runtime:
     if backend.runtime is None:
         raise KernelError(f"backend {backend.name} computes on {backend.device} but names no runtime=")
     key = (backend.runtime, backend.device.kind, backend.device.index)
-    if key not in _runtimes:
-        _runtimes[key] = resolve(backend.runtime)(backend.device)
-    return _runtimes[key]
+    with _making:
+        if key not in _runtimes:
+            _runtimes[key] = resolve(backend.runtime)(backend.device)
+        return _runtimes[key]
+
+
+def alignment_of(runtime: Runtime) -> int:
+    """Bytes: where in an arena of this runtime an array may begin."""
+    return max(memory.ALIGNMENT, int(getattr(runtime, "alignment", memory.ALIGNMENT)))
+
+
+def workspace_of(runtime: Runtime, prepared: object) -> Any | None:
+    """New memory for a step of a layer as ``bind`` takes it: an array of bytes, None where the layer wants none."""
+    nbytes = int(getattr(prepared, "workspace", 0))
+    return runtime.view(runtime.arena(nbytes), 0, (nbytes,), np.uint8) if nbytes else None
+
+
+def stream_of(runtime: Runtime) -> Runtime:
+    """A runtime of the same device for one context; the runtime itself where it has no streams."""
+    make = getattr(runtime, "stream", None)
+    stream: Runtime = runtime if make is None else make()
+    return stream
 
 
 @cache

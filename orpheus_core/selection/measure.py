@@ -21,7 +21,7 @@ import numpy as np
 
 from orpheus_core.plugin import Problem, Step
 from orpheus_core.selection.candidates import Candidate, in_format
-from orpheus_core.selection.invoke import bind_run, keywords, load, prepare, runtime_of
+from orpheus_core.selection.invoke import bind_run, keywords, load, prepare, runtime_of, workspace_of
 from orpheus_core.selection.reorder import to_layout
 from orpheus_core.types import CPU, Array, Layout, TensorType
 
@@ -148,8 +148,7 @@ def _bound(placed: Problem, candidate: Candidate, runtime: Any, rng: np.random.G
     prepared = prepare(candidate, placed)
     for index in getattr(prepared, "packed", ()):
         inputs[index] = None
-    nbytes = getattr(prepared, "workspace", 0)
-    return _Call(prepared.bind(inputs, outputs, runtime.arena(nbytes) if nbytes else None), warm)
+    return _Call(prepared.bind(inputs, outputs, workspace_of(runtime, prepared)), warm)
 
 
 def random_array(type_: TensorType, rng: np.random.Generator) -> Array:

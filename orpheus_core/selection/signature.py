@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from orpheus_core.plugin import Problem
+from orpheus_core.plugin import Backend, Problem
 from orpheus_core.selection.candidates import Candidate, in_format
-from orpheus_core.types import TensorType, ValueType
+from orpheus_core.selection.invoke import runtime_of
+from orpheus_core.types import CPU, TensorType, ValueType
 
 
 def problem_signature(problem: Problem) -> str:
@@ -47,9 +48,15 @@ def measurement_key(problem: Problem, candidate: Candidate) -> str:
         candidate.label,
         f"v{candidate.kernel.version}",
         f"build {candidate.backend.version}",
-        machine(),
+        where(candidate.backend),
     ]
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:32]
+
+
+def where(backend: Backend) -> str:
+    """The machine, and the device of a backend that has one of its own."""
+    identity = "" if backend.device == CPU else getattr(runtime_of(backend), "identity", "")
+    return f"{machine()}|{identity}" if identity else machine()
 
 
 @cache

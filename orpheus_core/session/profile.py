@@ -19,6 +19,7 @@ from orpheus_core.types import TensorType
 class ProfileRow:
     """One step: its node, operator and kernel, when it began and how long it took, in seconds.
 
+    ``device_seconds``: how long the device itself worked on it, None where that is not told.
     ``macs``: multiply-accumulates by the operator's definition, 0 for those without any, None when they cannot be
     counted. ``nbytes``: of all operands, read and written, weights included; None when one is of unknown size.
     """
@@ -31,6 +32,7 @@ class ProfileRow:
     outputs: tuple[str, ...]
     macs: int | None = None
     nbytes: int | None = None
+    device_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Profile:
                     tuple(str(o.type) for o in t.operation.writes),
                     macs(t.operation.node),
                     _nbytes(t.operation.node),
+                    t.device_seconds,
                 )
                 for t in times
             )
@@ -92,9 +95,16 @@ def save_chrome_trace(profiles: Sequence[Profile], path: Union[str, os.PathLike[
             "dur": row.seconds * 1e6,
             "pid": os.getpid(),
             "tid": 0,
-            "args": {"kernel": row.kernel, "op": row.op, "outputs": list(row.outputs), "run": run},
+            "args": _facts(row, run),
         }
         for run, profile in enumerate(profiles)
         for row in profile.rows
     ]
     Path(path).write_text(json.dumps({"traceEvents": events, "displayTimeUnit": "ms"}), encoding="utf-8")
+
+
+def _facts(row: ProfileRow, run: int) -> dict[str, Any]:
+    facts: dict[str, Any] = {"kernel": row.kernel, "op": row.op, "outputs": list(row.outputs), "run": run}
+    if row.device_seconds is not None:
+        facts["device us"] = row.device_seconds * 1e6
+    return facts

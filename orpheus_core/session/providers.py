@@ -29,9 +29,7 @@ def find_backends(
     named = []
     for provider in providers:
         name, settings = (provider, {}) if isinstance(provider, str) else provider
-        if settings:
-            raise UsageError(f"backend {name!r} takes no provider options, given {settings!r}")
-        named.append(discovery.get(name))
+        named.append(discovery.get(name, settings))
     names = [b.name for b in named]
     if len(set(names)) != len(names) or not names:
         raise UsageError(f"providers must name at least one backend, each once, not {names}")

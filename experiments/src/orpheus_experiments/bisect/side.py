@@ -105,8 +105,7 @@ class SessionSide:
                 is_node = operation.node in _nodes(context)
                 self.note(f"node {name_of(operation.node)!r}, {operation.kernel_id}")
                 step()
-                for synchronize in context.plan.synchronize:
-                    synchronize()
+                context.synchronize()
                 if not is_node or operation.kind is not Kind.KERNEL:
                     continue
                 candidate = operation.candidate
@@ -208,7 +207,7 @@ def _copied(context: Context, operand: Operand) -> Any:
         return list(value) if isinstance(value, list) else value
     if type_.device != CPU:
         host = np.empty(value.shape, type_.dtype.numpy)
-        context.plan.runtimes[type_.device].download(value, host)
+        context.frame.runtimes[type_.device].download(value, host)
         value = host
     shape = type_.static_shape
     if shape is None:

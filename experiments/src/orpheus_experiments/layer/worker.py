@@ -19,7 +19,7 @@ from orpheus_core.errors import KernelError
 from orpheus_core.plugin import Backend, Problem, Step
 from orpheus_core.selection.candidates import Candidate, candidates, in_format
 from orpheus_core.selection.conversion import Place, measure_conversion
-from orpheus_core.selection.invoke import bind_run, keywords, load, prepare, runtime_of
+from orpheus_core.selection.invoke import bind_run, keywords, load, prepare, runtime_of, workspace_of
 from orpheus_core.selection.measure import COLD_BYTES
 from orpheus_core.selection.options import SelectionOptions
 from orpheus_core.selection.reorder import from_layout, to_layout
@@ -185,7 +185,7 @@ def _bind(ask: Ask, candidate: Candidate) -> _Call:
         for index in packed:
             inputs[index] = None
         workspace = int(getattr(prepared, "workspace", 0))
-        step = prepared.bind(inputs, outputs, runtime.arena(workspace) if workspace else None)
+        step = prepared.bind(inputs, outputs, workspace_of(runtime, prepared))
     return _Call(step, runtime.synchronize, outputs, results, tuple(warm), workspace, packed)
 
 

@@ -1,0 +1,82 @@
+// Conv and FusedConv, direct, NCHW16c: X [N, G * CB, H, W, 16], padded already, W [G * MB, CB, R, S, 16 c, 16 m],
+// B [G * MB, 16] -> Y [N, G * MB, P, Q, 16].
+// A work item: MT blocks of filters x PT rows x QT columns of Y, as vectors of V filters in private memory; it reads
+// W once for all of them and every X once for MT blocks. Loops: c block, r, s, c. The last tile of an axis is moved
+// back to end where the axis ends; what an earlier tile stores it leaves alone. PT <= P, QT <= Q, MT <= MB.
+// SH, SW: strides, where they are few enough to have programs of their own. M: filters in all; lanes beyond them are padding, and zero. R, scale and shift, raw: where present.
+
+#ifndef SH
+#define SH sh
+#define SW sw
+#endif
+
+__kernel void conv(IN(x), IN(w), IN(b), IN(r), IN(scale), IN(shift), OUT(y), OUT(raw), const int CB, const int C,
+                   const int H, const int W, const int G, const int MB, const int P, const int Q, const int R,
+                   const int S, const int sh, const int sw, const int dh, const int dw, const int M, const float p0,
+                   const float p1) {
+    const bool added = r, scaled = scale, split = raw;
+    AT(x); AT(w); AT(b); AT(r); AT(scale); AT(shift); AT(y); AT(raw);
+    const int part = get_global_id(0) % PARTS * V;
+    int q = get_global_id(0) / PARTS * QT, p = get_global_id(1) * PT;
+    const int mtiles = (MB + MT - 1) / MT, t = get_global_id(2);
+    const int g = t / mtiles % G, n = t / mtiles / G;
+    int m = t % mtiles * MT;
+    const int qskip = max(q + QT - Q, 0), pskip = max(p + PT - P, 0), mskip = max(m + MT - MB, 0);
+    q -= qskip, p -= pskip, m -= mskip;
+    const long taps = R * S, filter = CB * taps * BLOCK * BLOCK, pitch = (long)W * BLOCK;
+    __global const float *xs = x + (((long)(n * G + g) * CB * H + p * SH) * W + q * SW) * BLOCK;
+    __global const float *ws = w + (g * MB + m) * filter + part;
+
+    vec acc[MT][PT * QT];
+    #pragma unroll
+    for (int i = 0; i < MT; ++i)
+        #pragma unroll
+        for (int j = 0; j < PT * QT; ++j) acc[i][j] = (vec)(0.0f);
+    for (int cb = 0; cb < CB; ++cb, xs += H * pitch) {
+        const int cs = min(BLOCK, C - cb * BLOCK);
+        for (int u = 0; u < R; ++u)
+            for (int v = 0; v < S; ++v) {
+                __global const float *xp = xs + u * dh * pitch + v * dw * BLOCK;
+                #pragma unroll 1
+                for (int c = 0; c < cs; ++c) {
+                    vec f[MT];
+                    #pragma unroll
+                    for (int i = 0; i < MT; ++i) f[i] = LOAD(ws + i * filter + c * BLOCK);
+                    #pragma unroll
+                    for (int k = 0; k < PT; ++k)
+                        #pragma unroll
+                        for (int j = 0; j < QT; ++j) {
+                            const vec a = (vec)(xp[k * SH * pitch + j * SW * BLOCK + c]);
+                            #pragma unroll
+                            for (int i = 0; i < MT; ++i) acc[i][k * QT + j] = fma(f[i], a, acc[i][k * QT + j]);
+                        }
+                }
+                ws += BLOCK * BLOCK;
+            }
+    }
+    // The sums leave the registers here, so that what follows is a loop and not a copy of itself for each of them.
+    vec sums[MT][PT * QT];
+    #pragma unroll
+    for (int i = 0; i < MT; ++i)
+        #pragma unroll
+        for (int j = 0; j < PT * QT; ++j) sums[i][j] = acc[i][j];
+    #pragma unroll 1
+    for (int i = mskip; i < MT; ++i) {
+        const int f = (g * MB + m + i) * BLOCK + part;
+        const vec bias = LOAD(b + f);
+        const vec by = scaled ? LOAD(scale + f) : (vec)(1.0f), to = scaled ? LOAD(shift + f) : (vec)(0.0f);
+        #pragma unroll 1
+        for (int k = pskip; k < PT; ++k)
+            #pragma unroll 1
+            for (int j = qskip; j < QT; ++j) {
+                const long at = ((((long)(n * G + g) * MB + m + i) * P + p + k) * Q + q + j) * BLOCK + part;
+                vec sum = sums[i][k * QT + j] + bias;
+                if (added) sum += LOAD(r + at);
+                if (split) STORE(sum, raw + at);
+                if (scaled) sum = fma(sum, by, to);
+                sum = ACT(sum);
+                if (f + V > M) sum = LANES + (ivec)(f) < (ivec)(M) ? sum : (vec)(0.0f);
+                STORE(sum, y + at);
+            }
+    }
+}

@@ -1,0 +1,97 @@
+"""Steps: launches whose arguments were set when they were bound, and the recorded list that replays them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyopencl as cl
+
+from orpheus_opencl.faults import typed
+from orpheus_opencl.programs import program
+from orpheus_opencl.runtime import Tensor
+
+
+class Launch:
+    """One or more kernels to be started one after the other, on one queue."""
+
+    def __init__(self, queue: cl.CommandQueue, calls: Sequence[tuple[str, cl.Kernel, Any, Any]]) -> None:
+        self.queue = queue
+        self._calls = tuple(calls)
+        self.starts: tuple[Callable[[], object], ...] = tuple(
+            partial(cl.enqueue_nd_range_kernel, queue, kernel, size, group)
+            for _, kernel, size, group in calls
+        )
+
+    def begin(self, queue: cl.CommandQueue) -> list[cl.Event]:
+        """Start the kernels on another queue; their events."""
+        return [
+            cl.enqueue_nd_range_kernel(queue, kernel, size, group) for _, kernel, size, group in self._calls
+        ]
+
+    def __call__(self) -> None:
+        """Start the kernels."""
+        try:
+            for start in self.starts:
+                start()
+        except cl.Error as error:
+            names = ", ".join(name for name, *_ in self._calls)
+            raise typed(error, self.queue.device, f"starting {names}") from error
+
+    def then(self, other: Launch) -> Launch:
+        """This, then the other."""
+        return Launch(self.queue, (*self._calls, *other._calls))
+
+
+def launch(
+    queue: cl.CommandQueue,
+    source: str,
+    name: str,
+    options: str,
+    arguments: Sequence[Any],
+    size: tuple[int, ...],
+    group: tuple[int, ...] | None = None,
+) -> Launch:
+    """Kernel ``name`` of ``source`` with these arguments over ``size`` work items (none at all when one is 0).
+
+    A tensor stands for its buffer and the element it begins at, None for one that is absent, an int for an int.
+    """
+    if 0 in size:
+        return Launch(queue, ())
+    kernel = cl.Kernel(program(queue, source, options), name)
+    flat: list[Any] = []
+    for argument in arguments:
+        if argument is None:
+            flat += [None, np.uint64(0)]
+        elif isinstance(argument, Tensor):
+            flat += [argument.buffer, argument.at]
+        else:
+            flat.append(np.int32(argument) if isinstance(argument, int) else argument)
+    kernel.set_args(*flat)
+    ones = group if group is not None else (1,) * len(size)
+    return Launch(queue, [(name, kernel, size, ones)])
+
+
+def seal(steps: Sequence[Launch | Callable[[], object]]) -> Callable[[], None]:
+    """Every kernel of the steps from one flat list, which is all that a replay costs.
+
+    A step that somebody has wrapped is called as it is.
+    """
+    queues = [step.queue for step in steps if isinstance(step, Launch)]
+    queue = queues[0] if queues else None
+    starts = tuple(s for step in steps for s in (step.starts if isinstance(step, Launch) else (step,)))
+
+    def run() -> None:
+        try:
+            for start in starts:
+                start()
+            if queue is not None:
+                queue.flush()
+        except cl.Error as error:
+            if queue is None:
+                raise
+            raise typed(error, queue.device, "starting a run of kernels") from error
+
+    return run

@@ -1,0 +1,152 @@
+"""Every kernel of the backend as data. Nothing here imports a kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from orpheus_core.plugin import Accuracy, Format, Kernel, Rule
+from orpheus_opencl.expressions import BINARY, EXACT, KEEPS_ZERO, UNARY
+
+_ORPHEUS = "ai.orpheus"
+_FLOAT = {"T": ("float32",)}
+LAYOUT = "NCHW16c"
+_PLAIN, _BLOCKED = Format(), Format((LAYOUT,), (LAYOUT,))
+_PAIR = Format((LAYOUT, LAYOUT), (LAYOUT,))
+_MAX_INPUTS = 64
+#: Element types that copies are made of, by width; the last came with newer operators.
+_ANY = (
+    "float32", "uint8", "int8", "uint16", "int16", "int32", "int64", "bool", "float16", "float64", "uint32", "uint64",
+    "bfloat16",
+)  # fmt: skip
+#: See reduce.FORMS.
+REDUCTIONS = (
+    "ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2", "ReduceSumSquare",
+)  # fmt: skip
+_LOOSE = Accuracy(factor=4, exact_integers=False)
+
+
+def kernels() -> tuple[Kernel, ...]:
+    """The table."""
+    return (*_convolutions(), *_products(), *_pools(), *_elementwise(), *_movement())
+
+
+def _convolutions() -> Iterator[Kernel]:
+    layouts = Format((LAYOUT, "plain", "plain", LAYOUT), (LAYOUT, LAYOUT))
+    first = Format(("plain", "plain", "plain", LAYOUT), (LAYOUT, LAYOUT))
+    for op, domain in (("Conv", ""), ("FusedConv", _ORPHEUS)):
+        late = ("B",) if op == "Conv" else ("B", "scale", "shift")
+        known = (Rule("W.constant", "==", True), *(Rule(f"{n}.runtime", "==", False) for n in late))
+        for name, formats in (("direct", (layouts, first)), ("depthwise", (layouts,))):
+            yield _kernel(
+                op, name, f"conv:{name.title()}", name, "direct", formats=formats, domain=domain,
+                where=(Rule("X.rank", "==", 4), *known),
+            )  # fmt: skip
+    yield _kernel(
+        "ScaleShift", "depthwise", "conv:ScaleShift", "scale_shift", formats=(_BLOCKED,), domain=_ORPHEUS,
+        where=(
+            Rule("X.rank", "==", 4), Rule("axis", "in", (1, -3)), Rule("scale.constant", "==", True),
+            Rule("shift.constant", "==", True),
+        ),
+    )  # fmt: skip
+    yield _kernel("Conv", "plain", "conv:Plain", "conv", "plain", where=(Rule("X.rank", "in", (3, 4)),))
+
+
+def _products() -> Iterator[Kernel]:
+    for op, code in (
+        ("Gemm", "Gemm"),
+        ("FusedGemm", "Gemm"),
+        ("MatMul", "MatMul"),
+        ("FusedMatMul", "MatMul"),
+    ):
+        yield _kernel(
+            op, "panels", f"gemm:{code}", "product", domain=_ORPHEUS if op.startswith("Fused") else "",
+            opset=(7, None) if op == "Gemm" else (1, None),
+        )  # fmt: skip
+
+
+def _pools() -> Iterator[Kernel]:
+    yield _kernel(
+        "MaxPool", "blocked", "pool:Pool", "pool", formats=(_BLOCKED,), opset=(8, None),
+        where=(Rule("X.rank", "==", 4), Rule("Indices.present", "==", False)),
+    )  # fmt: skip
+    for op in ("AveragePool", "GlobalMaxPool", "GlobalAveragePool"):
+        yield _kernel(
+            op, "blocked", "pool:Pool", "pool", formats=(_BLOCKED,), where=(Rule("X.rank", "==", 4),)
+        )
+
+
+def _elementwise() -> Iterator[Kernel]:
+    for op in UNARY:
+        clip = op == "Clip"
+        yield _kernel(
+            op, "vector", "elementwise:Unary", "scalars" if clip else "moves",
+            formats=(_PLAIN, _BLOCKED) if op in KEEPS_ZERO else (_PLAIN,), inplace=((0, 0),),
+            accuracy=Accuracy() if op in EXACT else _LOOSE, opset=(11 if clip else 1, None),
+            where=_known("min", "max") if clip else (),
+        )  # fmt: skip
+    for op in BINARY:
+        yield _kernel(op, "broadcast", "elementwise:Binary", "moves", opset=(7, None))
+        if op != "Div":  # the padding of both would give 0 / 0
+            yield _kernel(
+                op,
+                "same",
+                "elementwise:Binary",
+                "same",
+                formats=(_PAIR,),
+                opset=(7, None),
+                inplace=((0, 0), (0, 1)),
+            )
+
+
+def _movement() -> Iterator[Kernel]:
+    yield _kernel(
+        "Reorder", "rows", "movement:Reorder", "moves", domain=_ORPHEUS, where=(Rule("X.rank", "==", 4),),
+        formats=(Format(("plain",), (LAYOUT,)), Format((LAYOUT,), ("plain",))),
+    )  # fmt: skip
+    many = (LAYOUT,) * _MAX_INPUTS
+    # Since version 13 the sizes of Split's pieces are an input.
+    for op, layouts, opset, where in (
+        ("Concat", Format(many, (LAYOUT,)), (4, None), ()),
+        ("Split", Format((LAYOUT,), many), (2, 12), ()),
+        ("Split", Format((LAYOUT, "plain"), many), (13, None), _known("split")),
+    ):
+        types = _ANY if opset[1] is None else _ANY[:-1]
+        yield _kernel(op, "strided", f"movement:{op}", "moves", opset=opset, where=where, dtypes={"T": types})
+        yield _kernel(op, "blocked", f"movement:{op}", "blocks", opset=opset, where=where, formats=(layouts,))
+    yield _kernel("Transpose", "strided", "movement:Transpose", "moves", dtypes={"T": _ANY})
+    yield _kernel(
+        "Slice",
+        "strided",
+        "picking:Slice",
+        "moves",
+        opset=(10, None),
+        where=_known("starts", "ends", "axes", "steps"),
+        dtypes={"T": _ANY},
+    )
+    yield _kernel("Expand", "strided", "picking:Expand", "moves", where=_known("shape"), dtypes={"T": _ANY})
+    yield _kernel(
+        "Gather", "table", "picking:Gather", "gather", where=(Rule("indices.constant", "==", True),),
+        dtypes={"T": _ANY},
+    )  # fmt: skip
+    for op in REDUCTIONS:
+        # Since this version the axes are an input.
+        since = 13 if op == "ReduceSum" else 18
+        accuracy = Accuracy(exact_integers=op != "ReduceL2")
+        for opset, where in (((1, since - 1), ()), ((since, None), _known("axes"))):
+            yield _kernel(op, "lines", "reduce:Reduce", "reduce", accuracy=accuracy, opset=opset, where=where)
+    for op in ("Softmax", "LogSoftmax"):
+        yield _kernel(op, "lines", "softmax:Softmax", "moves", opset=(13, None), accuracy=_LOOSE)
+
+
+def _known(*names: str) -> tuple[Rule, ...]:
+    """Operands that are constant where they are given."""
+    return tuple(Rule(f"{name}.runtime", "==", False) for name in names)
+
+
+def _kernel(op: str, name: str, code: str, limit: str, cost: str = "traffic", **more: Any) -> Kernel:
+    more.setdefault("dtypes", _FLOAT)
+    return Kernel(
+        op=op, name=name, prepare=f"orpheus_opencl.{code}", supports=f"orpheus_opencl.limits:{limit}",
+        cost=f"orpheus_opencl.cost:{cost}", overlap=True, **more,
+    )  # fmt: skip

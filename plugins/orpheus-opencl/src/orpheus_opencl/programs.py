@@ -1,0 +1,125 @@
+"""Compiled programs: once per process, and kept on disk by device, driver, source and options.
+
+Drivers that keep them by themselves are left to do so; for all others it is done here.
+
+A kept file begins with a digest of the rest, so that one that was cut short or changed is built anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+import threading
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+import pyopencl as cl
+from pyopencl.characterize import has_src_build_cache
+
+from orpheus_core.errors import KernelError
+from orpheus_core.selection.cache import default_path
+
+_MAGIC = b"orpheus-opencl 1\n"
+_lock = threading.RLock()
+_programs: dict[tuple[int, str, str], cl.Program] = {}
+#: How programs came about since the start: "built", "kept" (read from disk).
+counts = {"built": 0, "kept": 0}
+
+
+@cache
+def text(source: str) -> str:
+    """What is compiled: definitions (the lines after a file's name), ``common.cl``, and the family's own file."""
+    name, _, definitions = source.partition("\n")
+    folder = files("orpheus_opencl").joinpath("cl")
+    parts = (folder.joinpath(part).read_text(encoding="utf-8") for part in ("common.cl", name))
+    return "".join((f"{definitions}\n", *parts))
+
+
+def program(queue: cl.CommandQueue, source: str, options: str) -> cl.Program:
+    """The program of a file, and lines of definitions, with build options; KernelError with the log."""
+    context, device = queue.context, queue.device
+    key = (context.int_ptr, source, options)
+    with _lock:
+        if key not in _programs:
+            _programs[key] = _load(context, device, text(source), options)
+        return _programs[key]
+
+
+def keeps(device: cl.Device) -> bool:
+    """Whether compiled programs are kept here: not where the driver does so by itself, as PoCL and NVIDIA's.
+
+    PoCL would compile a program once more, for any size of work group, before it gives the binary away.
+    """
+    return not has_src_build_cache(device)
+
+
+def folder() -> Path:
+    """Where compiled programs are kept: beside the measured times."""
+    return default_path().parent / "opencl"
+
+
+def kept_as(device: cl.Device, source: str, options: str) -> Path:
+    """The file of a program. Another driver, device, source or option makes another name."""
+    platform = device.platform
+    facts = (
+        platform.name,
+        platform.version,
+        device.name,
+        device.version,
+        device.driver_version,
+        options,
+        source,
+    )
+    digest = hashlib.sha256("\0".join(str(f) for f in facts).encode()).hexdigest()
+    return folder() / f"{digest[:40]}.bin"
+
+
+def _load(context: cl.Context, device: cl.Device, source: str, options: str) -> cl.Program:
+    keep = keeps(device)
+    path = kept_as(device, source, options)
+    binary = _read(path) if keep else None
+    if binary is not None:
+        with contextlib.suppress(cl.Error):  # a driver that refuses what it gave: build anew
+            found = cl.Program(context, [device], [binary]).build(options)
+            counts["kept"] += 1
+            return found
+    try:
+        built = cl.Program(context, source).build(options, cache_dir=False)
+    except cl.Error as error:
+        where = str(device.name).strip()
+        raise KernelError(
+            f"an OpenCL program does not build for {where} with {options!r}: {error}"
+        ) from error
+    counts["built"] += 1
+    if keep:
+        _write(path, built)
+    return built
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    head = len(_MAGIC) + 32
+    if not data.startswith(_MAGIC) or hashlib.sha256(data[head:]).digest() != data[len(_MAGIC) : head]:
+        return None
+    return data[head:]
+
+
+def _write(path: Path, built: cl.Program) -> None:
+    """Keep it, whole or not at all. A folder that cannot be written to costs the next start its time, no more."""
+    with contextlib.suppress(OSError, cl.Error):
+        (binary,) = built.get_info(cl.program_info.BINARIES)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".program-")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(_MAGIC + hashlib.sha256(binary).digest() + binary)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise

@@ -1,0 +1,123 @@
+"""Single layers whose tiles, blocks and borders do not divide, against the reference in float64; failures of steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+import orpheus_core as orpheus
+
+pytest.importorskip("pyopencl", reason="pyopencl is not installed")
+pytest.importorskip("orpheus_opencl", reason="orpheus-opencl is not installed")
+pytest.importorskip("orpheus_numpy", reason="the reference is not installed")
+
+
+@dataclass
+class Layer:
+    """An operator, the shape of X, the shapes of its constants, attributes, and the kernel that is to run it."""
+
+    op: str
+    x: tuple[int, ...]
+    kernel: str
+    constants: tuple[tuple[int, ...], ...] = ()
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.kernel}-{self.x}-{self.constants}".replace(" ", "")
+
+
+def conv(x: tuple[int, ...], w: tuple[int, ...], kernel: str = "Conv/direct", **attributes: Any) -> Layer:
+    return Layer("Conv", x, kernel, (w, (w[0],)), attributes)
+
+
+LAYERS = (
+    conv((1, 20, 15, 17), (40, 20, 3, 3), pads=[1, 1, 1, 1]),
+    conv((2, 33, 7, 7), (64, 33, 3, 3), pads=[1, 1, 1, 1]),
+    conv((2, 32, 7, 7), (48, 32, 1, 1)),
+    conv((1, 32, 14, 14), (32, 32, 1, 1), strides=[2, 2]),
+    conv((1, 3, 33, 31), (24, 3, 7, 7), pads=[3, 3, 3, 3], strides=[2, 2]),
+    conv((1, 16, 9, 8), (16, 16, 3, 2), pads=[0, 1, 2, 0], strides=[1, 3], dilations=[2, 1]),
+    conv((2, 32, 9, 9), (64, 16, 3, 3), group=2),
+    conv((1, 6, 9, 9), (9, 2, 3, 3), "Conv/plain", group=3, pads=[1, 1, 1, 1]),
+    conv((2, 5, 40), (7, 5, 3), "Conv/plain", pads=[1, 0]),
+    conv((2, 40, 15, 13), (40, 1, 3, 3), "Conv/depthwise", group=40, pads=[1, 1, 1, 1]),
+    conv((1, 24, 15, 3), (24, 1, 5, 3), "Conv/depthwise", group=24, strides=[2, 2], pads=[2, 1, 2, 1]),
+    Layer("MatMul", (3, 1, 5, 37), "MatMul/panels", ((2, 37, 21),)),
+    Layer("MatMul", (37,), "MatMul/panels", ((37, 21),)),
+    Layer("Gemm", (13, 37), "Gemm/panels", ((21, 37), (21,)), {"transB": 1, "alpha": 0.5, "beta": 2.0}),
+    Layer("Gemm", (37, 13), "Gemm/panels", ((37, 21), (13, 1)), {"transA": 1}),
+    Layer("MaxPool", (2, 20, 11, 13), "MaxPool/blocked", (), {"kernel_shape": [3, 3], "strides": [2, 2]}),
+    Layer("AveragePool", (1, 20, 11, 13), "AveragePool/blocked", (), {"kernel_shape": [3, 2], "pads": [1, 1, 1, 0]}),
+    Layer("GlobalAveragePool", (2, 20, 5, 3), "GlobalAveragePool/blocked"),
+    Layer("Mul", (2, 3, 4, 37), "Mul/broadcast", ((3, 1, 37),)),
+    Layer("Sub", (7, 1, 5), "Sub/broadcast", ((3, 1),)),
+    Layer("Softmax", (3, 5, 7), "Softmax/lines", (), {"axis": 1}),
+    Layer("ReduceMean", (3, 4, 5, 6), "ReduceMean/lines", (), {"axes": [1, 3], "keepdims": 0}),
+    Layer("ReduceMax", (3, 4, 5), "ReduceMax/lines"),
+    Layer("Transpose", (2, 3, 4, 5), "Transpose/strided", (), {"perm": [2, 0, 3, 1]}),
+)  # fmt: skip
+
+
+def model(layer: Layer, dtype: int) -> Any:
+    rng = np.random.default_rng(1)
+    numpy_type = helper.tensor_dtype_to_np_dtype(dtype)
+    constants = [
+        numpy_helper.from_array(rng.standard_normal(shape).astype(np.float32).astype(numpy_type), f"c{i}")
+        for i, shape in enumerate(layer.constants)
+    ]
+    node = helper.make_node(layer.op, ["x", *(c.name for c in constants)], ["y"], "layer", **layer.attributes)
+    infos = [
+        helper.make_tensor_value_info("x", dtype, layer.x),
+        helper.make_tensor_value_info("y", dtype, None),
+    ]
+    graph = helper.make_graph([node], "g", infos[:1], infos[1:], constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=str)
+def test_layer(layer: Layer) -> None:
+    pin = {"layer": f"opencl:{layer.kernel}"}
+    session = orpheus.InferenceSession(
+        model(layer, TensorProto.FLOAT), providers=["opencl"], fallback="error", pin=pin
+    )
+    x = np.random.default_rng(0).standard_normal(layer.x).astype(np.float32)
+    (got,) = session.run(None, {"x": x})
+    exact = orpheus.InferenceSession(model(layer, TensorProto.DOUBLE), providers=["numpy"])
+    (wanted,) = exact.run(None, {"x": x.astype(np.float64)})
+    assert got.shape == wanted.shape
+    # Sums of at most 40 * 9 products of standard normals: an error of 2^-24 of their size for each.
+    np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=2e-5)
+
+
+def test_concat_of_pieces_that_lie_apart() -> None:
+    infos = [helper.make_tensor_value_info(n, 1, [2, 16, 5, 5]) for n in "xy"]
+    kernel = [numpy_helper.from_array(np.ones((16, 1, 1, 1), np.float32), "w")]
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"], "a", group=16),
+        helper.make_node("Conv", ["y", "w"], ["b"], "b", group=16),
+        helper.make_node("Concat", ["a", "b"], ["z"], "cat", axis=1),
+    ]
+    out = helper.make_tensor_value_info("z", 1, None)
+    graph = helper.make_graph(nodes, "g", infos, [out], kernel)
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    session = orpheus.InferenceSession(
+        proto, providers=["opencl"], fallback="error", enable_passes=[], pin={"cat": "opencl:Concat/blocked"}
+    )
+    x, y = (np.random.default_rng(i).standard_normal((2, 16, 5, 5)).astype(np.float32) for i in range(2))
+    np.testing.assert_array_equal(session.run(None, {"x": x, "y": y})[0], np.concatenate([x, y], 1))
+
+
+def test_calls_from_threads_do_not_mix() -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    session = orpheus.InferenceSession(model(LAYERS[2], TensorProto.FLOAT), providers=["opencl"])
+    xs = [np.random.default_rng(i).standard_normal(LAYERS[2].x).astype(np.float32) for i in range(4)]
+    wanted = [session.run(None, {"x": x})[0] for x in xs]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(5):
+            for got, want in zip(pool.map(lambda x: session.run(None, {"x": x})[0], xs), wanted):
+                np.testing.assert_array_equal(got, want)
