@@ -98,6 +98,7 @@ TRANSFORMS = {
         (7, 2, _symmetric(1 / 2, 1.0, 2.0)),
         (2, 3, _symmetric(1.0)),
         (4, 3, _symmetric(_H, _R)),
+        (5, 3, _symmetric(3 / 8, 7 / 8, 3 / 2)[1:]),
         (6, 3, _symmetric(1 / 2, 1.0, 2.0)),
         (4, 4, _symmetric(1 / 4, 1.0, 3 / 2)[1:]),
         (2, 5, _symmetric(_H, _R)),
@@ -178,6 +179,7 @@ FORMS = {
     for name, rows, cols, factor, *step in (
         ("winograd2", (2, 3), (2, 3), 2),
         ("winograd4", (4, 3), (4, 3), 4),
+        ("winograd5", (5, 3), (5, 3), 8),
         ("winograd6", (6, 3), (6, 3), 32),
         ("winograd4x2", (4, 3), (2, 3), 4),
         ("winograd4_1x3", (1, 1), (4, 3), 4),
