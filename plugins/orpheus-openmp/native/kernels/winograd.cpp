@@ -19,8 +19,9 @@
 // its weights in L1 over all tiles, and the rounding of a long sum from being magnified by the inverse.
 // Threads: bands apart where there are enough of them, else all work on one band, by chunks.
 // Measured on Zen 4, share of the 117 GFLOP/s of one core that the form's own multiplications reach, transforms included:
-// 3x3 80 % with 64 channels at 56x56, 87 % with 128 at 28x28, 69 % with 256 at 14x14 and 51 % with 512 at 7x7, which tiles
-// of 4x4 do not divide; that is 3.2, 3.5, 2.8 and 2.0 times what a direct sum could reach. 5x5 76 %, 1x7 76-83 %, 1x3 91 %.
+// 3x3 80 % with 64 channels at 56x56, 87 % with 128 at 28x28, 86 % with 256 at 14x14 by F(5,3) (69 % by F(4,3), which does
+// not divide 14), and 51 % with 512 at 7x7, which waits for its weights; that is 3.2, 3.5, 3.4 and 2.0 times what a direct
+// sum could reach. 5x5 76 %, 1x7 76-83 %, 1x3 91 %.
 // Stride 2: 3x3 86 % with 64 to 128 channels at 28x28, 85 % with 128 to 256 at 14x14, 78 % with 256 to 512 at 7x7, which is
 // 1.5, 1.45 and 1.1 times what a direct sum could reach; a 7x7 stem, of few channels, 40 %, 1.9 times.
 
