@@ -17,7 +17,7 @@ import numpy as np
 from orpheus_core.plugin import Backend, Problem
 from orpheus_core.selection.candidates import Candidate, in_format
 from orpheus_core.selection.invoke import runtime_of
-from orpheus_core.types import CPU, TensorType, ValueType
+from orpheus_core.types import TensorType, ValueType
 
 
 def problem_signature(problem: Problem) -> str:
@@ -55,7 +55,8 @@ def measurement_key(problem: Problem, candidate: Candidate) -> str:
 
 def where(backend: Backend) -> str:
     """The machine, and the device of a backend that has one of its own."""
-    identity = "" if backend.device == CPU else getattr(runtime_of(backend), "identity", "")
+    # The core's own views are of every device and have no runtime.
+    identity = "" if backend.runtime is None else getattr(runtime_of(backend), "identity", "")
     return f"{machine()}|{identity}" if identity else machine()
 
 

@@ -190,6 +190,18 @@ def test_measured_times_are_kept_by_device() -> None:
     assert len(keys) == 2
 
 
+def test_views_are_on_every_device_where_times_are_kept_too(tmp_path: Any) -> None:
+    ops = [("Relu", ["x"], "a"), ("Identity", ["a"], "b")]
+    options = orpheus.SessionOptions(measurements=str(tmp_path / "m.json"))
+    tuned = session(accelerator.backend(), ops=ops, out="b", sess_options=options)
+    orpheus.tune(tuned, seconds=0.001)
+    with discovery.override(accelerator.backend()):
+        again = orpheus.InferenceSession(
+            toys.model(ops, SHAPE, ["b"]), options, providers=["fake"], enable_passes=[]
+        )
+    assert np.array_equal(again.run(None, {"x": draw()})[0], np.maximum(draw(), 0))
+
+
 def test_a_layer_is_measured_on_its_device() -> None:
     (info,) = (helper.make_tensor_value_info(n, 1, SHAPE) for n in "x")
     graph = helper.make_graph(

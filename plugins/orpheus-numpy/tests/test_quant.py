@@ -178,7 +178,7 @@ def test_dynamic_quantization_covers_the_range(x):
     y, scale, zero = dynamic_quantize_linear(x)
     assert (y.dtype, scale.dtype, zero.dtype) == (np.uint8, F32, np.uint8)
     assert y.shape == x.shape and scale.shape == zero.shape == ()
-    if x.any() and scale > 1e-30:
+    if max(x.max(initial=0), 0) - min(x.min(initial=0), 0) > 1e-30:  # else a step is no normal number
         assert np.abs(dequantize_linear(y, scale, zero) - x).max() <= scale * 1.01
         for got, want in zip((y, scale, zero), peer("DynamicQuantizeLinear", [x], {}, 3)):
             np.testing.assert_array_equal(got, want)

@@ -186,7 +186,9 @@ def _winograd(form: Form, problem: Problem) -> float:
         4 * form.products * shape.channels * filters / (_STREAM if form.step == 1 else _FEED * _peak(problem))
     )
     # Of two that are about as fast the one of smaller errors: in a network they add up.
-    return _CALL + max((products + vectors / _TRANSFORM / 2) / problem.threads, weights) * (1 + form.factor / 100)
+    return _CALL + max((products + vectors / _TRANSFORM / 2) / problem.threads, weights) * (
+        1 + form.factor / 100
+    )
 
 
 #: By the name of the form's kernel.
