@@ -185,10 +185,9 @@ def _winograd(form: Form, problem: Problem) -> float:
     weights = (
         4 * form.products * shape.channels * filters / (_STREAM if form.step == 1 else _FEED * _peak(problem))
     )
-    # Of two that are about as fast the one of smaller errors: in a network they add up.
-    return _CALL + max((products + vectors / _TRANSFORM / 2) / problem.threads, weights) * (
-        1 + form.factor / 100
-    )
+    # A larger error has to pay: in a network they add up, and Inception-v3 magnifies those of its first layers tenfold.
+    price = 1 + max(form.factor - 4, 0) / 25
+    return _CALL + max((products + vectors / _TRANSFORM / 2) / problem.threads, weights) * price
 
 
 #: By the name of the form's kernel.
