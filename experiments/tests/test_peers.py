@@ -45,6 +45,21 @@ def test_it_is_right(engine, network, tmp_path) -> None:
     assert "float32" in loaded.summary or "f32" in loaded.summary
 
 
+def test_what_it_was_given_stays_alive(engine, tmp_path) -> None:
+    """The caller keeps no array: an engine that reads them in place holds them itself."""
+    path = tmp_path / "model.onnx"
+    onnx.save(build("mobilenet-v1", resolution=128), path)
+    made = source(engine, path, tmp_path)
+    loaded = Peer(engine, made, 1)
+    (given,) = made.inputs
+    run = loaded.bind({given.name: np.ones(given.shape, np.float32)})
+    first = [np.array(x) for x in run()]
+    others = [
+        np.full(given.shape, 1e3 + i, np.float32) for i in range(8)
+    ]  # where the freed one would have been
+    assert error(run(), first) < 1e-6, others
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_it_says_which_threads_it_got(engine, threads, tmp_path) -> None:
     path = tmp_path / "model.onnx"
