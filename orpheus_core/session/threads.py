@@ -29,8 +29,8 @@ def settings_of(
     """The thread counts of libraries where that is a setting of the process: each backend's function and its count.
 
     ``lead`` names the backend that computes together with the others, in turns; their libraries get one thread. The
-    threads of a pool spin for a while after each call (OpenBLAS's for 20 ms and more), and would take the processors
-    from the pool whose turn it is. The lead is told last, for numpy's setting reaches every BLAS that is loaded.
+    threads of a pool spin after each call (OpenBLAS's for tens of milliseconds), and would take the processors from the
+    pool whose turn it is. The lead is told last, for numpy's setting reaches every BLAS that is loaded.
     """
     return tuple(
         (b.set_threads, threads if lead in (None, b.name) else 1)

@@ -97,9 +97,8 @@ ORPHEUS_INLINE void store_some(float* p, Vec v, Int count) {
 }
 
 constexpr int line = 16;  // floats of a cache line
-// Asks for the line at p: into L2 for weights that come later, into L1 for a line that is about to be written.
+// Asks for the line at p, into L2: for weights and inputs that come later.
 ORPHEUS_INLINE void prefetch_far(const float* p) { __builtin_prefetch(p, 0, 2); }
-ORPHEUS_INLINE void prefetch_near(const float* p) { __builtin_prefetch(p, 0, 3); }
 
 ORPHEUS_INLINE void copy_floats(float* to, const float* from, Int count) {
     __builtin_memcpy(to, from, static_cast<unsigned long>(count) * sizeof(float));
