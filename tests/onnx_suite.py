@@ -125,7 +125,8 @@ def report(result: _Result, passes: str, only: str | None) -> bool:
             known = EXPECTED.get(name)
             print(f"  {title}: {name}: {known or reason}" + ("" if known else "   <-- NOT EXPECTED"))
     surprises = sorted((set(result.failed) | set(result.unsupported)) - set(EXPECTED))
-    healed = sorted(set(EXPECTED) & set(result.passed))
+    # A random case that is once in a while drawn right is not healed.
+    healed = sorted(name for name in result.passed if EXPECTED.get(name, _RANDOM) != _RANDOM)
     for name in healed:
         print(f"  passed although listed as impossible: {name}")
     print(
