@@ -46,13 +46,16 @@ class Plain:
             return found
         return call
 
+class Again(Plain):
+    pass
+
 class Slowed(Plain):
     slowdown = float(os.environ["HONESTY_SLOWDOWN"])
 
 @hookimpl
 def orpheus_runtimes():
-    return (RuntimeSpec(name="plain", load="orpheus_honesty:Plain"),
-            RuntimeSpec(name="slowed", load="orpheus_honesty:Slowed"))
+    return tuple(RuntimeSpec(name=kind.__name__.lower(), load=f"orpheus_honesty:{kind.__name__}")
+                 for kind in (Plain, Again, Slowed))
 """
 
 
@@ -75,13 +78,12 @@ def main() -> int:
         for number in range(1, args.comparisons + 1):
             report = bench(
                 args.model,
-                ["peer:plain", "peer:slowed"],
-                aa=True,
+                ["peer:plain", "peer:again", "peer:slowed"],
                 pin=args.pin,
                 metrics=("latency",),
                 seed=number,
             )
-            first, second, slow, _ = report.records[0]
+            first, second, slow = report.records[0]
             if report.interrupted or not all(r.is_ok for r in report.every):
                 print("\n".join(str(r.failure) for r in report.every if r.failure), file=sys.stderr)
                 return 1
