@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "scripts"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
 import environment
 
@@ -17,7 +16,9 @@ import environment
 @pytest.fixture
 def plugin(tmp_path):
     ignored = shutil.ignore_patterns("build", "*.so", "__pycache__", "tests")
-    return Path(shutil.copytree(ROOT / "plugins" / "orpheus-openmp", tmp_path / "plugin", ignore=ignored))
+    return Path(
+        shutil.copytree(environment.ROOT / "plugins" / "orpheus-openmp", tmp_path / "plugin", ignore=ignored)
+    )
 
 
 @pytest.mark.parametrize(
