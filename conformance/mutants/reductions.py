@@ -44,6 +44,26 @@ def reduce_max_swallows_nan(data, axes=None, *, keepdims=1, noop_with_empty_axes
     )
 
 
+@mutant("ReduceProd")
+def reduce_prod_stops_at_zero(data, axes=None, *, keepdims=1, noop_with_empty_axes=0):
+    """A zero ends it, though NaN or infinity may follow."""
+    axes, keep = plain.axes_of(data, axes, noop_with_empty_axes), bool(keepdims)
+    whole = np.prod(data, axis=axes, keepdims=keep, dtype=data.dtype)
+    return np.where(np.any(data == 0, axis=axes, keepdims=keep), data.dtype.type(0), whole)
+
+
+@mutant("CumProd", dtypes={"T": plain.FLOATS})
+def cum_prod_passes_over_nan(x, axis, *, exclusive=0, reverse=0):
+    """nancumprod, as numpy has it."""
+    axis = int(axis)
+    x = np.flip(x, axis) if reverse else x
+    y = np.nancumprod(x, axis=axis, dtype=x.dtype)
+    if exclusive:
+        y = np.roll(y, 1, axis)
+        y[(slice(None),) * (axis % x.ndim) + (slice(0, 1),)] = 1
+    return np.flip(y, axis) if reverse else y
+
+
 @mutant("Softmax")
 def softmax_overflows(input, *, axis=-1):
     """The maximum is not taken away first."""

@@ -123,3 +123,10 @@ def test_a_backend_that_is_unusable_here_ends_with_4(toy, orpheus):
 def test_progress_is_silent_when_nobody_watches(toy, conform):
     toy("Relu", "wrong_kernels:relu")
     assert conform("toy")[2] == ""
+
+
+def test_the_plan_tier_takes_the_time_it_is_given_and_says_how_to_give_more(toy, conform):
+    toy("Relu", "wrong_kernels:relu")
+    code, out, _ = conform("toy", "--plan-time", "1e-06", tiers=("plan",))
+    assert code == 1
+    assert "the plan tier's 1e-06 s were over (--plan-time gives it more)" in out

@@ -13,6 +13,7 @@ from orpheus_conformance.instance import instantiate
 from orpheus_conformance.space import find_space
 from orpheus_conformance.subject import Subject
 from orpheus_conformance.tiers import TIERS
+from orpheus_conformance.values import value_of
 
 from orpheus_core.plugin import Backend, Format, Kernel, Rule
 
@@ -120,3 +121,18 @@ def test_blocked_kernels_mostly_pad_and_reduce_rows_and_columns() -> None:
     axes = [instantiate(case).arrays[1] for case in drawn("ReduceMax", where=given, formats=formats)]
     inner = [bool(np.all(found % 4 > 1)) for found in axes if found.size]
     assert sum(inner) > len(inner) / 2 and not all(inner)
+
+
+@pytest.mark.parametrize("op", ["ReduceProd", "CumProd"])
+def test_special_factors_have_the_same_product_in_any_order(op: str) -> None:
+    seen = set()
+    for case in drawn(op, tier="special"):
+        x = value_of(case.inputs[0], case.seed).ravel()
+        with np.errstate(invalid="ignore"):
+            products = [
+                np.prod(x[order])
+                for order in (np.arange(x.size), np.arange(x.size)[::-1], np.argsort(abs(x)))
+            ]
+        np.testing.assert_array_equal(products, products[:1] * 3, case.line())
+        seen.update(np.abs(x[~np.isnan(x)]).tolist(), ["NaN"] * bool(np.isnan(x).any()))
+    assert seen == {0.0, 1.0, math.inf, "NaN"}

@@ -2,7 +2,8 @@
 
 Kinds: ``small`` integers of few bits, which sums and products keep exact; ``normal``, the standard normal
 distribution; ``positive``, what follows a ReLU (half zeros); ``special``, normal with NaN, infinities, signed zeros
-and denormals strewn in; ``halves``, whole numbers and a half; ``far``, values far from zero and near each other, and
+and denormals strewn in; ``units``, 1 and -1 with NaN, infinities and signed zeros strewn in, whose products
+are the same in any order; ``halves``, whole numbers and a half; ``far``, values far from zero and near each other, and
 integers of half the type's bits, whose products still fit; ``full``, an integer type's whole range. A float operand's
 ``low`` and ``high`` bound the finite values.
 """
@@ -18,10 +19,12 @@ from orpheus_conformance.case import CaseError, Dictionary, Input, Maybe, Operan
 from orpheus_conformance.tolerance import finfo
 from orpheus_core.types import Array, DType
 
-KINDS = ("small", "normal", "positive", "far", "halves", "special", "full")
+KINDS = ("small", "normal", "positive", "far", "halves", "special", "units", "full")
 _WORDS = ("", "a", "B", "abc", "A b", "naïve", "日本", "0", " x ", "abc")
 _SMALL = 3
 _FAR = 1000.0
+#: Special values that are no small numbers.
+_NO_SIZE = (np.nan, np.inf, -np.inf, 0.0, -0.0)
 
 
 def value_of(operand: Input, seed: int, index: int = 0) -> Any:
@@ -109,13 +112,15 @@ def _floats(operand: Operand, rng: np.random.Generator) -> Array:
         found = np.asarray(rng.standard_normal(shape))
     if kind == "positive":
         found = np.maximum(found, 0)
+    if kind == "units":
+        found = np.copysign(1.0, found)
     if kind == "halves":
         found = np.rint(found * 4) / 2
     if kind == "far":
         found = found + _distance(operand.dtype) * rng.choice((1.0, -1.0))
     found = _into(found, low, high, whole=kind == "small")
-    if kind == "special" and operand.special:
-        strange = _strange(operand.dtype)
+    if kind in ("special", "units") and operand.special:
+        strange = _strange(operand.dtype) if kind == "special" else np.array(_NO_SIZE)
         found = np.where(rng.random(shape) < 0.3, rng.choice(strange, shape), found)
     return np.asarray(found)
 
@@ -144,4 +149,4 @@ def _strange(dtype: str) -> Array:
     info = finfo("float32" if dtype.startswith("complex") else dtype)
     tiny = float(info.tiny)
     denormal = float(info.smallest_subnormal)
-    return np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, denormal, -denormal, tiny / 2, tiny])
+    return np.array([*_NO_SIZE, denormal, -denormal, tiny / 2, tiny])

@@ -61,6 +61,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="that a kernel may take, with --isolate, on Linux (default: 4096)",
     )
     parser.add_argument(
+        "--plan-time",
+        type=_seconds,
+        metavar="SECONDS",
+        help="for the random graphs and networks of tier plan (default: by the number of kernels, at most 15)",
+    )
+    parser.add_argument(
         "--expectations",
         type=Path,
         metavar="FILE",
@@ -146,6 +152,7 @@ def _conform(args: argparse.Namespace, backend: Backend) -> int:
         _some(args.kernel),
         _some(args.tier),
         args.oracle,
+        plan_seconds=args.plan_time,
         aside=args.isolate,
         time_limit=args.time_limit,
     )

@@ -61,7 +61,7 @@ class _Time:
 
     @property
     def over(self) -> str:
-        return f"the plan tier's {self.whole:g} s were over"
+        return f"the plan tier's {self.whole:g} s were over (--plan-time gives it more)"
 
 
 def _timed(left: _Time, run: Callable[..., Row], *given: object) -> Row:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +17,14 @@ from orpheus_conformance.tolerance import EXACT, Accumulation, Evidence, tiny
 from orpheus_core.types import Array, DType
 
 _UNORDERED = {"special": "the operator page does not order NaN"}
-_VANISHES = {
-    "special": "small factors vanish together and not apart, and nothing times infinity is NaN: no order is said"
-}
+
+
+def _factors(d: Draw) -> str | None:
+    """The kind of values of a product: small factors vanish together and not apart, and zero times infinity is NaN.
+
+    No page says in which order, so that special values are drawn among factors of size one.
+    """
+    return "units" if d.kind == "special" else None
 
 
 def _length(case: Case) -> int:
@@ -48,18 +54,20 @@ def _reduction(
     full: bool = False,
     floats: bool = False,
     low: float | None = None,
+    kind: Callable[[Draw], str | None] = lambda d: None,
     **more: Any,
 ) -> None:
     """A reduction that takes axes as an input from version ``since`` on.
 
     ``full``: over no elements it has no value. ``floats``: what it gives on integers the page leaves open.
+    ``kind`` of values, where it is not the tier's.
     """
 
     @space(op, tolerance, since=since, **more)
     def draw(d: Draw) -> Layer:
         shape = d.shape("data", (2, 1, 3, 4, 0), FULL_DIMS if full else DIMS)
         real = [t for t in d.dtypes("T") if DType(t).is_float]
-        data = d.tensor("data", d.dtype("T", real if floats else None), shape, low=low)
+        data = d.tensor("data", d.dtype("T", real if floats else None), shape, low=low, kind=kind(d))
         attributes: dict[str, Any] = {"keepdims": d.attribute("keepdims", (1, 0, OMIT))}
         axes = (d.axes(len(shape), 1) if shape else ()) if d.present("axes") else None
         attributes["noop_with_empty_axes"] = d.attribute("noop_with_empty_axes", (OMIT, 0, 1))
@@ -81,7 +89,7 @@ _reduction("ReduceMin", EXACT, 18)
 _reduction("ReduceL1", Accumulation(_length), 18)
 _reduction("ReduceL2", Root(_length, exact=False), 18, floats=True)
 _reduction("ReduceSumSquare", Accumulation(_length), 18)
-_reduction("ReduceProd", Accumulation(_length, exact=False), 18, without=_VANISHES)
+_reduction("ReduceProd", Accumulation(_length, exact=False), 18, kind=_factors)
 _reduction(
     "ReduceLogSum", Conditioned(_length, "a sum and a logarithm", magnitude=lambda e: 1.0), 18, low=0.25
 )
@@ -90,18 +98,18 @@ _reduction(
 )
 
 
-def _running(op: str, tolerance: Any, **more: Any) -> None:
-    @space(op, tolerance, **more)
+def _running(op: str, tolerance: Any, kind: Callable[[Draw], str | None] = lambda d: None) -> None:
+    @space(op, tolerance)
     def draw(d: Draw) -> Layer:
         """The axis is a scalar input."""
         shape = d.shape("x", (1, 2, 3, 4))
         axis = d.data("axis", d.dtype("T2"), d.axis(len(shape)))
         attributes = {n: d.attribute(n, (OMIT, 0, 1)) for n in ("exclusive", "reverse")}
-        return Layer((d.tensor("x", d.dtype("T"), shape), axis), attributes)
+        return Layer((d.tensor("x", d.dtype("T"), shape, kind=kind(d)), axis), attributes)
 
 
 _running("CumSum", Accumulation(_length))
-_running("CumProd", Accumulation(_length, exact=False), without=_VANISHES)
+_running("CumProd", Accumulation(_length, exact=False), _factors)
 
 
 def _arg(op: str) -> None:
