@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -124,3 +127,17 @@ def test_the_padding_of_blocks_is_zero_whatever_the_layer_is_fed(onednn, channel
     assert np.isnan(y[:, 0, :, :, : min(channels, layout.block)]).all()  # infinity times weights of zero
     if channels % layout.block:
         assert not y[:, -1, ..., channels % layout.block :].any()
+
+
+@pytest.mark.slow
+def test_kernels_conform(onednn, tmp_path):
+    pytest.importorskip("orpheus_conformance", reason="orpheus-conformance is not installed")
+    report = tmp_path / "report.json"
+    ops = [part for op in ("Conv", "FusedMatMul", "MaxPool", "Add", "Reorder") for part in ("--op", op)]
+    tiers = [part for tier in ("exact", "special") for part in ("--tier", tier)]
+    command = ["conform", "onednn", "--examples", "2", "--json", str(report), *ops, *tiers]
+    done = subprocess.run(
+        [sys.executable, "-m", "orpheus_core", *command], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    assert json.loads(report.read_text())

@@ -25,15 +25,8 @@ VARIABLE = "ORPHEUS_ONEDNN"
 NAME = {"darwin": "libdnnl.3.dylib", "win32": "dnnl.dll"}.get(sys.platform, "libdnnl.so.3")
 _FIX = f"pip install 'orpheus-onednn[gomp]' (x86-64 Linux), or {VARIABLE}=/path/to/{NAME} of any oneDNN 3.x with OpenMP"
 _SPIN = "GOMP_SPINCOUNT"
-_STATUS = (
-    "",
-    "out of memory",
-    "invalid arguments",
-    "not implemented",
-    "no more",
-    "runtime error",
-    "not required",
-)
+_STATUS = ("success", "out of memory", "invalid arguments", "not implemented", "no more", "runtime error",
+           "not required")  # fmt: skip
 _SEQUENTIAL, _OPENMP = 1, 2
 _RUNTIMES = {0: "no CPU", 4: "TBB", 8: "a thread pool", 256: "OpenCL", 512: "SYCL"}
 
@@ -77,10 +70,10 @@ class Library:
             raise BackendError(f"{path}, oneDNN {self.version}, was built with {name} in the place of OpenMP")
         self.openmp = self.c if found.cpu == _OPENMP else None
         self.runtimes = _runtimes() if self.openmp is not None else []
-        if len({"gomp" in name for name in self.runtimes}) > 1:
+        if len(twins := [name for name in self.runtimes if "gomp" not in name]) > 1:
             raise BackendError(
-                f"{path} or what was loaded before it brought a second runtime of OpenMP into this process"
-                f" ({', '.join(self.runtimes)}): they would take the processors from each other"
+                f"{path} is built with OpenMP of LLVM or Intel, and this process has another copy of it"
+                f" ({' and '.join(twins)}): their first use would end the process"
             )
         self.isa: int = self.c.dnnl_get_effective_cpu_isa()
         self.c.dnnl_memory_desc_get_size.restype = c_size_t
@@ -124,18 +117,18 @@ def _load(path: str) -> tuple[Any, bool]:
     GNU's runtime reads once, when it is loaded, how often a waiting thread looks before it sleeps, and takes 300000
     times, 8 ms here, unless it is told otherwise. 2000 times outlast the pauses between two layers of a network.
     """
-    told = _SPIN in os.environ or "OMP_WAIT_POLICY" in os.environ
-    if told or any("gomp" in name for name in _runtimes()):
-        return ctypes.CDLL(path), told
+    told, before = _SPIN in os.environ or "OMP_WAIT_POLICY" in os.environ, _runtimes()
+    if told:
+        return ctypes.CDLL(path), True
     os.environ[_SPIN] = "2000"
     try:
-        return ctypes.CDLL(path), any("gomp" in name for name in _runtimes())
+        return ctypes.CDLL(path), "gomp" in "".join(set(_runtimes()) - set(before))
     finally:
         del os.environ[_SPIN]
 
 
 def _runtimes() -> list[str]:
-    """This process's runtimes of OpenMP, by file, where the system tells; LLVM's and Intel's are one."""
+    """This process's runtimes of OpenMP, by file, where the system tells. GNU's may be there more than once."""
     try:
         maps = Path("/proc/self/maps").read_text()
     except OSError:

@@ -30,18 +30,8 @@ _ISA = re.compile(":(avx|sse|amx|sve|asimd).*")  # in the name of an implementat
 _NARROW = ("bfloat16", "float16")
 _FLOATS = ("float32", *_NARROW)
 #: Operators that lose a NaN: the generated code computes them by the processor's maximum and minimum.
-_LOSES = (
-    "Clip",
-    "HardSigmoid",
-    "Log",
-    "Max",
-    "Min",
-    "ReduceMax",
-    "ReduceMin",
-    "Relu",
-    "ScaleShift",
-    "Softmax",
-)
+_LOSES = ("Clip", "HardSigmoid", "Log", "Max", "Min", "ReduceMax", "ReduceMin", "Relu", "ScaleShift",
+          "Softmax")  # fmt: skip
 _FLOPS, _BYTES, _CALL = 1e11, 3e10, 1e-6  # a second of one thread; seconds
 #: Each implementation is taken to be so much slower than the one that the library puts before it,
 _STEP = 0.05
