@@ -157,11 +157,19 @@ def library() -> Library:
     raise BackendError(f"{'; '.join(dict.fromkeys(reasons))}; to fix: {_FIX}")
 
 
+def found() -> Library | None:
+    """The library in use, or None."""
+    try:
+        return library()
+    except BackendError:
+        return None
+
+
 def probe() -> Ready | Unavailable:
     """Ready with the library's version and runtime, or why there is none."""
     try:
-        found = library()
+        here = library()
     except BackendError as error:
         reason, _, fix = str(error).partition("; to fix: ")
         return Unavailable(reason, fix)
-    return Ready(f"oneDNN {found.version}, {', '.join(found.runtimes) or 'one thread only'}")
+    return Ready(f"oneDNN {here.version}, {', '.join(here.runtimes) or 'one thread only'}")

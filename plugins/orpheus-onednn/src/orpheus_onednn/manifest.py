@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
 
-from orpheus_core.errors import BackendError
 from orpheus_core.plugin import Accuracy, Format, Kernel, Problem, Rule
 from orpheus_core.types import DType, TensorType, layout_of
 from orpheus_onednn import activation, convolution, pointwise, products
-from orpheus_onednn.call import Call, Walk, shape_of, type_of
+from orpheus_onednn.call import Call, Walk, shape_of
 from orpheus_onednn.layer import Layer
-from orpheus_onednn.library import library
+from orpheus_onednn.library import found
 
 _ORPHEUS = "ai.orpheus"
 _MANY = 64  # inputs of a Concat, outputs of a Split
@@ -128,41 +127,27 @@ def _formats(kind: str) -> Iterator[tuple[str, str, tuple[Format, ...]]]:
 
 def _blocked() -> str:
     """The layout of as many channels as a vector has floats."""
-    try:
-        isa = library().isa
-    except BackendError:
-        isa = 0
-    return "NCHW8c" if isa & 1 and not isa & 0x20 else "NCHW16c"
+    there = found()
+    return "NCHW8c" if there and there.isa & 1 and not there.isa & 0x20 else "NCHW16c"
 
 
 class Entry:
-    """A kernel's code: walks, one for each of its layouts, and the implementation that it is to find in each."""
+    """A kernel's code: how its layers are put to the library, and the implementation that it is to find there."""
 
-    def __init__(self, walks: Sequence[Walk], name: str, place: int) -> None:
-        self.walks, self.name = walks, name
+    def __init__(self, walk: Walk, name: str, place: int) -> None:
+        self.walk, self.name = walk, name
         self.slower = 1.0 + _FAVOURITE * place + sum(f for part, f in _SLOWER.items() if part in name)
-
-    def walk(self, problem: Problem) -> Walk:
-        """The walk of a problem whose operands are in layouts; the first where they are plain yet."""
-        sides = [t.layout.name for t in (problem.inputs[0], problem.outputs[0]) if isinstance(t, TensorType)]
-        return next((w for w in self.walks if [w.x, w.y] == sides), self.walks[0])
 
     def supports(self, problem: Problem) -> str | None:
         """None, or why there is no such implementation of this layer."""
-        rank = len(shape_of(problem, 0)) if type_of(problem, 0) is not None else 0
-        for walk in self.walks:
-            found = problem.once(walk)
-            if not (layout_of(walk.x).fits(rank) or walk.x == "plain") and len(self.walks) > 1:
-                continue
-            if isinstance(found, str):
-                return found
-            if self.name not in (*found, "any"):
-                return f"oneDNN has no {self.name} for this layer, only {', '.join(found)}"
-        return None
+        found = problem.once(self.walk)
+        if isinstance(found, str) or self.name in (*found, "any"):
+            return found if isinstance(found, str) else None
+        return f"oneDNN has no {self.name} for this layer, only {', '.join(found)}"
 
     def cost(self, problem: Problem) -> float:
         """Multiplications at a usual share of peak, or bytes; more for what comes later in the library's order."""
-        found = problem.once(self.walks[-1])
+        found = problem.once(self.walk)
         operands = [t for t in (*problem.inputs, *problem.outputs) if isinstance(t, TensorType)]
         traffic = sum(t.nbytes or 0 for t in operands) / _BYTES
         place = found.index(self.name) if isinstance(found, tuple) and self.name in found else 0
@@ -171,7 +156,7 @@ class Entry:
 
     def prepare(self, problem: Problem) -> Layer:
         """The layer in this implementation."""
-        return Layer(problem, self.walk(problem), self.name)
+        return Layer(problem, self.walk, self.name)
 
 
 def _macs(problem: Problem) -> int:
@@ -225,42 +210,31 @@ _known: set[str] = set()
 
 
 def _kernels(row: Row, op: str) -> Iterator[Kernel]:
-    try:
-        library()
-    except BackendError:
-        ask: Any = lambda row, op, walk: [("any", dtype) for dtype in row.dtypes]  # noqa: E731
-    else:
-        ask = _names
-    groups: dict[Any, dict[int, tuple[Walk, tuple[Format, ...], list[str]]]] = {}
-    for place, (x, y, layouts) in enumerate(_formats(row.formats)):
+    for place, (x, y, formats) in enumerate(_formats(row.formats)):
         walk = Walk(row.describe, x, y)
-        for name, dtype in ask(row, op, walk):
-            key = (name, dtype in _NARROW, place if row.formats == "conv" else 0)
-            groups.setdefault(key, {}).setdefault(place, (walk, layouts, []))[2].append(dtype)
-    for (name, narrow, apart), members in groups.items():
-        place, (walk, _, dtypes) = next(iter(members.items()))
-        key = f"k{len(vars(ENTRIES))}"
-        setattr(ENTRIES, key, Entry([m[0] for m in members.values()], name, place))
-        reference = f"orpheus_onednn.manifest:ENTRIES.{key}"
-        layout = walk.y if walk.x == walk.y else f"{walk.x}-{walk.y}"
-        twin = narrow and (name, False, apart) in groups
-        base = f"{row.domain}:{op}/{name}" + (f"@{dtypes[0]}" if twin else "")
-        tags = ("", f"@{layout}", f"@{row.describe.__name__}")
-        own = next(base + tag for tag in tags if base + tag not in _known)
-        _known.add(own)
-        special = not narrow and op not in _LOSES and not op.startswith("Fused")
-        yield Kernel(
-            op=op, domain=row.domain, name=own.partition("/")[2], opset=(row.opset, None), overlap=True,
-            accuracy=Accuracy(factor=4 if row.rounded else 1, exact_integers=not row.rounded, special=special),
-            formats=tuple(f for m in members.values() for f in m[1]),
-            dtypes={"T1" if op == "Resize" else "T": tuple(dtypes)}, where=_rules(row, walk, name),
-            prepare=f"{reference}.prepare", supports=f"{reference}.supports", cost=f"{reference}.cost",
-        )  # fmt: skip
+        groups: dict[tuple[str, bool], list[str]] = {}
+        for name, dtype in _names(row, op, walk) if found() else [("any", dtype) for dtype in row.dtypes]:
+            groups.setdefault((name, dtype in _NARROW), []).append(dtype)
+        for (name, narrow), dtypes in groups.items():
+            key = f"k{len(vars(ENTRIES))}"
+            setattr(ENTRIES, key, Entry(walk, name, place))
+            reference = f"orpheus_onednn.manifest:ENTRIES.{key}"
+            twin = f"@{dtypes[0]}" if narrow and (name, False) in groups else ""
+            base = f"{row.domain}:{op}/{name}{twin}"
+            tags = ("", f"@{y if x == y else f'{x}-{y}'}", f"@{row.describe.__name__}")
+            own = next(base + tag for tag in tags if base + tag not in _known)
+            _known.add(own)
+            special = not narrow and op not in _LOSES and not op.startswith("Fused")
+            yield Kernel(
+                op=op, domain=row.domain, name=own.partition("/")[2], opset=(row.opset, None), overlap=True,
+                accuracy=Accuracy(factor=4 if row.rounded else 1, exact_integers=not row.rounded, special=special),
+                dtypes={"T1" if op == "Resize" else "T": tuple(dtypes)}, where=_rules(row, walk, name),
+                formats=formats, prepare=f"{reference}.prepare", supports=f"{reference}.supports",
+                cost=f"{reference}.cost",
+            )  # fmt: skip
 
 
 def version() -> str:
     """This plugin's version and the library's, since times are kept under it."""
-    try:
-        return f"0.1.0+onednn{library().version}"
-    except BackendError:
-        return "0.1.0"
+    there = found()
+    return f"0.1.0+onednn{there.version}" if there else "0.1.0"
