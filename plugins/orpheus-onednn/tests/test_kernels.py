@@ -116,7 +116,7 @@ def test_the_padding_of_blocks_is_zero_whatever_the_layer_is_fed(onednn, channel
     from orpheus_core.types import Layout
 
     layout = Layout(_blocked())
-    layer = problem("Conv", ((1, 16, 6, 6), (channels, 16, 3, 3)), (1, channels, 6, 6), {"pads": (1,) * 4})
+    layer = problem("Conv", ((1, 16, 6, 6), (channels, 16, 1, 1)), (1, channels, 6, 6), {})
     outputs = tuple(replace(t, layout=layout) for t in layer.outputs)
     layer = replace(layer, inputs=(replace(layer.inputs[0], layout=layout), layer.inputs[1]), outputs=outputs)
     prepared = Layer(layer, Walk(convolution, layout.name, layout.name), "any")

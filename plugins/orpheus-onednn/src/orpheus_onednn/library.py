@@ -157,6 +157,7 @@ def library() -> Library:
     raise BackendError(f"{'; '.join(dict.fromkeys(reasons))}; to fix: {_FIX}")
 
 
+@cache
 def found() -> Library | None:
     """The library in use, or None."""
     try:
