@@ -107,12 +107,14 @@ class Accuracy:
     ``factor`` multiplies the bound that the conformance suite derives for the operator (1 for plain
     accumulation; Winograd F(4,3) declares 4). ``exact_integers``: small-integer inputs give
     bit-exact results. ``normwise``: errors are relative to the largest elements of the operands, as those of Strassen's
-    algorithm, which adds what belongs to other results and takes it away again.
+    algorithm, which adds what belongs to other results and takes it away again. ``special``: NaN, infinities and
+    denormals give what they give in IEEE arithmetic; a library whose code was generated for speed may lose a NaN.
     """
 
     factor: float = 1.0
     exact_integers: bool = True
     normwise: bool = False
+    special: bool = True
 
 
 STANDARD = Accuracy()

@@ -12,7 +12,7 @@ from orpheus_conformance.tiers import SURVEYS, TIERS
 from orpheus_conformance.verdict import Court
 
 from orpheus_core.errors import UsageError
-from orpheus_core.plugin import Backend, Kernel, Rule
+from orpheus_core.plugin import Accuracy, Backend, Kernel, Rule
 from orpheus_core.types import Device
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -50,6 +50,14 @@ def test_a_mutant_is_caught_and_its_case_replays(name, seed):
             case = Case.parse(row.case.line())
             verdict = Court(find_subject(mutant, case.kernel), oracle_for("toy"))(case)
             assert (verdict.outcome, verdict.message) == ("failed", row.message)
+
+
+def test_who_declares_to_lose_nan_is_not_judged_on_it_and_its_row_says_so():
+    careless = backend("Relu", "relu_swallows_nan", accuracy=Accuracy(special=False))
+    rows = {row.tier: row for row in run(careless, Options(tiers=GENERATED))}
+    assert (rows["special"].outcome, rows["special"].executed) == ("inapplicable", 0)
+    assert "declares that NaN" in rows["special"].message
+    assert is_green(list(rows.values()))
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -12,7 +12,7 @@ import numpy as np
 
 from orpheus_core.graph import Node, Value
 from orpheus_core.ops import ORPHEUS_DOMAIN, make_node
-from orpheus_core.plugin import Format, Problem
+from orpheus_core.plugin import Problem
 from orpheus_core.selection.candidates import Candidate, candidates, in_format, problem_of
 from orpheus_core.selection.cost import ASSUMED_BANDWIDTH, ASSUMED_CALL, Source, score
 from orpheus_core.selection.invoke import HOST, runtime_of
@@ -78,14 +78,13 @@ def reorder_node(value: Value, start: str, goal: str) -> Node:
 def reorder_kernel(
     type_: ValueType, start: str, goal: str, device: Device, options: SelectionOptions
 ) -> tuple[Candidate, Problem] | None:
-    """The first backend's kernel on ``device`` that does this reorder, and its problem in those layouts, or None."""
+    """The first kernel on ``device`` that declares these layouts and takes the problem, which is in them; or None."""
     node = reorder_node(Value("", type_), start, goal)
     problem = problem_of(node, threads=options.threads)
     found, _ = candidates(problem, [b for b in options.backends if b.device == device])
-    if not found:
-        return None
-    placed = Candidate(found[0].backend, found[0].kernel, Format((start,), (goal,)))
-    return placed, in_format(problem, placed)
+    fits = (c for c in found if (c.format.input(0), c.format.output(0)) == (start, goal))
+    placed = next(fits, None)
+    return None if placed is None else (placed, in_format(problem, placed))
 
 
 def _legs(source: Place, target: Place) -> list[tuple[Place, Place]]:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
@@ -71,26 +76,68 @@ def test_every_implementation_of_a_convolution_can_be_pinned(onednn):
     assert ran
 
 
+def problem(op, shapes, result, attributes):
+    from orpheus_core.plugin import Problem
+    from orpheus_core.types import DType, TensorType
+
+    inputs = tuple(TensorType(DType.FLOAT32, shape) for shape in shapes)
+    constants = {1: np.zeros(shapes[1], np.float32)} if len(shapes) > 1 else {}
+    return Problem(op, "", 16, attributes, inputs, (TensorType(DType.FLOAT32, result),), constants)
+
+
 def test_names_are_the_librarys_own(onednn):
     from orpheus_onednn.call import Walk
-    from orpheus_onednn.manifest import _rows, _sample, kernels
+    from orpheus_onednn.convolution import convolution
+    from orpheus_onednn.manifest import kernels
 
-    row = next(_rows())
-    walk = Walk(row.describe, "plain", "plain")
-    found = walk(_sample(row, "float32", row.samples[0]))
+    layer = problem("Conv", (SHAPE, (32, 32, 3, 3)), SHAPE, {"pads": (1, 1, 1, 1)})
+    found = Walk(convolution, "plain", "plain")(layer)
     assert isinstance(found, tuple)
-    mine = {k.name.partition("@")[0] for k in kernels() if k.op == "Conv"}
-    assert set(found) & mine
+    assert set(found) & {k.name.partition("@")[0] for k in kernels() if k.op == "Conv"}
 
 
 def test_a_refusal_names_what_there_is(onednn):
     from orpheus_onednn.manifest import ENTRIES, kernels
 
-    from orpheus_core.plugin import Problem
-    from orpheus_core.types import DType, TensorType
-
     kernel = next(k for k in kernels() if k.op == "LeakyRelu")
     entry = getattr(ENTRIES, kernel.supports.split(".")[-2])
-    type_ = TensorType(DType.FLOAT32, (0, 3))
-    problem = Problem("LeakyRelu", "", 16, {"alpha": 0.1}, (type_,), (type_,))
-    assert entry.supports(problem) == "needs tensors of at least one element"
+    empty = problem("LeakyRelu", [(0, 3)], (0, 3), {"alpha": 0.1})
+    assert entry.supports(empty) == "needs tensors of known shapes and at least one element"
+
+
+@pytest.mark.parametrize("channels", [5, 16, 20])
+def test_the_padding_of_blocks_is_zero_whatever_the_layer_is_fed(onednn, channels):
+    from orpheus_onednn.call import Walk
+    from orpheus_onednn.convolution import convolution
+    from orpheus_onednn.layer import Layer
+    from orpheus_onednn.manifest import _blocked
+
+    from orpheus_core.selection.reorder import to_layout
+    from orpheus_core.types import Layout
+
+    layout = Layout(_blocked())
+    layer = problem("Conv", ((1, 16, 6, 6), (channels, 16, 1, 1)), (1, channels, 6, 6), {})
+    outputs = tuple(replace(t, layout=layout) for t in layer.outputs)
+    layer = replace(layer, inputs=(replace(layer.inputs[0], layout=layout), layer.inputs[1]), outputs=outputs)
+    prepared = Layer(layer, Walk(convolution, layout.name, layout.name), "any")
+    x = to_layout(np.full((1, 16, 6, 6), np.inf, np.float32), layout)
+    y = np.full(layout.physical_shape((1, channels, 6, 6)), 7, np.float32)
+    space = np.empty(prepared.workspace, np.uint8)
+    prepared.bind([x, None], [y], space)()
+    assert np.isnan(y[:, 0, :, :, : min(channels, layout.block)]).all()  # infinity times weights of zero
+    if channels % layout.block:
+        assert not y[:, -1, ..., channels % layout.block :].any()
+
+
+@pytest.mark.slow
+def test_kernels_conform(onednn, tmp_path):
+    pytest.importorskip("orpheus_conformance", reason="orpheus-conformance is not installed")
+    report = tmp_path / "report.json"
+    ops = [part for op in ("Conv", "FusedMatMul", "MaxPool", "Add", "Reorder") for part in ("--op", op)]
+    tiers = [part for tier in ("exact", "special") for part in ("--tier", tier)]
+    command = ["conform", "onednn", "--examples", "2", "--json", str(report), *ops, *tiers]
+    done = subprocess.run(
+        [sys.executable, "-m", "orpheus_core", *command], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    assert json.loads(report.read_text())

@@ -83,6 +83,14 @@ def test_a_version_or_runtime_that_cannot_be_used(tmp_path, major, minor, cpu, w
     assert "ORPHEUS_ONEDNN" in fix
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc and preloads")
+def test_a_second_copy_of_intels_or_llvms_runtime_is_refused_beforehand(tmp_path):
+    path = compiled(tmp_path, "libdnnl.so.3", VERSION.format(major=3, minor=7, cpu=2))
+    both = [compiled(tmp_path, name, "int nothing;") for name in ("libomp.so.5", "libiomp5.so")]
+    kind, reason, _, _ = probe(ORPHEUS_ONEDNN=path, LD_PRELOAD=" ".join(both))
+    assert (kind, "libiomp5.so and libomp.so.5" in reason) == ("Unavailable", True)
+
+
 def test_ready_says_what_was_found(onednn):
     kind, detail, _, count = probe()
     assert kind == "Ready"

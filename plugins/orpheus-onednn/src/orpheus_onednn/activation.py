@@ -1,17 +1,21 @@
-"""Activations and elementary functions as the library's eltwise algorithms, alone or as post-ops."""
+"""Activations and elementary functions as the library's eltwise algorithms, alone or as post-ops; fused epilogues."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from ctypes import c_float
 from typing import Any, TypeAlias
 
+from orpheus_core.ops.activations import ACTIVATIONS
 from orpheus_core.plugin import Problem
 from orpheus_onednn import dnnl
-from orpheus_onednn.call import Refusal
+from orpheus_onednn.call import Call, Md, Operand, Refusal, operand, type_of
 
 #: Algorithm, alpha, beta.
 Eltwise: TypeAlias = "tuple[int, float, float]"
+#: Kind, algorithm, and numbers or an operand; see :class:`.call.Call`.
+PostOp: TypeAlias = "tuple[Any, ...]"
 _ELU = 34
 
 #: ONNX operator -> its parameters, as ops.activations orders them -> algorithms one after the other.
@@ -30,16 +34,15 @@ CHAINS: dict[str, Callable[..., list[Eltwise]]] = {
     "Gelu": lambda tanh: [(43 if tanh else 49, 0, 0)],
     "Mish": lambda: [(51, 0, 0)],
     "Softplus": lambda: [(39, 1, 0)],
-}
-#: Functions that are no activations of fused operators.
-FUNCTIONS: dict[str, list[Eltwise]] = {
-    "Exp": [(42, 0, 0)], "Abs": [(36, 0, 0)], "Neg": [(dnnl.LINEAR, -1, 0)], "Sqrt": [(37, 0, 0)],
-    "Log": [(45, 0, 0)], "Round": [(50, 0, 0)], "Reciprocal": [(48, 1, -1)],
+    # No activations of fused operators:
+    "Exp": lambda: [(42, 0, 0)], "Abs": lambda: [(36, 0, 0)], "Neg": lambda: [(dnnl.LINEAR, -1, 0)],
+    "Sqrt": lambda: [(37, 0, 0)], "Log": lambda: [(45, 0, 0)], "Round": lambda: [(50, 0, 0)],
+    "Reciprocal": lambda: [(48, 1, -1)],
 }  # fmt: skip
 EXACT = ("Relu", "Clip", "Abs", "Neg", "Round")
 
 
-def chain(name: str, parameters: Sequence[float]) -> list[Eltwise]:
+def _chain(name: str, parameters: Sequence[float]) -> list[PostOp]:
     """The algorithms of an activation, none for ""; Refusal when the library has none."""
     if not name:
         return []
@@ -47,33 +50,55 @@ def chain(name: str, parameters: Sequence[float]) -> list[Eltwise]:
         raise Refusal(f"oneDNN has no {name}")
     if any(math.isnan(p) for p in parameters) or (name == "Celu" and not parameters[0]):
         raise Refusal(f"needs parameters of {name} that are numbers, and not 0 for Celu")
-    return CHAINS[name](*parameters)
+    return [("eltwise", *step) for step in CHAINS[name](*parameters)]
 
 
-def fused(problem: Problem) -> list[tuple[Any, ...]]:
-    """The post-ops of a fused operator's activation."""
-    name, parameters = (
-        problem.attributes.get("activation", ""),
-        problem.attributes.get("activation_params", ()),
-    )
-    return [("eltwise", *step) for step in chain(str(name), parameters)]
+def fused(problem: Problem) -> list[PostOp]:
+    """The activation of a fused operator."""
+    given: Any = problem.attributes.get("activation_params", ())
+    return _chain(str(problem.attributes.get("activation", "")), given)
 
 
-def of_node(problem: Problem) -> list[Eltwise]:
-    """The algorithms of a node that is an activation or function of its first input."""
-    if problem.op in FUNCTIONS:
-        return FUNCTIONS[problem.op]
+def with_operand(
+    problem: Problem, algorithm: int, index: int, layout: str = "plain", shape: Sequence[int] | None = None
+) -> list[PostOp]:
+    """A sum or product with input ``index``, in this layout and seen in this shape; nothing when it is left out."""
+    if type_of(problem, index) is None:
+        return []
+    return [("binary", algorithm, operand(problem, dnnl.SRC_1, index, layout, shape))]
+
+
+def as_call(source: Operand, result: Operand, post: Sequence[PostOp]) -> Call:
+    """Post-ops as a primitive of the first, with the others behind it; a copy when there are none."""
+    if not post:
+        return Call("reorder", (source, result))
+    (kind, algorithm, *rest), *others = post
+    if kind == "binary":
+        return Call("binary", (algorithm, source, *rest, result), post=tuple(others))
+    numbers = map(c_float, rest)
+    return Call("eltwise_forward", (dnnl.FORWARD, algorithm, source, result, *numbers), post=tuple(others))
+
+
+def eltwise(problem: Problem, x: str, y: str) -> list[Call]:
+    """A function of one tensor; what the library has in parts becomes post-ops."""
     if problem.op == "Clip":
-        return chain("Clip", [_bound(problem, 1, "min", -math.inf), _bound(problem, 2, "max", math.inf)])
-    if problem.op == "Gelu":
-        return chain("Gelu", [problem.attributes["approximate"] == "tanh"])
-    names = {"HardSigmoid": ("alpha", "beta"), "Selu": ("alpha", "gamma")}.get(problem.op, ("alpha",))
-    return chain(problem.op, [float(problem.attributes[n]) for n in names if n in problem.attributes])
+        given = [_bound(problem, 1, "min", -math.inf), _bound(problem, 2, "max", math.inf)]
+    elif problem.op == "Gelu":
+        given = [problem.attributes["approximate"] == "tanh"]
+    else:
+        given = [float(problem.attributes[n]) for n in ACTIVATIONS.get(problem.op, ())]
+    source, result = operand(problem, dnnl.SRC, 0, x), operand(problem, dnnl.DST, ~0, y)
+    return [as_call(source, result, _chain(problem.op, given))]
 
 
 def _bound(problem: Problem, index: int, name: str, missing: float) -> float:
-    if index < len(problem.inputs) and problem.inputs[index] is not None:
+    if type_of(problem, index) is not None:
         if index not in problem.constants:
             raise Refusal(f"needs a constant {name}")
         return float(problem.constants[index].reshape(()))
     return float(problem.attributes.get(name, missing))
+
+
+def weights(problem: Problem, md: Md) -> Operand:
+    """Input 1, packed in advance when it is constant."""
+    return Operand(dnnl.WEIGHTS, md, 1, problem.constants.get(1))

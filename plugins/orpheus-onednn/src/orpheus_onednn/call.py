@@ -56,8 +56,7 @@ def _descriptor(md: Md) -> Handle:
     if md.dtype not in DTYPES:
         raise Refusal(f"oneDNN has no {md.dtype}")
     if md.within is not None:
-        whole, offsets = md.within
-        parts = (whole.handle, dims(shape), dims(offsets))
+        parts = (md.within[0].handle, dims(shape), dims(md.within[1]))
         return Handle(library(), "memory_desc", "memory_desc_create_submemory", *parts)
     facts = (len(shape), dims(shape), DTYPES[md.dtype])
     if md.strides is not None:
@@ -68,11 +67,12 @@ def _descriptor(md: Md) -> Handle:
     return Handle(library(), "memory_desc", "memory_desc_create_with_tag", *facts, tags[len(shape)])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Operand:
     """An argument: its number in the library, its descriptor, and where it comes from.
 
-    ``source`` is the index of an input, or ~index of an output. ``constant`` is an array to pack in advance.
+    ``source`` is the index of an input, or ~index of an output. ``constant`` is an array to pack in advance, in a
+    layout that is the library's choice.
     """
 
     arg: int
@@ -81,51 +81,55 @@ class Operand:
     constant: Array | None = None
 
     @property
-    def wanted(self) -> Md:
-        """The descriptor to ask for: a constant's layout is the library's choice."""
-        return self.md if self.constant is None else Md(self.md.shape, self.md.dtype, None)
+    def handle(self) -> Handle:
+        """The descriptor to ask for."""
+        return self.md.handle if self.constant is None else Md(self.md.shape, self.md.dtype, None).handle
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Call:
     """``dnnl_<function>_primitive_desc_create(&pd, engine, *parameters, attributes)`` and what it is executed on.
 
-    Parameters are numbers, arrays and :class:`Md`. ``post`` are post-ops in order: ("eltwise", algorithm, alpha, beta)
-    or ("binary", algorithm, Md, source).
+    Parameters are numbers, arrays, and operands, which stand for their descriptors; ``more`` are operands that are no
+    parameters. ``post`` are post-ops in order: ("eltwise", algorithm, alpha, beta) or ("binary", algorithm, operand).
     """
 
     function: str
     parameters: tuple[Any, ...]
-    operands: tuple[Operand, ...]
+    more: tuple[Operand, ...] = ()
     post: tuple[tuple[Any, ...], ...] = ()
-    engines: bool = False  # Reorder's has an engine beside each of its descriptors
 
     def implementations(self) -> Iterator[tuple[str, Handle]]:
         """The library's implementations, best first: name and descriptor, which is good until the next one."""
         found = library()
-        given = [p.handle if isinstance(p, Md) else p for p in self.parameters]
-        if self.engines:
-            given = [part for p in given for part in (p, found.engine)]
-        engine = () if self.engines else (found.engine,)
+        given = [getattr(p, "handle", p) for p in self.parameters]
+        if self.function == "reorder":  # has an engine beside each of its descriptors
+            given = [given[0], found.engine, given[1]]
+            given.append(found.engine)
+        else:
+            given.insert(0, found.engine)
         function = f"{self.function}_primitive_desc_create"
         try:
-            descriptor = Handle(found, "primitive_desc", function, *engine, *given, self._attributes())
+            descriptor = Handle(found, "primitive_desc", function, *given, self._attributes())
         except KernelError:
             return
-        while True:
+        more = True
+        while more:
             yield found.implementation(descriptor), descriptor
-            if not found.advance(descriptor):
-                return
+            more = found.c.dnnl_primitive_desc_next_impl(descriptor) == 0
 
     @property
-    def all_operands(self) -> tuple[Operand, ...]:
-        """Operands, those of binary post-ops too."""
-        extra = [
-            Operand(dnnl.POST_OP * (i + 1) | dnnl.SRC_1, step[2], step[3])
-            for i, step in enumerate(self.post)
-            if step[0] == "binary"
-        ]
-        return (*self.operands, *extra)
+    def operands(self) -> tuple[Operand, ...]:
+        """All that it is executed on."""
+        return (
+            *(p for p in (*self.parameters, *self.more) if isinstance(p, Operand)),
+            *self._post_operands(),
+        )
+
+    def _post_operands(self) -> Iterator[Operand]:
+        for i, (kind, _, *rest) in enumerate(self.post):
+            if kind == "binary":
+                yield Operand(dnnl.POST_OP * (i + 1) | dnnl.SRC_1, rest[0].md, rest[0].source)
 
     def _attributes(self) -> Handle:
         found = library()
@@ -134,7 +138,7 @@ class Call:
         if self.post:
             steps = Handle(found, "post_ops", "post_ops_create")
             for kind, algorithm, *rest in self.post:
-                numbers = (rest[0].handle,) if kind == "binary" else (c_float(rest[0]), c_float(rest[1]))
+                numbers = (rest[0].md.handle,) if kind == "binary" else map(c_float, rest)
                 found.call(f"post_ops_append_{kind}", steps, algorithm, *numbers)
             found.call("primitive_attr_set_post_ops", attributes, steps)
         return attributes
@@ -160,10 +164,8 @@ class Walk:
     def __call__(self, problem: Problem) -> tuple[str, ...] | str:
         """Names of the implementations there are for a problem, best first, or why there are none."""
         types = [t for t in (*problem.inputs, *problem.outputs) if t is not None]
-        if any(not isinstance(t, TensorType) or t.static_shape is None for t in types):
-            return "needs tensors whose shapes are known"
-        if any(0 in (t.static_shape or ()) for t in types if isinstance(t, TensorType)):
-            return "needs tensors of at least one element"
+        if any(not isinstance(t, TensorType) or not t.size for t in types):
+            return "needs tensors of known shapes and at least one element"
         try:
             with library().threads(problem.threads):
                 first, *others = self.describe(problem, self.x, self.y)
@@ -176,38 +178,27 @@ class Walk:
         return found
 
 
-def from_to(
-    function: str, parameters: Sequence[Any], source: Md, result: Md, *more: Operand, post: Sequence[Any] = ()
-) -> list[Call]:
-    """A call that reads input 0 and ``more``, and writes output 0."""
-    operands = (Operand(dnnl.SRC, source, 0), *more, Operand(dnnl.DST, result, ~0))
-    return [Call(function, tuple(parameters), operands, tuple(post))]
+def type_of(problem: Problem, index: int) -> TensorType | None:
+    """The type of input ``index``, or of output ~index; None where it is left out."""
+    types, place = (problem.inputs, index) if index >= 0 else (problem.outputs, ~index)
+    found = types[place] if place < len(types) else None
+    return found if isinstance(found, TensorType) else None
 
 
 def shape_of(problem: Problem, index: int) -> tuple[int, ...]:
-    """The shape of input ``index``, or of output ~index."""
-    type_ = problem.inputs[index] if index >= 0 else problem.outputs[~index]
-    assert isinstance(type_, TensorType) and type_.static_shape is not None
+    """The shape of an operand that is there."""
+    type_ = type_of(problem, index)
+    assert type_ is not None and type_.static_shape is not None
     return type_.static_shape
 
 
-def dtype_of(problem: Problem, index: int) -> str:
-    """The element type of input ``index``, or of output ~index."""
-    type_ = problem.inputs[index] if index >= 0 else problem.outputs[~index]
-    assert isinstance(type_, TensorType)
-    return type_.dtype.value
-
-
-def has(problem: Problem, index: int) -> bool:
-    """Whether input ``index``, or output ~index, is given."""
-    types = problem.inputs if index >= 0 else problem.outputs
-    place = index if index >= 0 else ~index
-    return place < len(types) and types[place] is not None
-
-
-def md_of(problem: Problem, index: int, layout: str = "plain", shape: Sequence[int] | None = None) -> Md:
-    """The descriptor of input ``index``, or of output ~index, in a layout; seen in another shape if one is given."""
+def operand(
+    problem: Problem, arg: int, index: int, layout: str = "plain", shape: Sequence[int] | None = None
+) -> Operand:
+    """Input ``index``, or output ~index, as an argument in a layout; seen in another shape if one is given."""
+    type_ = type_of(problem, index)
+    assert type_ is not None
     seen = shape_of(problem, index) if shape is None else tuple(shape)
     if not layout_of(layout).fits(len(seen)):
         raise Refusal(f"layout {layout} does not fit {len(seen)} axes")
-    return Md(seen, dtype_of(problem, index), layout)
+    return Operand(arg, Md(seen, type_.dtype.value, layout), index)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from ctypes import c_int, c_void_p
 from itertools import chain
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -15,8 +15,11 @@ from orpheus_core.errors import KernelError
 from orpheus_core.plugin import Problem, Step
 from orpheus_core.types import Array
 from orpheus_onednn import dnnl
-from orpheus_onednn.call import Call, Operand, Walk, actual
+from orpheus_onednn.call import Call, Operand, Walk, actual, shape_of, type_of
 from orpheus_onednn.library import Handle, library
+
+#: What is called, on what, and what has to live as long. It gives a status, 0 or None for success.
+_Execution: TypeAlias = tuple[Callable[..., Any], tuple[Any, ...], object]
 
 
 class _Arg(ctypes.Structure):
@@ -32,70 +35,77 @@ class Primitive:
             if name in (has, None):
                 break
         else:
-            raise KernelError(f"oneDNN has no {name} for this layer")
+            raise KernelError(f"oneDNN has no {name or call.function} for this layer")
         self.handle = Handle(found, "primitive", "primitive_create", descriptor)
         self.descriptor = descriptor  # owns the memory descriptors
-        self.operands = [(o, actual(descriptor, o.arg)) for o in call.all_operands]
+        plain = dnnl.SCALES | dnnl.ZERO_POINTS  # of these the primitive has no descriptors
+        self.operands = [
+            (o, o.md.handle if o.arg & plain else actual(descriptor, o.arg)) for o in call.operands
+        ]
         self.scratch = actual(descriptor, dnnl.SCRATCHPAD)
         self.workspace = found.c.dnnl_memory_desc_get_size(self.scratch) if self.scratch else 0
-        self.packed = {o.arg: pack(o, md) for o, md in self.operands if o.constant is not None}
+        self.packed = {o.arg: _pack(o, md) for o, md in self.operands if o.constant is not None}
 
-    def bind(self, inputs: Sequence[Any], outputs: Sequence[Any], workspace: Any) -> _Bound:
-        """The arguments of ``dnnl_primitive_execute`` for these arrays."""
-        memories = []
+    def bind(self, inputs: Sequence[Any], outputs: Sequence[Any], workspace: Any) -> _Execution:
+        """Its execution on these arrays."""
+        memories = [(dnnl.SCRATCHPAD, self.scratch, workspace)] if self.workspace else []
         for operand, md in self.operands:
-            source = operand.source
-            array = self.packed.get(operand.arg)
-            if array is None:
-                array = inputs[source] if source >= 0 else outputs[~source]
-            memories.append((operand.arg, memory_on(md, array)))
-        if self.workspace:
-            memories.append((dnnl.SCRATCHPAD, memory_on(self.scratch, workspace)))
-        return _Bound(self, memories)
+            given = inputs[operand.source] if operand.source >= 0 else outputs[~operand.source]
+            memories.append((operand.arg, md, self.packed.get(operand.arg, given)))
+        return self.on(memories)
 
-
-class _Bound:
-    """A primitive with its memories, which it keeps alive."""
-
-    def __init__(self, primitive: Primitive, memories: Sequence[tuple[int, tuple[Handle, Array]]]) -> None:
-        self.keep = (primitive, memories)
-        pairs = [_Arg(arg, handle._as_parameter_.value) for arg, (handle, _) in memories]
-        self.stream = Handle(library(), "stream", "stream_create", library().engine, 1)
-        array = (_Arg * len(pairs))(*pairs)
-        self.args = (primitive.handle._as_parameter_, self.stream._as_parameter_, c_int(len(pairs)), array)
+    def on(self, memories: Sequence[tuple[int, Any, Array]]) -> _Execution:
+        """Its execution on arguments as number, descriptor and array."""
+        found = library()
+        objects = [
+            Handle(found, "memory", "memory_create", md, found.engine, c_void_p(array.ctypes.data))
+            for _, md, array in memories
+        ]
+        pairs = [_Arg(arg, o._as_parameter_.value) for (arg, _, _), o in zip(memories, objects)]
+        stream = Handle(found, "stream", "stream_create", found.engine, 1)
+        args = (self.handle, stream, c_int(len(pairs)), (_Arg * len(pairs))(*pairs))
+        plain = tuple(getattr(a, "_as_parameter_", a) for a in args)
+        return found.c.dnnl_primitive_execute, plain, (self, memories, objects, stream)
 
 
 class Layer:
     """What ``prepare`` makes of a problem: the calls of a walk, the first in the implementation called ``name``."""
 
     def __init__(self, problem: Problem, walk: Walk, name: str) -> None:
-        self.threads = problem.threads
-        with library().threads(self.threads):  # primitives divide their work when they are made
+        self.problem = problem
+        with library().threads(problem.threads):  # primitives divide their work when they are made
             calls = walk.describe(problem, walk.x, walk.y)
             names = [None if name == "any" else name, *[None] * (len(calls) - 1)]
             self.primitives = [Primitive(*pair) for pair in zip(calls, names)]
         self.workspace = max(p.workspace for p in self.primitives)
-        sources = [(o.source, o.constant is not None) for c in calls for o in c.all_operands]
+        sources = [(o.source, o.constant is not None) for c in calls for o in c.operands]
         self.packed = tuple({s for s, _ in sources if s >= 0} - {s for s, packed in sources if not packed})
 
     def bind(self, inputs: Sequence[Any], outputs: Sequence[Any], workspace: Any | None) -> Step:
         """A step that executes the primitives on these arrays."""
-        return Segment([p.bind(inputs, outputs, workspace) for p in self.primitives], self.threads)
+        executions = [p.bind(inputs, outputs, workspace) for p in self.primitives]
+        for index, array in enumerate(outputs):
+            type_ = type_of(self.problem, ~index)
+            block = 1 if type_ is None else type_.layout.block
+            rest = shape_of(self.problem, ~index)[1] % block if block > 1 else 0
+            if rest:  # infinity times the zeros that fill up the weights leaves NaN in the padding
+                padding = array[:, -1, ..., rest:]
+                executions.append((padding.fill, (0,), padding))
+        return Segment(executions, self.problem.threads)
 
 
 class Segment:
-    """Primitives in a row on one number of threads: the step of a layer, or of several."""
+    """Executions in a row on one number of threads: the step of a layer, or of several."""
 
-    def __init__(self, bound: list[_Bound], threads: int) -> None:
-        self.bound, self.threads = bound, threads
-        self._calls = [b.args for b in bound]
+    def __init__(self, executions: list[_Execution], threads: int) -> None:
+        self.executions, self.threads = executions, threads
+        self._calls = [e[:2] for e in executions]
         self._library = library()
 
     def __call__(self) -> None:
-        """Execute them all; KernelError with the library's word when one fails."""
-        execute = self._library.c.dnnl_primitive_execute
+        """Execute them all; KernelError when one fails."""
         with self._library.threads(self.threads):
-            for args in self._calls:
+            for execute, args in self._calls:
                 if execute(*args):
                     raise KernelError("oneDNN's primitive_execute failed")
         self._library.settle(self.threads)
@@ -103,29 +113,16 @@ class Segment:
 
 def seal(steps: Sequence[Segment]) -> Step:
     """Neighbouring layers as one loop."""
-    return Segment(list(chain.from_iterable(s.bound for s in steps)), steps[0].threads)
+    return Segment(list(chain.from_iterable(s.executions for s in steps)), steps[0].threads)
 
 
-def memory_on(md: Any, array: Array) -> tuple[Handle, Array]:
-    """The library's memory object on an array's bytes, and the array."""
-    place = c_void_p(array.ctypes.data)
-    return Handle(library(), "memory", "memory_create", md, library().engine, place), array
-
-
-def pack(operand: Operand, md: Any) -> Array:
+def _pack(operand: Operand, md: Any) -> Array:
     """A constant in the layout that an implementation wants."""
     assert operand.constant is not None
-    found = library()
-    target = memory.zeros(found.c.dnnl_memory_desc_get_size(md), np.uint8)
     source = np.ascontiguousarray(operand.constant)
-    call = Call("reorder", (operand.md, md), (), engines=True)
-    for _, descriptor in call.implementations():
-        primitive = Handle(found, "primitive", "primitive_create", descriptor)
-        break
-    else:
+    target = memory.zeros(library().c.dnnl_memory_desc_get_size(md), np.uint8)
+    primitive = Primitive(Call("reorder", (Operand(dnnl.SRC, operand.md, 0), md)), None)
+    execute, args, _ = primitive.on([(dnnl.SRC, operand.md.handle, source), (dnnl.DST, md, target)])
+    if execute(*args):
         raise KernelError("oneDNN cannot bring this constant into the layout that it wants")
-    ends = ((dnnl.SRC, memory_on(operand.md.handle, source)), (dnnl.DST, memory_on(md, target)))
-    args = (_Arg * 2)(*(_Arg(arg, handle._as_parameter_.value) for arg, (handle, _) in ends))
-    stream = Handle(found, "stream", "stream_create", found.engine, 1)
-    found.call("primitive_execute", primitive, stream, 2, args)
     return target

@@ -22,18 +22,11 @@ from orpheus_core.errors import BackendError, KernelError
 from orpheus_core.plugin import Ready, Unavailable
 
 VARIABLE = "ORPHEUS_ONEDNN"
+NAME = {"darwin": "libdnnl.3.dylib", "win32": "dnnl.dll"}.get(sys.platform, "libdnnl.so.3")
+_FIX = f"pip install 'orpheus-onednn[gomp]' (x86-64 Linux), or {VARIABLE}=/path/to/{NAME} of any oneDNN 3.x with OpenMP"
 _SPIN = "GOMP_SPINCOUNT"
-FIX = f"pip install 'orpheus-onednn[gomp]' (x86-64 Linux), or {VARIABLE}=/path/to/{{}} of any oneDNN 3.x with OpenMP"
-_NAMES = {"darwin": "libdnnl.3.dylib", "win32": "dnnl.dll"}
-_OLD = {"linux": "libdnnl.so.2"}
-_SUCCESS, _UNIMPLEMENTED, _LAST = 0, 3, 4
-_STATUS = {
-    1: "out of memory",
-    2: "invalid arguments",
-    3: "not implemented",
-    5: "runtime error",
-    6: "not required",
-}
+_STATUS = ("success", "out of memory", "invalid arguments", "not implemented", "no more", "runtime error",
+           "not required")  # fmt: skip
 _SEQUENTIAL, _OPENMP = 1, 2
 _RUNTIMES = {0: "no CPU", 4: "TBB", 8: "a thread pool", 256: "OpenCL", 512: "SYCL"}
 
@@ -63,7 +56,6 @@ class Library:
     """A loaded oneDNN. BackendError, with what fixes it, when it is none that can be used."""
 
     def __init__(self, path: str) -> None:
-        self.c: Any
         self.c, self.settles = _load(path)
         try:
             self.c.dnnl_version.restype = ctypes.POINTER(_Version)
@@ -76,8 +68,13 @@ class Library:
         if found.cpu not in (_SEQUENTIAL, _OPENMP):
             name = _RUNTIMES.get(found.cpu, f"runtime {found.cpu}")
             raise BackendError(f"{path}, oneDNN {self.version}, was built with {name} in the place of OpenMP")
-        self.runtime = _runtime(self.c, found.cpu == _OPENMP)
         self.openmp = self.c if found.cpu == _OPENMP else None
+        self.runtimes = _runtimes() if self.openmp is not None else []
+        if len(twins := [name for name in self.runtimes if "gomp" not in name]) > 1:
+            raise BackendError(
+                f"{path} is built with OpenMP of LLVM or Intel, and this process has another copy of it"
+                f" ({' and '.join(twins)}): their first use would end the process"
+            )
         self.isa: int = self.c.dnnl_get_effective_cpu_isa()
         self.c.dnnl_memory_desc_get_size.restype = c_size_t
         self.c.dnnl_primitive_desc_query_md.restype = c_void_p
@@ -91,12 +88,8 @@ class Library:
     def call(self, name: str, *args: Any) -> None:
         """``dnnl_<name>(*args)``; KernelError when its status is not success."""
         status = getattr(self.c, f"dnnl_{name}")(*args)
-        if status != _SUCCESS:
-            raise KernelError(f"oneDNN's {name} answers {_STATUS.get(status, status)}")
-
-    def advance(self, descriptor: Handle) -> bool:
-        """Turn a primitive descriptor into that of its next implementation; False when there is none."""
-        return bool(self.c.dnnl_primitive_desc_next_impl(descriptor) == _SUCCESS)
+        if status:
+            raise KernelError(f"oneDNN's {name} answers: {_STATUS[status] if status < 7 else status}")
 
     def implementation(self, descriptor: Handle) -> str:
         """The library's own name of what a primitive descriptor stands for."""
@@ -124,69 +117,30 @@ def _load(path: str) -> tuple[Any, bool]:
     GNU's runtime reads once, when it is loaded, how often a waiting thread looks before it sleeps, and takes 300000
     times, 8 ms here, unless it is told otherwise. 2000 times outlast the pauses between two layers of a network.
     """
-    told = [name for name in (_SPIN, "OMP_WAIT_POLICY") if name in os.environ]
-    early = any(_family(name) == "gomp" for name in _loaded())
-    if told or early:
-        return ctypes.CDLL(path), bool(told)
+    told, before = _SPIN in os.environ or "OMP_WAIT_POLICY" in os.environ, _runtimes()
+    if told:
+        return ctypes.CDLL(path), True
     os.environ[_SPIN] = "2000"
     try:
-        return ctypes.CDLL(path), any(_family(name) == "gomp" for name in _loaded())
+        return ctypes.CDLL(path), "gomp" in "".join(set(_runtimes()) - set(before))
     finally:
         del os.environ[_SPIN]
 
 
-def _runtime(c: Any, has_openmp: bool) -> str:
-    """The file name of the OpenMP runtime that the library is linked with, empty for a sequential build."""
-    if not has_openmp:
-        return ""
+def _runtimes() -> list[str]:
+    """This process's runtimes of OpenMP, by file, where the system tells. GNU's may be there more than once."""
     try:
-        own = _file_of(c.omp_set_num_threads)
-    except AttributeError:
-        raise BackendError(f"{c._name} was built with OpenMP, whose runtime cannot be reached") from None
-    kind = _family(own)
-    others = {name for name in _loaded() if kind and _family(name) not in ("", kind)}
-    if others:
-        raise BackendError(
-            f"{c._name} runs on {own}, and this process on {', '.join(sorted(others))}: two runtimes of OpenMP would"
-            " take the processors from each other"
-        )
-    return own
-
-
-def _family(name: str) -> str:
-    """``gomp``, or ``omp`` for LLVM's and Intel's, which are one; empty for what is no OpenMP runtime."""
-    match = re.match(r"(?:lib)?(g|i|)omp\d*[-.]", name)
-    return "" if match is None else "gomp" if match.group(1) == "g" else "omp"
-
-
-def _loaded() -> list[str]:
-    """File names of this process's shared libraries, where the system tells."""
-    try:
-        lines = Path("/proc/self/maps").read_text().splitlines()
+        maps = Path("/proc/self/maps").read_text()
     except OSError:
         return []
-    return [Path(line.split()[-1]).name for line in lines if "/" in line]
-
-
-def _file_of(function: Any) -> str:
-    """The name of the file that a C function comes from, empty where the system does not tell."""
-    info = (c_void_p * 4)()
-    try:
-        ctypes.CDLL(None).dladdr(function, byref(info))
-    except (AttributeError, OSError, TypeError):
-        return ""
-    return Path(ctypes.string_at(info[0]).decode()).name if info[0] else ""
+    return sorted(set(re.findall(r"/((?:lib)?[gi]?omp\d*[-.][^/\n]*)$", maps, re.M)))
 
 
 def _places() -> list[str]:
     """Where to look: one place when the user names it."""
     named = os.environ.get(VARIABLE, "").strip()
-    if named:
-        return [named]
-    name = _NAMES.get(sys.platform, "libdnnl.so.3")
-    folders = [Path(sys.prefix, "lib"), Path(sys.prefix, "Library", "bin")]
-    installed = [str(folder / name) for folder in folders if (folder / name).is_file()]
-    return [*installed, name, *filter(None, [_OLD.get(sys.platform)])]
+    wheels = (Path(sys.prefix, "lib", NAME), Path(sys.prefix, "Library", "bin", NAME))
+    return [named] if named else [*(str(p) for p in wheels if p.is_file()), NAME, "libdnnl.so.2"]
 
 
 @cache
@@ -200,15 +154,23 @@ def library() -> Library:
             reasons.append(f"{place} does not load: {error}")
         except BackendError as error:
             reasons.append(str(error))
-    fix = FIX.format(_NAMES.get(sys.platform, "libdnnl.so.3"))
-    raise BackendError(f"{'; '.join(dict.fromkeys(reasons))}; to fix: {fix}")
+    raise BackendError(f"{'; '.join(dict.fromkeys(reasons))}; to fix: {_FIX}")
+
+
+@cache
+def found() -> Library | None:
+    """The library in use, or None."""
+    try:
+        return library()
+    except BackendError:
+        return None
 
 
 def probe() -> Ready | Unavailable:
     """Ready with the library's version and runtime, or why there is none."""
     try:
-        found = library()
+        here = library()
     except BackendError as error:
         reason, _, fix = str(error).partition("; to fix: ")
         return Unavailable(reason, fix)
-    return Ready(f"oneDNN {found.version}, {found.runtime or 'one thread only'}")
+    return Ready(f"oneDNN {here.version}, {', '.join(here.runtimes) or 'one thread only'}")
