@@ -49,4 +49,8 @@ ENGINES = (
         convert=f"{_HERE}.pytorch:convert_channels_last", load=f"{_HERE}.pytorch:load_channels_last",
         isa={"avx2": _TORCH_AVX2},
     ),
+    RuntimeSpec(
+        name="tvm", distribution="apache-tvm", modules=("tvm",), install=_pip("tvm"),
+        convert=f"{_HERE}.tvm:convert", load=f"{_HERE}.tvm:load", isa={"avx2": {"ORPHEUS_TVM_CPU": "x86-64-v3"}},
+    ),
 )  # fmt: skip
