@@ -199,8 +199,13 @@ class Kernel:
     schema versions (``since_version``) it implements. ``inplace`` lists (output, input) pairs that may
     share memory. ``overlap`` says calls of the same prepared object may run at the same time.
     ``expands`` says its packed constants take more memory than the constants, so that ``memory="low"``
-    leaves it out. ``rank`` orders kernels of which no time is known: lower first. Raise ``version``
-    whenever the speed may have changed, so that kept measurements are taken anew.
+    leaves it out. ``whole``, of a kernel of a fused operator, says that by its backend's own costs the parts
+    never take less: they are weighed against it only where times were measured or another backend may
+    compete. ``rank`` orders kernels of which no time is known: lower first. Raise ``version`` whenever the
+    speed may have changed, so that kept measurements are taken anew.
+
+    ``supports`` and ``cost`` depend on nothing but the problem and the ``ORPHEUS_`` variables of the
+    environment: what they say of a layer is remembered by the process.
     """
 
     op: str
@@ -219,6 +224,7 @@ class Kernel:
     inplace: tuple[tuple[int, int], ...] = ()
     overlap: bool = False
     expands: bool = False
+    whole: bool = False
     takes_problem: bool = False
     writes_out: bool = False
     version: int = 1
@@ -316,9 +322,10 @@ class Problem:
 
     def once(self, function: Callable[[Problem], _T]) -> _T:
         """``function(self)``, worked out once: rules, costs and preparation ask for the same facts many times over."""
-        if function not in self._known:
-            self._known[function] = function(self)
-        found: _T = self._known[function]
+        known = self._known
+        if function not in known:
+            known[function] = function(self)
+        found: _T = known[function]
         return found
 
     @cached_property
@@ -336,9 +343,10 @@ class Problem:
 
     def field(self, path: str) -> Any:
         """The value that a rule's field names, or None when it is unknown or absent."""
-        if path not in self._known:  # the kernels of an operator have the same fields in their rules
-            self._known[path] = self._look_up(path)
-        return self._known[path]
+        known = self._known
+        if path not in known:  # the kernels of an operator have the same fields in their rules
+            known[path] = self._look_up(path)
+        return known[path]
 
     def _look_up(self, path: str) -> Any:
         name, _, fact = path.partition(".")

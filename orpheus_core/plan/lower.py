@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 
 from orpheus_core.graph import Graph, Node, Value
 from orpheus_core.plan.operands import Kind, Operand, Operation, Storage
-from orpheus_core.plugin import Problem
 from orpheus_core.selection.assignment import input_place, output_place
-from orpheus_core.selection.candidates import Candidate, in_format, placed
-from orpheus_core.selection.conversion import HOME, Place, reorder_kernel, reorder_node
+from orpheus_core.selection.candidates import in_format, placed
+from orpheus_core.selection.conversion import HOME, Conversions, Place, Reorder, reorder_node
 from orpheus_core.selection.decision import Decision, Selection
 from orpheus_core.selection.options import SelectionOptions
 from orpheus_core.selection.reorder import to_layout
@@ -36,7 +35,7 @@ class _Lowering:
     def __init__(self, graph: Graph, selection: Selection, options: SelectionOptions) -> None:
         self.graph = graph
         self.selection = selection
-        self.options = options
+        self.conversions = Conversions(options)
         self.operands: list[Operand] = []
         self.operations: list[Operation] = []
         self.elided: list[tuple[Node, str]] = []
@@ -126,7 +125,7 @@ class _Lowering:
         """A chain of operations from one place to another: reorder where a kernel exists, else on the host."""
         if start[0] != goal[0]:
             for device in dict.fromkeys((start[1], goal[1])):
-                kernel = reorder_kernel(value.type, start[0], goal[0], device, self.options)
+                kernel = self.conversions.reorder(value.type, start[0], goal[0], device)
                 if kernel is not None or device == CPU:
                     middle = self._step(value, start, (start[0], device), None)
                     middle = self._step(value, (start[0], device), (goal[0], device), kernel)
@@ -139,9 +138,7 @@ class _Lowering:
             start = (start[0], CPU)
         return self._step(value, start, goal, None)
 
-    def _step(
-        self, value: Value, start: Place, goal: Place, kernel: tuple[Candidate, Problem] | None
-    ) -> Operand:
+    def _step(self, value: Value, start: Place, goal: Place, kernel: Reorder | None) -> Operand:
         known = self.places.get((value, goal))
         if known is not None:
             return known
@@ -149,7 +146,7 @@ class _Lowering:
         target = self._define(value, goal)
         self.source[value] = origin
         node = reorder_node(value, start[0], goal[0])
-        candidate, problem = kernel or (None, None)
+        candidate, problem = (None, None) if kernel is None else kernel[:2]
         kind = Kind.KERNEL if kernel else Kind.REORDER if start[0] != goal[0] else Kind.MOVE
         self.operations.append(
             Operation(kind, node, (source,), (target,), candidate, problem, why="conversion")

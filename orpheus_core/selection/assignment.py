@@ -27,7 +27,27 @@ def assign(
     if all(_at_home(s) for scored in choices for s in scored):
         picks = [_cheapest(scored) for scored in choices]
         return picks, sum(s[p].seconds for s, p in zip(choices, picks)), True, {}
-    return _Assignment(graph, choices, options).solve()
+    rivals = _rivals(choices)
+    picks, seconds, optimal, hubs = _Assignment(graph, [kept for kept, _ in rivals], options).solve()
+    return [places[pick] for (_, places), pick in zip(rivals, picks)], seconds, optimal, hubs
+
+
+def _rivals(choices: Sequence[Sequence[Scored]]) -> list[tuple[list[Scored], list[int]]]:
+    """For each node the cheapest candidate of those that have their operands at the same places, and its position.
+
+    The first of equally cheap ones, as a choice among all would take.
+    """
+    known: dict[int, tuple[list[Scored], list[int]]] = {}  # nodes that are alike have the very same choices
+    for scored in choices:
+        if id(scored) not in known:
+            best: dict[tuple[object, object], int] = {}
+            for i, s in enumerate(scored):
+                place = (s.candidate.format, s.candidate.backend.device)
+                if place not in best or s.seconds < scored[best[place]].seconds:
+                    best[place] = i
+            positions = sorted(best.values())
+            known[id(scored)] = [scored[i] for i in positions], positions
+    return [known[id(scored)] for scored in choices]
 
 
 def _at_home(scored: Scored) -> bool:

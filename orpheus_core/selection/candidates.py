@@ -143,19 +143,24 @@ class _Judge:
         self.problem = problem
         self.operands = operands
         self.static = static
-        self._dtypes: dict[int, str | None] = {}
+        self._reasons: dict[int, tuple[RefusalCode, str] | None] = {}
         self._rules: dict[int, str | None] = {}
         self._supports: dict[str, str | None] = {}
         self._fits: dict[int, bool] = {}
 
     def reason(self, row: _Row) -> tuple[RefusalCode, str] | None:
         """Why the kernel does not take the layer, None when it does."""
+        if row.terms not in self._reasons:
+            self._reasons[row.terms] = self._judge(row)
+        return self._reasons[row.terms]
+
+    def _judge(self, row: _Row) -> tuple[RefusalCode, str] | None:
         kernel, version = row.kernel, self.problem.version
         low, high = kernel.opset
         if version < low or (high is not None and version > high):
             text = f"implements opset {low} to {high or 'newest'}, the node is version {version}"
             return RefusalCode.OPSET, text
-        refusal = self._dtype(kernel)
+        refusal = _dtype_refusal(self.operands, kernel)
         if refusal:
             return RefusalCode.DTYPE, refusal
         late = False
@@ -163,13 +168,14 @@ class _Judge:
             if Format() not in kernel.formats or not _are_tensors(self.problem):
                 return RefusalCode.SHAPE, "needs tensors whose shapes are known before the run"
             late = True
+        known = self._rules
         try:
             for number, rule in row.rules:
                 if late and not rule.field.endswith((".constant", ".present", ".runtime")):
                     continue  # its operands' shapes may tell during the run
-                if number not in self._rules:
-                    self._rules[number] = rule.refusal(self.problem)
-                refusal = self._rules[number]
+                if number not in known:
+                    known[number] = rule.refusal(self.problem)
+                refusal = known[number]
                 if refusal:
                     return RefusalCode.RULE, refusal
             if kernel.supports is not None and not late:
@@ -186,12 +192,6 @@ class _Judge:
         if number not in self._fits:
             self._fits[number] = _fits(self.problem, format)
         return self._fits[number]
-
-    def _dtype(self, kernel: Kernel) -> str | None:
-        number = id(kernel.dtypes)  # kernels of a manifest share few; their backend keeps them
-        if number not in self._dtypes:
-            self._dtypes[number] = _dtype_refusal(self.operands, kernel)
-        return self._dtypes[number]
 
     def _support(self, reference: str) -> str | None:
         if reference not in self._supports:
@@ -249,10 +249,14 @@ def _fits(problem: Problem, fmt: Format) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class _Row:
-    """A kernel in the table of its operator, where equal rules and formats have one number; a candidate a format."""
+    """A kernel in the table of its operator, where equal rules and formats have one number; a candidate a format.
+
+    Kernels of equal ``terms`` take and refuse the same layers for the same reasons.
+    """
 
     kernel: Kernel
     id: str
+    terms: int
     rules: tuple[tuple[int, Rule], ...]
     candidates: tuple[tuple[int, Candidate], ...]
 
@@ -267,6 +271,7 @@ class _Table:
 
 
 _TABLES: dict[int, _Table] = {}
+_MOST_TABLES = 64
 
 
 def kernels_of(backend: Backend) -> dict[tuple[str, str], tuple[Kernel, ...]]:
@@ -281,6 +286,8 @@ def _table_of(backend: Backend) -> _Table:
         for kernel in backend.kernels:
             kernels.setdefault((kernel.domain, kernel.op), []).append(kernel)
         known = _Table(backend, {key: tuple(found) for key, found in kernels.items()})
+        if len(_TABLES) >= _MOST_TABLES:
+            _TABLES.clear()  # of backends that sessions configured for themselves
         _TABLES[id(backend)] = known
     return known
 
@@ -290,18 +297,21 @@ def _rows_of(backend: Backend, key: tuple[str, str]) -> tuple[_Row, ...]:
     if key not in table.rows:
         rules: dict[object, int] = {}
         formats: dict[Format, int] = {}
-        table.rows[key] = tuple(
-            _Row(
-                kernel,
-                kernel_id(backend, kernel),
-                tuple((rules.setdefault(_rule_key(r), len(rules)), r) for r in kernel.where),
-                tuple(
-                    (formats.setdefault(f, len(formats)), Candidate(backend, kernel, f))
-                    for f in kernel.formats
-                ),
+        terms: dict[object, int] = {}
+        rows = []
+        for kernel in table.kernels.get(key, ()):
+            numbered = tuple((rules.setdefault(_rule_key(r), len(rules)), r) for r in kernel.where)
+            placed = tuple(
+                (formats.setdefault(f, len(formats)), Candidate(backend, kernel, f)) for f in kernel.formats
             )
-            for kernel in table.kernels.get(key, ())
-        )
+            asked = (
+                tuple(kernel.opset), tuple((name, tuple(of)) for name, of in kernel.dtypes.items()),
+                kernel.prepare is None, Format() in kernel.formats, tuple(number for number, _ in numbered),
+                kernel.supports,
+            )  # fmt: skip
+            number = terms.setdefault(asked, len(terms))
+            rows.append(_Row(kernel, kernel_id(backend, kernel), number, numbered, placed))
+        table.rows[key] = tuple(rows)
     return table.rows[key]
 
 

@@ -6,13 +6,14 @@ import hashlib
 import time
 from dataclasses import replace
 from math import prod
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from orpheus_core.graph import Node, Value
 from orpheus_core.ops import ORPHEUS_DOMAIN, make_node
 from orpheus_core.plugin import Problem
+from orpheus_core.selection.alike import judged_by
 from orpheus_core.selection.candidates import Candidate, candidates, in_format, problem_of
 from orpheus_core.selection.cost import ASSUMED_BANDWIDTH, ASSUMED_CALL, Source, score
 from orpheus_core.selection.invoke import HOST, runtime_of
@@ -35,6 +36,7 @@ class Conversions:
     def __init__(self, options: SelectionOptions) -> None:
         self._options = options
         self._known: dict[tuple[ValueType, Place, Place], float] = {}
+        self._reorders = judged_by(options.backends).reorders
 
     def seconds(self, type_: ValueType, source: Place, target: Place) -> float:
         """Seconds to have a value of this type at ``target`` as well, infinity when that cannot be."""
@@ -60,12 +62,34 @@ class Conversions:
         if measured is not None:
             return measured
         if source[1] == target[1]:
-            found = reorder_kernel(type_, source[0], target[0], source[1], self._options)
-            if found is not None:
-                scored = score(found[1], found[0], None)
-                if scored.source is Source.MODEL:
-                    return scored.seconds
+            found = self.reorder(type_, source[0], target[0], source[1])
+            if found is not None and found.seconds is not None:
+                return found.seconds
         return _estimate(_bytes(type_, (source, target)))
+
+    def reorder(self, type_: ValueType, start: str, goal: str, device: Device) -> Reorder | None:
+        """What :func:`reorder_kernel` finds, remembered by the process as what is judged of layers."""
+        key = (type_, start, goal, device, self._options.threads)
+        known: Reorder | None = self._reorders.get(key)
+        if known is None:
+            found = reorder_kernel(type_, start, goal, device, self._options)
+            if found is None:
+                return None
+            candidate, problem = found
+            scored = score(problem, candidate, None)
+            known = Reorder(candidate, problem, scored.seconds if scored.source is Source.MODEL else None)
+            if known.seconds is None and candidate.kernel.cost is not None:
+                return known  # it failed, which may have had a passing cause
+            self._reorders[key] = known
+        return known
+
+
+class Reorder(NamedTuple):
+    """The kernel that reorders a value, its problem in those layouts, and the seconds that its model gives, if any."""
+
+    candidate: Candidate
+    problem: Problem
+    seconds: float | None
 
 
 def reorder_node(value: Value, start: str, goal: str) -> Node:

@@ -11,7 +11,7 @@ from orpheus_core.errors import SelectionError, UnsupportedModelError
 from orpheus_core.graph import Graph, Node, Value
 from orpheus_core.ops.spec import find_spec
 from orpheus_core.plugin import Problem
-from orpheus_core.selection.alike import Alike
+from orpheus_core.selection.alike import Alike, judged_by
 from orpheus_core.selection.assignment import assign
 from orpheus_core.selection.candidates import Candidate, problem_of
 from orpheus_core.selection.cost import Scored, Source
@@ -121,7 +121,8 @@ def _expand_fused(graph: Graph, options: SelectionOptions) -> tuple[Graph, list[
     nodes: list[Node] = []
     choices: list[Choices] = []
     mapping: dict[Value, Value] = {}
-    alike = Alike(options.backends, options.cache)
+    terms = (options.policy, options.memory, options.error_factor)
+    alike = Alike(options.backends, options.cache, judged_by(options.backends), terms)
     for node in graph.nodes:
         whole = choices_for(node, options, alike)
         key = None if options.pins or not node.domain else whole.likeness
@@ -150,11 +151,16 @@ def _expand_fused(graph: Graph, options: SelectionOptions) -> tuple[Graph, list[
 
 
 def _parts(whole: Choices, options: SelectionOptions, alike: Alike) -> tuple[Graph, list[Choices]] | None:
-    """A fused node taken apart and the choices of its parts; None when the first of them already take too long."""
+    """A fused node taken apart and the choices of its parts; None when the first of them are known to take too long."""
     node = whole.node
     spec = find_spec(node.domain, node.op, node.version) if node.domain else None
     if spec is None or spec.decompose is None:
         return None
+    left, choices = _at_most(whole, options), []
+    if left < math.inf and options.policy == "order" and not alike.is_measured:
+        own = min(whole.scored, key=lambda s: s.seconds)
+        if own.candidate.kernel.whole and own.source is Source.MODEL:
+            return None
     body = spec.decompose(node)
     present = [v for v in node.inputs if v is not None]
     body = body.substitute(dict(zip(body.inputs, present)))
@@ -162,7 +168,6 @@ def _parts(whole: Choices, options: SelectionOptions, alike: Alike) -> tuple[Gra
         part.replace(name=f"{node.name or node.op}/{part.op}.{i}") for i, part in enumerate(body.nodes)
     )
     body = body.replace(nodes=renamed)
-    left, choices = _at_most(whole, options), []
     for part in body.nodes:
         choices.append(choices_for(part, options, alike))
         left -= min((s.seconds for s in choices[-1].scored), default=0.0)

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from orpheus_core.graph import Node, Value
-from orpheus_core.ops import make_node
+from orpheus_core.graph import Graph, Node, Value
+from orpheus_core.ops import ORPHEUS_DOMAIN, make_node
 from orpheus_core.plugin import API, Backend, Kernel, Problem, Rule
-from orpheus_core.selection.alike import Alike
+from orpheus_core.selection.alike import Alike, judged_by
+from orpheus_core.selection.cache import MeasurementCache
 from orpheus_core.selection.candidates import candidates, problem_of
 from orpheus_core.selection.options import SelectionOptions
 from orpheus_core.selection.refusal import RefusalCode
-from orpheus_core.selection.selector import choices_for
+from orpheus_core.selection.selector import choices_for, select
+from orpheus_core.selection.signature import measurement_key
 from orpheus_core.types import DType, TensorType
 
 JUDGED: list[str] = []
@@ -104,3 +109,134 @@ def test_a_type_keeps_its_place_in_tables_of_other_processes() -> None:
     assert copy == type_
     assert "_hash" not in vars(copy)
     assert {type_: 1}[copy] == 1
+
+
+def graph_of(*nodes: Node) -> Graph:
+    inputs = tuple(v for n in nodes for v in n.inputs if v is not None and v.const is None)
+    return Graph(inputs, tuple(v for n in nodes for v in n.results), nodes)
+
+
+def test_a_later_selection_asks_nothing_again_but_of_other_backends_and_under_other_settings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    backend = replace(BACKEND)  # an object of its own, of which nothing is known
+    options = SelectionOptions(backends=(backend,))
+
+    def asked(options: SelectionOptions = options) -> int:
+        JUDGED.clear()
+        _, selection = select(graph_of(node(16), node(32)), options)
+        assert [d.chosen.seconds for d in selection.decisions] == [16, 32]
+        return len(JUDGED)
+
+    assert [asked(), asked()] == [2, 0]
+    assert asked(replace(options, threads=2)) == 2
+    assert asked(replace(options, backends=(replace(backend),))) == 2
+    monkeypatch.setenv("ORPHEUS_ISA", "generic")
+    assert [asked(), asked()] == [2, 0]
+    monkeypatch.undo()
+    assert asked() == 0
+
+
+def test_options_that_leave_kernels_out_do_so_whatever_is_remembered() -> None:
+    large = replace(KERNELS[0], name="large", expands=True)
+    backend = Backend(name="b", api=API, kernels=(large, replace(KERNELS[0], cost=None)))
+    options = SelectionOptions(backends=(backend,))
+    for memory, names in (("normal", ["large", "k"]), ("low", ["k"]), ("normal", ["large", "k"])):
+        _, selection = select(graph_of(node(1)), replace(options, memory=memory))  # type: ignore[arg-type]
+        (decision,) = selection.decisions
+        assert sorted(s.candidate.kernel.name for s in (decision.chosen, *decision.alternatives)) == sorted(
+            names
+        )
+
+
+def test_measured_times_are_no_part_of_what_is_remembered(tmp_path: Path) -> None:
+    backend = replace(BACKEND)
+    options = SelectionOptions(backends=(backend,), cache=MeasurementCache(tmp_path / "m.json"))
+    problem = problem_of(node(16))
+    assert select(graph_of(node(16)), options)[1].decisions[0].chosen.seconds == 16
+    (candidate,), _ = judged_by((backend,)).found[0]
+    assert options.cache is not None
+    options.cache.put(measurement_key(problem, candidate), 0.5)
+    assert select(graph_of(node(16)), options)[1].decisions[0].chosen.seconds == 0.5
+    assert select(graph_of(node(16)), replace(options, cache=None))[1].decisions[0].chosen.seconds == 16
+
+
+FAILS: list[bool] = []
+
+
+def shaky(problem: Problem) -> str | None:
+    """A limit, or a cost, that fails while FAILS holds anything."""
+    if FAILS:
+        raise MemoryError(problem.op)
+    return None
+
+
+def shaky_cost(problem: Problem) -> float:
+    """One second, unless it fails."""
+    shaky(problem)
+    return 1.0
+
+
+@pytest.mark.parametrize("field", ["supports", "cost"])
+def test_what_fails_is_asked_again(field: str) -> None:
+    shakes: Any = {"supports": {"supports": f"{__name__}:shaky"}, "cost": {"cost": f"{__name__}:shaky_cost"}}[
+        field
+    ]
+    backend = Backend(name="b", api=API, kernels=(KERNELS[0], replace(KERNELS[0], name="s", **shakes)))
+    options = SelectionOptions(backends=(backend,))
+
+    def found() -> tuple[int, list[str]]:
+        decision = select(graph_of(node(16)), options)[1].decisions[0]
+        scored = (decision.chosen, *decision.alternatives)
+        return len(scored), sorted(s.source.value for s in scored)
+
+    FAILS.append(True)
+    failed = found()
+    FAILS.clear()
+    assert failed == {"supports": (1, ["cost model"]), "cost": (2, ["cost model", "rank"])}[field]
+    assert found() == (2, ["cost model"] * 2)
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    backend = replace(BACKEND)
+    options = SelectionOptions(backends=(backend,))
+    for size in range(1, 3000, 100):
+        select(graph_of(*(node(n) for n in range(size, size + 100))), options)
+    assert len(judged_by((backend,)).found) <= 1200
+    first = judged_by((backend,))
+    for _ in range(20):
+        judged_by((replace(BACKEND),))
+    assert judged_by((backend,)) is not first
+
+
+def fused(size: int) -> Node:
+    type_ = TensorType(DType.FLOAT32, (size, size))
+    attributes = {"activation": "Relu"}
+    a, b = Value("a", type_), Value("b", type_)
+    return make_node("FusedMatMul", [a, b], [Value("y", type_)], attributes, domain=ORPHEUS_DOMAIN)
+
+
+def test_the_parts_of_what_is_whole_are_weighed_only_where_another_backend_or_a_time_may_count(
+    tmp_path: Path,
+) -> None:
+    def kernel(op: str, **more: object) -> Kernel:
+        domain = ORPHEUS_DOMAIN if op.startswith("Fused") else ""
+        return replace(KERNELS[0], op=op, domain=domain, **more)  # type: ignore[arg-type]
+
+    parts = (kernel("MatMul"), kernel("Relu"))
+    for whole in (False, True):
+        backend = Backend(name="b", api=API, kernels=(kernel("FusedMatMul", whole=whole), *parts))
+        options = SelectionOptions(backends=(backend,))
+        JUDGED.clear()
+        select(graph_of(fused(4)), options)
+        assert ("MatMul" in JUDGED) is not whole
+        JUDGED.clear()
+        select(graph_of(fused(4)), replace(options, policy="cost"))
+        assert whole is False or "MatMul" in JUDGED
+    cache = MeasurementCache(tmp_path / "m.json")
+    a, b, y = (v for v in (*fused(4).inputs, *fused(4).outputs) if v is not None)
+    for part in (make_node("MatMul", [a, b], [y]), make_node("Relu", [y], [Value("z", y.type)])):
+        (candidate,), _ = candidates(problem_of(part), [backend])
+        cache.put(measurement_key(problem_of(part), candidate), 1e-3)
+    _, selection = select(graph_of(fused(4)), replace(options, cache=cache))
+    assert [d.node.op for d in selection.decisions] == ["MatMul", "Relu"]  # 2 ms beside 16 s

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 _Matrix = list[list[float]]
 
@@ -125,12 +126,12 @@ class Form:
     step: int = 1
     exact: bool = False
 
-    @property
+    @cached_property
     def phases(self) -> list[tuple[int, int]]:
         """First row and column of each phase, in an order in which those that meet an element are neighbours."""
         return [(0, 0)] if self.step == 1 else [(0, 1), (0, 0), (1, 0), (1, 1)]
 
-    @property
+    @cached_property
     def spans(self) -> list[tuple[int, int]]:
         """For each element the phases, first and end, that it sums over.
 
@@ -150,7 +151,7 @@ class Form:
         """Whether the input may also be plain. A 3x3 stem is faster by direct convolution."""
         return self.step == 2 and min(self.kernel) > 3
 
-    @property
+    @cached_property
     def products(self) -> int:
         """Multiplications of a tile, for each channel and filter."""
         return sum(end - first for first, end in self.spans)

@@ -58,7 +58,7 @@ def _convolutions(layout: str, block: int) -> Iterator[Kernel]:
                 formats=(layouts, first) if name in also_plain else (layouts,),
                 prepare=f"orpheus_openmp.{code}", supports=f"orpheus_openmp.limits:{limit}",
                 cost=f"orpheus_openmp.cost:{costs.get(name, name)}", accuracy=accuracy,
-                expands=code.startswith(("winograd", "strassen")),
+                expands=code.startswith(("winograd", "strassen")), whole=bool(domain),
                 where=(FULL, Rule("X.rank", "==", 4), *_constants(op), *_rules(name, block)),
                 inplace=((0, 3),) if domain else (),
             )  # fmt: skip
