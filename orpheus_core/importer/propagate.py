@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from orpheus_core.graph import Node, Value
+from orpheus_core.ops.slices import slice_of
 from orpheus_core.types import Array, DType, TensorType
 
 #: The most elements a propagated value may have.
@@ -74,9 +75,7 @@ def _slice(inputs: Sequence[Any], attributes: Mapping[str, Any]) -> Array | None
     for start, end, axis, step in zip(
         starts.tolist(), ends.tolist(), axes.tolist(), steps.tolist(), strict=True
     ):
-        if step < 0 and end < -data.shape[axis]:
-            end = None
-        index[axis] = slice(start, end, step)
+        index[axis] = slice_of(start, end, step, data.shape[axis])
     return np.asarray(data[tuple(index)])
 
 

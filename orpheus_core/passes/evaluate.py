@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 
 from orpheus_core.graph import Node
+from orpheus_core.ops.slices import slice_of
 from orpheus_core.types import Array, DType
 
 
@@ -120,9 +121,7 @@ def _slice(node: Node, inputs: tuple[Array | None, ...]) -> Array | None:
     steps = [1] * len(starts) if steps is None else steps
     index: list[Any] = [slice(None)] * data.ndim
     for start, end, axis, step in zip(starts, ends, axes, steps):
-        # Going down, an end before the first element means "through the first element".
-        stop = None if step < 0 and end < -data.shape[int(axis)] else int(end)
-        index[int(axis)] = slice(int(start), stop, int(step))
+        index[int(axis)] = slice_of(int(start), int(end), int(step), data.shape[int(axis)])
     return np.asarray(data[tuple(index)])
 
 

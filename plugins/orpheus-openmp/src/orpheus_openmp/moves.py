@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from orpheus_core.ops.slices import slice_of
 from orpheus_core.plugin import Problem, Step
 from orpheus_core.types import Array, TensorType
 from orpheus_openmp.layer import Layer, checked, raw, seal, static
@@ -119,10 +120,8 @@ def slices(problem: Problem) -> list[tuple[int, int, int, int]]:
     found = []
     for start, end, axis, step in zip(starts, ends, axes, steps):
         axis = positive(axis, len(shape))
-        begin, stop, step = slice(start, end if step > 0 or end >= -shape[axis] else None, step).indices(
-            shape[axis]
-        )
-        found.append((axis, begin, len(range(begin, stop, step)), step))
+        taken = range(shape[axis])[slice_of(start, end, step, shape[axis])]
+        found.append((axis, taken.start, len(taken), taken.step))
     return found
 
 

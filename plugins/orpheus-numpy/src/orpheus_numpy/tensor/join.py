@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from orpheus_core.ops.slices import slice_of
 from orpheus_core.plugin import Problem
 from orpheus_core.types import Array
 from orpheus_numpy.tensor._axes import NEW, Outputs, axes_of, axis_of, numbers, shape_of, store
@@ -69,22 +70,11 @@ def slice_(
         raise ValueError(
             f"Slice: {len(first)} starts, {len(last)} ends, {len(chosen)} axes, {len(strides)} steps"
         )
-    if 0 in strides:
-        raise ValueError(f"Slice: steps {strides} must not be 0")
     index: list[Any] = [slice(None)] * data.ndim
     for axis, start, end, step in zip(chosen, first, last, strides):
-        index[axis] = _bounds(start, end, step, data.shape[axis])
+        index[axis] = slice_of(start, end, step, data.shape[axis])
     # The Ellipsis keeps a tensor of rank 0 an array.
     return store(out, data[(*index, ...)])
-
-
-def _bounds(start: int, end: int, step: int, size: int) -> slice:
-    if step > 0:
-        return slice(start, end, step)
-    # Backwards, ONNX clamps a start below the axis to its first element; Python would take nothing.
-    start = min(max(start + size if start < 0 else start, 0), size - 1)
-    end = end + size if end < 0 else end
-    return slice(max(start, 0), end if end >= 0 else None, step)
 
 
 def expand(data: Array, shape: Array, *, out: Outputs = NEW) -> Array:
