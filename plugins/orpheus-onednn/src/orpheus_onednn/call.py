@@ -103,11 +103,8 @@ class Call:
         """The library's implementations, best first: name and descriptor, which is good until the next one."""
         found = library()
         given = [getattr(p, "handle", p) for p in self.parameters]
-        if self.function == "reorder":  # has an engine beside each of its descriptors
-            given = [given[0], found.engine, given[1]]
-            given.append(found.engine)
-        else:
-            given.insert(0, found.engine)
+        engine = found.engine  # a reorder has one beside each of its descriptors
+        given = [given[0], engine, given[1], engine] if self.function == "reorder" else [engine, *given]
         function = f"{self.function}_primitive_desc_create"
         try:
             descriptor = Handle(found, "primitive_desc", function, *given, self._attributes())

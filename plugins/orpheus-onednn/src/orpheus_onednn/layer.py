@@ -38,10 +38,7 @@ class Primitive:
             raise KernelError(f"oneDNN has no {name or call.function} for this layer")
         self.handle = Handle(found, "primitive", "primitive_create", descriptor)
         self.descriptor = descriptor  # owns the memory descriptors
-        plain = dnnl.SCALES | dnnl.ZERO_POINTS  # of these the primitive has no descriptors
-        self.operands = [
-            (o, o.md.handle if o.arg & plain else actual(descriptor, o.arg)) for o in call.operands
-        ]
+        self.operands = [(o, actual(descriptor, o.arg)) for o in call.operands]
         self.scratch = actual(descriptor, dnnl.SCRATCHPAD)
         self.workspace = found.c.dnnl_memory_desc_get_size(self.scratch) if self.scratch else 0
         self.packed = {o.arg: _pack(o, md) for o, md in self.operands if o.constant is not None}
