@@ -85,7 +85,10 @@ def load(path: Path, threads: int) -> LoadedEngine:
     tvm.get_global_func("runtime.config_threadpool")(_BIG_CORES, threads)
     got = int(tvm.get_global_func("runtime.NumThreads")())
     if got != threads:
-        raise BackendError(f"TVM runs {got} threads although {threads} were asked for")
+        raise BackendError(
+            f"TVM runs {got} threads although {threads} were asked for: the number that this thread first loaded with"
+            " is its most; load in another thread or process"
+        )
     machine = relax.VirtualMachine(tvm.runtime.load_module(str(path)), tvm.cpu())
     function = machine["main"]
 
