@@ -44,6 +44,7 @@ def convert(path: Path, folder: Path) -> Path:
     from tvm import relax
     from tvm.s_tir import meta_schedule
 
+    from orpheus_experiments.peers.tvm_graph import fused
     from orpheus_experiments.peers.tvm_schedule import Rule
 
     if tvm.support.cc.get_cc() is None:
@@ -51,7 +52,7 @@ def convert(path: Path, folder: Path) -> Path:
             "TVM links what it compiles by a C compiler, and there is none; install gcc or clang"
         )
     target, told = _target()
-    module = _fused(path, target)
+    module = fused(path, target)
     rule = Rule(told.pop("lanes"), told.pop("registers"))
     database = meta_schedule.database.ScheduleFnDatabase(rule)
     log = _log()
@@ -119,9 +120,11 @@ def tune(path: Path, log: Path, trials: int) -> None:
     """
     from tvm.s_tir import meta_schedule
 
+    from orpheus_experiments.peers.tvm_graph import fused
+
     target, _ = _target(cores=os.cpu_count() or 1)
     log.mkdir(parents=True, exist_ok=True)
-    meta_schedule.relax_integration.tune_relax(_fused(path, target), {}, target, str(log), trials)
+    meta_schedule.relax_integration.tune_relax(fused(path, target), {}, target, str(log), trials)
 
 
 def _target(**more: int) -> tuple[Any, dict[str, Any]]:
@@ -142,17 +145,6 @@ def _target(**more: int) -> tuple[Any, dict[str, Any]]:
         if has(feature, target):
             return target, {"cpu": f"{name} ({word})", "lanes": lanes, "registers": registers}
     raise BackendError(f"TVM's LLVM knows no vectors of the processor {name!r}; set {CPU}")
-
-
-def _fused(path: Path, target: Any) -> Any:
-    import tvm
-
-    from orpheus_experiments.peers.tvm_graph import fused
-
-    try:
-        return fused(path, target)
-    except tvm.error.OpNotImplemented as error:
-        raise BackendError(f"TVM does not import {path.name}: {error}") from error
 
 
 def _log() -> Path | None:
