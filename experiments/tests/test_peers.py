@@ -68,7 +68,8 @@ def test_it_says_which_threads_it_got(engine, threads, tmp_path) -> None:
     onnx.save(_pooled(), path)
     with ThreadPoolExecutor(1) as other:  # TVM has a pool for each thread that calls it, which does not grow
         loaded = other.submit(Peer, engine, source(engine, path, tmp_path), threads).result()
-    assert str(loaded.engine.settings["threads"]).startswith(str(threads))
+    got = 1 if engine.name == "tensorrt" else threads  # the caller's, which asks the GPU
+    assert str(loaded.engine.settings["threads"]).startswith(str(got))
 
 
 def test_padding_of_pools_and_what_follows_them(engine, tmp_path) -> None:

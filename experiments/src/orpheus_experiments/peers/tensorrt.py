@@ -100,7 +100,6 @@ class _Bound:
         inputs: Sequence[Array],
         owners: Any,
     ) -> None:
-        import tensorrt
         from cuda.bindings import runtime as cuda
 
         self._owners = engine, owners
@@ -108,8 +107,19 @@ class _Bound:
         self._context = engine.create_execution_context()
         self._held: list[tuple[Callable[[Any], Any], Any]] = []
         weakref.finalize(self, _release, self._held)
-        self._stream = _ask(cuda.cudaStreamCreate())
-        self._held.append((cuda.cudaStreamDestroy, self._stream))
+        try:
+            self._allocate(engine, sources, targets, inputs)
+        except BaseException:
+            _release(self._held)  # whoever keeps the error keeps this, too
+            raise
+
+    def _allocate(
+        self, engine: Any, sources: Sequence[str], targets: Sequence[str], inputs: Sequence[Array]
+    ) -> None:
+        import tensorrt
+
+        self._stream = _ask(self._cuda.cudaStreamCreate())
+        self._held.append((self._cuda.cudaStreamDestroy, self._stream))
         self._inputs = [self._place(n, array.shape, array.dtype) for n, array in zip(sources, inputs)]
         for (host, _), array in zip(self._inputs, inputs):
             host[...] = array
