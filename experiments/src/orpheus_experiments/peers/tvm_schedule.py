@@ -63,9 +63,7 @@ class Rule:
         """Schedule ``sch``; False, and whatever state it is in is dropped, where the rule does not fit."""
         try:
             fits = self._schedule(sch)
-        except (
-            Exception
-        ):  # TVM's ScheduleError and its kin, which it raises for anything that a step does not take
+        except Exception:  # ScheduleError and its kin, of anything that a step does not take
             fits = False
         self.scheduled += fits
         self.plain += not fits
