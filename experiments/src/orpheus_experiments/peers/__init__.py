@@ -53,4 +53,8 @@ ENGINES = (
         name="tvm", distribution="apache-tvm", modules=("tvm",), install=_pip("tvm"),
         convert=f"{_HERE}.tvm:convert", load=f"{_HERE}.tvm:load", isa={"avx2": {"ORPHEUS_TVM_CPU": "x86-64-v3"}},
     ),
+    RuntimeSpec(
+        name="tensorrt", distribution="tensorrt", modules=("tensorrt", "cuda.bindings.runtime"),
+        install=_pip("tensorrt"), convert=f"{_HERE}.tensorrt:convert", load=f"{_HERE}.tensorrt:load",
+    ),
 )  # fmt: skip

@@ -37,13 +37,15 @@ _ALIGNMENT = 64  # which its tensors need
 def convert(path: Path, folder: Path) -> Path:
     """``model.so`` in ``folder``, and beside it what is known of its making, as JSON.
 
-    Raises BackendError for an operator that TVM does not import, without a C compiler, which links it, for a log that
-    does not exist or has nothing of this model.
+    Raises BackendError for an operator that TVM does not import, without a C compiler, which links it, and for a log
+    that does not exist. How many functions a log had is told: what is compiled may well be another model than the
+    tuned one, such as the tiny one that a benchmark loads first.
     """
     import tvm
     from tvm import relax
     from tvm.s_tir import meta_schedule
 
+    from orpheus_experiments.peers.tvm_graph import fused
     from orpheus_experiments.peers.tvm_schedule import Rule
 
     if tvm.support.cc.get_cc() is None:
@@ -51,7 +53,7 @@ def convert(path: Path, folder: Path) -> Path:
             "TVM links what it compiles by a C compiler, and there is none; install gcc or clang"
         )
     target, told = _target()
-    module = _fused(path, target)
+    module = fused(path, target)
     rule = Rule(told.pop("lanes"), told.pop("registers"))
     database = meta_schedule.database.ScheduleFnDatabase(rule)
     log = _log()
@@ -62,13 +64,9 @@ def convert(path: Path, folder: Path) -> Path:
         scheduled = relax.transform.MetaScheduleApplyDatabase()(module)
     count = sum(isinstance(f, tvm.tirx.PrimFunc) for f in module.functions.values())
     tuned = count - rule.scheduled - rule.plain
-    if log is not None and not tuned:
-        raise BackendError(f"the log {log} has no record of {path.name}; tune it: {_command(path, log)}")
-    told["schedule"] = " + ".join(
-        f"{n} of {count} functions {how}"
-        for n, how in ((tuned, f"by the log {log}"), (rule.scheduled, "by rule"), (rule.plain, "plain"))
-        if n
-    )
+    shares = [(rule.scheduled, "by rule"), (rule.plain, "plain")]
+    shares = [(tuned, f"by the log {log}")] * (log is not None) + [share for share in shares if share[0]]
+    told["schedule"] = " + ".join(f"{n} of {count} functions {how}" for n, how in shares)
     library = folder / "model.so"
     tvm.compile(scheduled, target=target).export_library(str(library))
     library.with_suffix(".json").write_text(json.dumps(told))
@@ -85,7 +83,10 @@ def load(path: Path, threads: int) -> LoadedEngine:
     tvm.get_global_func("runtime.config_threadpool")(_BIG_CORES, threads)
     got = int(tvm.get_global_func("runtime.NumThreads")())
     if got != threads:
-        raise BackendError(f"TVM runs {got} threads although {threads} were asked for")
+        raise BackendError(
+            f"TVM runs {got} threads although {threads} were asked for: the number that this thread first loaded with"
+            " is its most; load in another thread or process"
+        )
     machine = relax.VirtualMachine(tvm.runtime.load_module(str(path)), tvm.cpu())
     function = machine["main"]
 
@@ -116,9 +117,11 @@ def tune(path: Path, log: Path, trials: int) -> None:
     """
     from tvm.s_tir import meta_schedule
 
+    from orpheus_experiments.peers.tvm_graph import fused
+
     target, _ = _target(cores=os.cpu_count() or 1)
     log.mkdir(parents=True, exist_ok=True)
-    meta_schedule.relax_integration.tune_relax(_fused(path, target), {}, target, str(log), trials)
+    meta_schedule.relax_integration.tune_relax(fused(path, target), {}, target, str(log), trials)
 
 
 def _target(**more: int) -> tuple[Any, dict[str, Any]]:
@@ -141,17 +144,6 @@ def _target(**more: int) -> tuple[Any, dict[str, Any]]:
     raise BackendError(f"TVM's LLVM knows no vectors of the processor {name!r}; set {CPU}")
 
 
-def _fused(path: Path, target: Any) -> Any:
-    import tvm
-
-    from orpheus_experiments.peers.tvm_graph import fused
-
-    try:
-        return fused(path, target)
-    except tvm.error.OpNotImplemented as error:
-        raise BackendError(f"TVM does not import {path.name}: {error}") from error
-
-
 def _log() -> Path | None:
     given = os.environ.get(LOG)
     if not given:
@@ -162,10 +154,6 @@ def _log() -> Path | None:
             f"{LOG} is {given!r}, which has no log of MetaSchedule (database_tuning_record.json)"
         )
     return log
-
-
-def _command(path: Path, log: Path) -> str:
-    return f"python -m {_NAME} {path.name} --log {log} --trials 2000"
 
 
 def _aligned(array: Array) -> Array:

@@ -6,6 +6,9 @@ each transposition. So Clip becomes operators that TVM knows, and constants are 
 
 from __future__ import annotations
 
+import contextlib
+import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ import tvm
 from tvm import relax
 from tvm.relax.frontend.onnx import from_onnx
 
+from orpheus_core.errors import BackendError
 from orpheus_core.types import Array
 
 __all__ = ["fused"]
@@ -24,14 +28,28 @@ __all__ = ["fused"]
 def fused(path: Path, target: Any) -> Any:
     """The model in ``path`` as fused functions that are not scheduled yet, constants inside.
 
-    Raises what TVM's importer raises for an operator that it does not know, which names it.
+    Raises BackendError, with the operator, for what TVM does not import.
     """
-    module = from_onnx(onnx.load(path))
+    module = _imported(path)
     layouts = relax.transform.ConvertLayout({"relax.nn.conv2d": ["NHWC", "HWIO"]})
     with target:
         module = _mutated(_Known, _mutated(_Folded, relax.transform.DecomposeOpsForInference()(module)))
         module = _mutated(_Folded, relax.transform.CanonicalizeBindings()(layouts(module)))
         return relax.get_pipeline("zero")(module)
+
+
+def _imported(path: Path) -> Any:
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said):  # where it names the operator that an error is of
+            return from_onnx(onnx.load(path))
+    except Exception as error:  # of any type: its converters check little
+        operator = re.search(r"converting operator (\w+)", said.getvalue())
+        where = f" at {operator[1]}" if operator else ""
+        reason = " ".join(str(error).split())[:300]
+        raise BackendError(
+            f"TVM does not import {path.name}{where}: {type(error).__name__}: {reason}"
+        ) from error
 
 
 def _mutated(mutator: Any, module: Any) -> Any:
@@ -72,7 +90,7 @@ class _Folded(relax.PyExprMutator):  # type: ignore[misc]
         fold = _FOLDED.get(getattr(call.op, "name", ""))
         tensors = [a for a in call.args if not isinstance(a, relax.ShapeExpr)]
         constants = [_constant(self, a) for a in tensors]
-        if fold is None or None in constants:
+        if fold is None or any(c is None for c in constants):
             return call
         value = fold(call, [c.value.numpy() for c in constants])
         return relax.const(np.ascontiguousarray(value).reshape(value.shape), str(value.dtype))

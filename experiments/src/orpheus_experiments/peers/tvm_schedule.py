@@ -20,17 +20,20 @@ __all__ = ["Rule", "tile"]
 _REDUCTION = 2  # of tvm.tirx.IterVar: the kind of a reduction's axis
 #: Multiply-adds that have to be under way at once for the units to be busy: their latency times their number.
 _UNDER_WAY = 4
+_OUTSIDE = 2  # loops around a tile
 
 
-def tile(rows: int, columns: int, lanes: int, registers: int) -> tuple[int, int]:
-    """How many of ``rows`` and ``columns`` a tile has, both without a rest.
+def tile(rows: int, columns: int, lanes: int, registers: int) -> tuple[int, int, int]:
+    """How many of ``rows`` and ``columns`` a tile has, both without a rest, and how many columns are a vector.
 
     The least of cycles per element: a step of the reduction has a multiply-add for each vector of the tile, loads a
     vector of weights and a scalar of the input, two of them a cycle, and a quarter of the registers stays for those.
+    Vectors are powers of two: LLVM makes a power of two of others, and calculates all of it.
     """
-    best: tuple[tuple[float, int], tuple[int, int]] | None = None
+    best: tuple[tuple[float, int], tuple[int, int, int]] | None = None
     for width in _divisors(columns):
-        vectors = -(-width // lanes)
+        vector = min(lanes, width & -width)
+        vectors = width // vector
         for height in _divisors(rows):
             used = height * vectors
             if used > registers * 3 // 4:
@@ -38,7 +41,7 @@ def tile(rows: int, columns: int, lanes: int, registers: int) -> tuple[int, int]
             cycles = max(used, (height + vectors) / 2, _UNDER_WAY)
             key = (cycles / (height * width), -height * width)
             if best is None or key < best[0]:
-                best = key, (height, width)
+                best = key, (height, width, vector)
     assert best is not None  # 1 x 1 always fits
     return best[1]
 
@@ -60,9 +63,7 @@ class Rule:
         """Schedule ``sch``; False, and whatever state it is in is dropped, where the rule does not fit."""
         try:
             fits = self._schedule(sch)
-        except (
-            Exception
-        ):  # TVM's ScheduleError and its kin, which it raises for anything that a step does not take
+        except Exception:  # ScheduleError and its kin, of anything that a step does not take
             fits = False
         self.scheduled += fits
         self.plain += not fits
@@ -96,36 +97,35 @@ class Rule:
         loops = list(sch.get_loops(last))
         if len(loops) == 1:
             loops.insert(0, sch.add_unit_loop(loops[0]))
-        height, width = tile(*_extents(sch, loops[-2:]), self.lanes, self.registers)
+        height, width, vector = tile(*_extents(sch, loops[-2:]), self.lanes, self.registers)
         row, rows = sch.split(loops[-2], [None, height])
         column, columns = sch.split(loops[-1], [None, width])
         sch.reorder(column, *loops[:-2], row, rows, columns)
         sch.parallel(sch.fuse(column, *loops[:-2]))
-        sch.vectorize(columns)
-        if height > 1:
-            sch.unroll(rows)
-        outside = len(sch.get_loops(last)) - 2
+        _fixed(sch, rows, *sch.split(columns, [None, vector]))
         sch.compute_at(total, row, preserve_unit_loops=True)
-        own = sch.get_loops(total)[outside:]
+        own = sch.get_loops(total)[_OUTSIDE:]
         count = sum(int(v.iter_type) == _REDUCTION for v in sch.get(total).iter_vars)
         spatial, reduced = own[:-count], own[-count:]
         sch.reorder(*reduced, *spatial)
-        self._inner(sch, spatial, height)
+        _fixed(sch, spatial[-2], *sch.split(spatial[-1], [None, vector]))
         start = sch.decompose_reduction(total, reduced[0])
-        self._inner(sch, sch.get_loops(start)[outside:], height)
-
-    def _inner(self, sch: Any, loops: Sequence[Any], height: int) -> None:
-        sch.vectorize(loops[-1])
-        if height > 1:
-            sch.unroll(loops[-2])
+        *_, rows, columns, inner = sch.get_loops(start)[_OUTSIDE:]
+        _fixed(sch, rows, columns, inner)
 
     def _spread(self, sch: Any, block: Any) -> None:
         """A stage without a sum: its last axis in vectors, the others in parallel."""
         *others, last = sch.get_loops(block)
         (extent,) = _extents(sch, [last])
-        outer, inner = sch.split(last, [None, max(d for d in _divisors(extent) if d <= 4 * self.lanes)])
+        outer, inner = sch.split(last, [None, min(self.lanes, extent & -extent)])
         sch.vectorize(inner)
         sch.parallel(sch.fuse(*others) if others else outer)
+
+
+def _fixed(sch: Any, rows: Any, columns: Any, vector: Any) -> None:
+    sch.unroll(rows)
+    sch.unroll(columns)
+    sch.vectorize(vector)
 
 
 def _inline(sch: Any, blocks: Sequence[Any]) -> None:
