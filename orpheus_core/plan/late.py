@@ -33,19 +33,22 @@ class LateDispatch:
         self.node = node
         self.promised = promised
         self.options = options
-        self._known: OrderedDict[Any, Callable[[Sequence[Any]], tuple[Any, ...]]] = OrderedDict()
+        #: The kernel of the latest call.
+        self.latest = promised.id
+        self._known: OrderedDict[Any, tuple[str, Callable[[Sequence[Any]], tuple[Any, ...]]]] = OrderedDict()
 
     def __call__(self, inputs: Sequence[Any]) -> tuple[Any, ...]:
         """The outputs, newly allocated."""
         key = tuple(None if a is None else a.shape for a in inputs)
-        run = self._known.get(key)
-        if run is None:
-            run = self._known[key] = self._specialise(inputs)
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = self._specialise(inputs)
             while len(self._known) > MAX_SHAPES:
                 self._known.popitem(last=False)
+        self.latest, run = found
         return run(inputs)
 
-    def _specialise(self, inputs: Sequence[Any]) -> Callable[[Sequence[Any]], tuple[Any, ...]]:
+    def _specialise(self, inputs: Sequence[Any]) -> tuple[str, Callable[[Sequence[Any]], tuple[Any, ...]]]:
         node = self._typed(inputs)
         device = self.promised.backend.device
         choices = choices_for(node, self.options)
@@ -64,8 +67,8 @@ class LateDispatch:
             _log.log(told, "%s at run time: %s instead of %s", node.op_id, chosen.id, self.promised.id)
         problem = in_format(choices.problem, chosen)
         if chosen.kernel.run is not None:
-            return _short_form(chosen, problem, len(node.outputs))
-        return _full_form(chosen, problem, prepare(chosen, problem))
+            return chosen.id, _short_form(chosen, problem, len(node.outputs))
+        return chosen.id, _full_form(chosen, problem, prepare(chosen, problem))
 
     def _typed(self, inputs: Sequence[Any]) -> Node:
         """The node on fresh values that have the shapes of this call."""

@@ -49,7 +49,7 @@ class Profile:
                 ProfileRow(
                     t.operation.node.name or next((v.name for v in t.operation.node.results), ""),
                     t.operation.node.op_id,
-                    t.operation.kernel_id,
+                    t.operation.late.latest if t.operation.late else t.operation.kernel_id,
                     t.start,
                     t.seconds,
                     tuple(str(o.type) for o in t.operation.writes),
