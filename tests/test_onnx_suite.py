@@ -24,7 +24,9 @@ def test_the_suite_passes_but_for_what_cannot_and_passes_change_nothing() -> Non
         assert not unexpected, {n: result.failed.get(n) or result.unsupported[n] for n in unexpected}
         assert len(result.passed) >= 2020
     # A case that draws random numbers is left out: now and then it draws the suite's own.
-    assert set(simplified.passed) - onnx_suite.EXPECTED.keys() == set(bare.passed) - onnx_suite.EXPECTED.keys()
+    assert (
+        set(simplified.passed) - onnx_suite.EXPECTED.keys() == set(bare.passed) - onnx_suite.EXPECTED.keys()
+    )
 
 
 def test_onnx_own_runner_drives_the_module() -> None:

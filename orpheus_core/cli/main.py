@@ -35,7 +35,9 @@ VERBS = {
     ),
     "explain": _own("explain", "which kernel would run each node, why, and which were refused"),
     "run": _own("run", "run a model on given or random inputs"),
-    "tune": _own("tune", "measure every candidate of every layer and keep the times for --policy cost"),
+    "tune": _own(
+        "tune", "measure every candidate of every layer, then the plan as a whole; keep what is faster"
+    ),
     "compare": _own("compare", "time, memory, load time and error of several backends on one model"),
 }
 

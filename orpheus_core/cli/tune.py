@@ -14,6 +14,7 @@ from orpheus_core.cli.table import quantity, table
 from orpheus_core.errors import UsageError
 from orpheus_core.session import tune
 from orpheus_core.session.tuning import TunedLayer, TuneReport
+from orpheus_core.session.whole import TunedPlan
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -52,8 +53,20 @@ def run(args: argparse.Namespace) -> int:
     if report.unmeasured:
         names = ", ".join(report.unmeasured[:8]) + (", ..." if len(report.unmeasured) > 8 else "")
         print(f"not measurable alone (open shape, control flow): {names}")
-    print("`--policy cost` chooses by these times.")
+    print("Sessions choose by these times; `--policy cost` among all backends.")
+    for plan in report.plans:
+        print(_whole(plan))
     return Exit.OK
+
+
+def _whole(plan: TunedPlan) -> str:
+    """What was found of one policy's plan, in words."""
+    name = f"whole network, policy {plan.policy}"
+    if plan.tuned is None or plan.untuned is None or plan.ratio is None:
+        words = "the same kernels as untuned" if plan.kept == "same" else f"not compared: {plan.reason}"
+        return f"{name}: {words}"
+    text = f"{name}: tuned {plan.tuned * 1e3:.3g} ms, untuned {plan.untuned * 1e3:.3g} ms, ratio {plan.ratio:.3f}"
+    return text if plan.kept == "tuned" else f"{text}: sessions keep the untuned plan"
 
 
 def _by_time(report: TuneReport) -> list[TunedLayer]:

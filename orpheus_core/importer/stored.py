@@ -40,7 +40,7 @@ class Stored:
     @classmethod
     def within(cls, size: int) -> Stored:
         """With room for the weights of a file of so many bytes, each aligned."""
-        return cls(room=memory.block(size + (size // _LARGE + 1) * memory.ALIGNMENT))
+        return cls(room=memory.block(size + (size // _LARGE + 1) * memory.ALIGNMENT, used=True))
 
     def take(self, size: int) -> Array:
         """The next ``size`` bytes of the room."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from weakref import ref
 
 from orpheus_core.errors import KernelError
 from orpheus_core.plan.lower import Program
@@ -71,7 +72,7 @@ def _offer(run: list[Operation]) -> None:
             )
         end = joined.last
         members = tuple(run[joined.first : joined.last])
-        chain = Chain(members, joined.join)
+        chain = Chain(tuple(map(ref, members)), joined.join)
         for operation in members:
             others = ", ".join(_name(o) for o in members if o is not operation)
             operation.chain = chain

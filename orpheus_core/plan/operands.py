@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from weakref import ReferenceType
 
 from orpheus_core.graph import Node
 from orpheus_core.plan.late import LateDispatch
@@ -61,10 +62,18 @@ class Kind(Enum):
 
 @dataclass(eq=False)
 class Chain:
-    """Neighbouring operations that their backend computes together; ``join`` makes one step of theirs."""
+    """Neighbouring operations that their backend computes together; ``join`` makes one step of theirs.
 
-    operations: tuple[Operation, ...]
+    The program holds the operations, which point here: held from here too, they would outlive it as a cycle.
+    """
+
+    members: tuple[ReferenceType[Operation], ...]
     join: Callable[[Sequence[Step]], Step]
+
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        """In the order in which they run."""
+        return tuple(operation for member in self.members if (operation := member()) is not None)
 
 
 @dataclass(eq=False)

@@ -133,12 +133,22 @@ class Alike:
 
     def score(self, problem: Problem, candidate: Candidate, key: int | None) -> Scored:
         """As :func:`score` says."""
+        if self._cache is None:
+            return self.static(problem, candidate, key)
         if key is None:
             return score(problem, candidate, self._cache)
-        table = self._judged.scores if self._cache is None else self._measured
+        if (key, candidate) not in self._measured:
+            self._measured[key, candidate] = score(problem, candidate, self._cache)
+        return self._measured[key, candidate]
+
+    def static(self, problem: Problem, candidate: Candidate, key: int | None) -> Scored:
+        """The cost without measured times."""
+        if key is None:
+            return score(problem, candidate, None)
+        table = self._judged.scores
         known = table.get((key, candidate))
         if known is None:
-            known = score(problem, candidate, self._cache)
+            known = score(problem, candidate, None)
             if known.source is Source.RANK and candidate.kernel.cost is not None:
                 self._part()
             else:

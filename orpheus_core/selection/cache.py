@@ -10,7 +10,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from orpheus_core.errors import UsageError
 
@@ -52,6 +52,19 @@ class MeasurementCache:
         """The median seconds kept for ``key``, or None."""
         entry = self._load().get(key)
         return None if entry is None else float(entry["seconds"])
+
+    def facts(self, key: str) -> dict[str, Any]:
+        """What was kept beside the time for ``key``."""
+        return {k: v for k, v in self._load().get(key, {}).items() if k != "seconds"}
+
+    def number(self, key: str, fact: str) -> float:
+        """A number that was kept beside the time for ``key``; 0 where there is none."""
+        value = self._load().get(key, {}).get(fact)
+        return float(value) if _is_number(value) else 0.0
+
+    def drop(self, key: str) -> None:
+        """Forget what is kept for ``key``; a save still merges it from the disk unless it is put anew."""
+        self._load().pop(key, None)
 
     def put(self, key: str, seconds: float, **facts: Any) -> None:
         """Keep a measurement in memory; ``facts`` (kernel, layer, runs) are for people who read the file."""
@@ -117,4 +130,13 @@ def _is_entry(entry: object) -> bool:
     if not isinstance(entry, Mapping):
         return False
     seconds = entry.get("seconds")
-    return isinstance(seconds, (int, float)) and math.isfinite(seconds) and seconds > 0
+    return _is_number(seconds) and seconds > 0
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return (
+        isinstance(value, (int, float))
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+        and value >= 0
+    )

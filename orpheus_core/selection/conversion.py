@@ -140,7 +140,7 @@ def conversion_key(type_: TensorType, source: Place, target: Place) -> str:
 def measure_conversion(
     type_: TensorType, source: Place, target: Place, options: SelectionOptions, *, runs: int = 5
 ) -> float | None:
-    """Median seconds of one reorder, by the kernel that a plan would take, or of one move between host and device.
+    """Seconds of one reorder, by the kernel that a plan would take, or of one move between host and device.
 
     None when it is neither, or when nothing here can do it.
     """
@@ -150,7 +150,7 @@ def measure_conversion(
         found = reorder_kernel(type_, source[0], target[0], source[1], options)
         if found is not None:
             timing = measure(found[1], [found[0]], seconds=0.0, min_runs=runs, others=0)[0]
-            return None if timing is None else timing.median
+            return None if timing is None else timing.quartile
         if source[1] != CPU:
             return None
     times = []
@@ -178,4 +178,4 @@ def measure_conversion(
         start = time.perf_counter()
         once()
         times.append(time.perf_counter() - start)
-    return sorted(times[1:])[runs // 2]
+    return sorted(times[1:])[runs // 4]

@@ -27,19 +27,24 @@ class Source(Enum):
 
 @dataclass(frozen=True)
 class Scored:
-    """A feasible candidate with its cost."""
+    """A feasible candidate with its cost: seconds, times the price of its errors (:attr:`Accuracy.price`).
+
+    ``noise``: by how many seconds a measured time may be wrong.
+    """
 
     candidate: Candidate
     seconds: float
     source: Source
+    noise: float = 0.0
 
 
 def score(problem: Problem, candidate: Candidate, cache: MeasurementCache | None) -> Scored:
     """The cost of one candidate. A cost function that fails, or gives no time, counts as none."""
     if cache is not None and len(cache):
-        seconds = cache.get(measurement_key(problem, candidate))
+        key = measurement_key(problem, candidate)
+        seconds, price = cache.get(key), candidate.kernel.accuracy.price
         if seconds is not None:
-            return Scored(candidate, seconds, Source.MEASURED)
+            return Scored(candidate, seconds * price, Source.MEASURED, cache.number(key, "noise") * price)
     kernel = candidate.kernel
     if kernel.cost is not None:
         try:

@@ -40,7 +40,8 @@ class Selection:
     """Decisions of one graph, in node order.
 
     ``hubs`` gives the layout and device through which a value that several nodes read reaches them.
-    ``optimal`` tells whether the total cost is proved to be least among all assignments.
+    ``optimal`` tells whether the total cost is proved to be least among all assignments. ``note`` says what else led to
+    it.
     """
 
     decisions: tuple[Decision, ...]
@@ -48,13 +49,14 @@ class Selection:
     optimal: bool
     fallbacks: tuple[Decision, ...] = ()
     hubs: Mapping[Value, tuple[str, object]] = field(default_factory=dict)
+    note: str = ""
 
     @property
     def summary(self) -> str:
         """One line: "57 nodes: openmp 54, numpy 3 (Conv x2: needs group == 1, has 4; ...)"."""
         backends = Counter(d.candidate.backend.name for d in self.decisions)
         parts = [f"{name} {count}" for name, count in backends.most_common()]
-        text = f"{len(self.decisions)} nodes: {', '.join(parts) or 'none'}"
+        text = f"{len(self.decisions)} nodes: {', '.join(parts) or 'none'}{f'; {self.note}' if self.note else ''}"
         reasons: Counter[str] = Counter()
         for decision in self.fallbacks:
             reason = decision.refusals[0].text if decision.refusals else "not implemented"

@@ -4,7 +4,8 @@ In a network a layer's weights were last touched one inference ago, and everythi
 was written a moment ago. So before each timed call as many bytes are read as the rest of the network touches, and then
 the layer's activations. A backend's threads have just computed the layer before, and wait awake: with more than one, a
 copy of the cheapest candidate is called before each timed call, or every short layer would be charged for waking them.
-A backend's candidates are timed in turns (interleaved), and the median counts. Backends follow each other after a
+A backend's candidates are timed in turns (interleaved), and the lower quartile counts: what slows a call down, another
+process or a thread that waits too long, comes and goes, and is not the kernel's. Backends follow each other after a
 pause: the threads of one's library may spin for a while after its last call, and would take the processors from
 another's.
 """
@@ -33,12 +34,24 @@ SETTLE = 0.05
 
 @dataclass(frozen=True)
 class Timing:
-    """Median seconds of one call, the fastest and slowest, and the number of timed calls."""
+    """Seconds of one call: lower quartile and median, the fastest and slowest, and the number of timed calls."""
 
+    quartile: float
     median: float
     low: float
     high: float
     runs: int
+
+    @classmethod
+    def of(cls, times: Sequence[float]) -> Timing:
+        """Of two calls or more."""
+        quartile, median, _ = statistics.quantiles(times, n=4, method="inclusive")
+        return cls(quartile, median, min(times), max(times), len(times))
+
+    @property
+    def noise(self) -> float:
+        """By how much the lower quartile may be wrong: how far it lies below the median."""
+        return self.median - self.quartile
 
 
 def can_measure(problem: Problem) -> bool:
@@ -103,9 +116,7 @@ def measure(
                 times[i].append(end - start)
                 spent[i] += end - start + (start - begin) / 3
             alive = [i for i in alive if len(times[i]) < min_runs or spent[i] < seconds]
-    return [
-        Timing(statistics.median(t), min(t), max(t), len(t)) if len(t) >= min_runs else None for t in times
-    ]
+    return [Timing.of(t) if len(t) >= max(min_runs, 2) else None for t in times]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orpheus_core.errors import SelectionError, UnsupportedModelError
 from orpheus_core.graph import Graph, Node, Value
@@ -19,6 +19,7 @@ from orpheus_core.selection.decision import Decision, Selection
 from orpheus_core.selection.options import SelectionOptions
 from orpheus_core.selection.pins import pin_for, satisfies
 from orpheus_core.selection.refusal import Refusal, RefusalCode
+from orpheus_core.selection.whole import beaten, untuned
 
 #: A fused node is taken apart when its parts need less than this share of its time: what is measured of a part alone
 #: leaves out that its result goes through memory between them.
@@ -44,9 +45,21 @@ def select(graph: Graph, options: SelectionOptions) -> tuple[Graph, Selection]:
     """Kernels for every node of ``graph`` (its subgraphs are selected when they are planned).
 
     Returns the graph, in which fused nodes that are better computed in parts were taken apart, and the decisions in
-    the order of its nodes. Raises UnsupportedModelError naming every operator that nothing implements, and
+    the order of its nodes: by measured times where they are kept, unless the plan of these was itself measured and the
+    untuned one takes no longer. Raises UnsupportedModelError naming every operator that nothing implements, and
     SelectionError when a pin or ``fallback="error"`` cannot be met.
     """
+    cache = options.cache
+    chosen, selection = choose(graph, options)
+    words = beaten(selection, cache) if cache is not None and len(cache) else None
+    if words is not None:
+        chosen, selection = choose(graph, untuned(options))
+        selection = replace(selection, note=words)
+    return chosen, selection
+
+
+def choose(graph: Graph, options: SelectionOptions) -> tuple[Graph, Selection]:
+    """As :func:`select`, by the costs of layers alone."""
     graph, choices = _expand_fused(graph, options)
     _refuse_missing(choices, options)
     picks, seconds, optimal, hubs = assign(graph, [c.scored for c in choices], options)
@@ -90,9 +103,23 @@ def choices_for(node: Node, options: SelectionOptions, alike: Alike | None = Non
                 refused.append(Refusal(candidate.id, RefusalCode.POLICY, text))
         found = [c for c in found if c.backend.name == first.name]
     scored, refusals = tuple(alike.score(problem, c, likeness) for c in found), tuple(refused)
+    if any(s.noise for s in scored):
+        scored = _steadied(scored, [alike.static(problem, c, likeness) for c in found])
     if pin is None and likeness is not None:
         alike.open[likeness] = scored, refusals
     return Choices(node, problem, scored, refusals, None if pin is None else pin[0], likeness)
+
+
+def _steadied(scored: Sequence[Scored], static: Sequence[Scored]) -> tuple[Scored, ...]:
+    """Measured times with their noise, but for the kernel that would be taken without them: another must be better."""
+    own = min(range(len(static)), key=lambda i: static[i].seconds)
+    charged = scored[own].noise
+    return tuple(
+        s
+        if i == own or s.source is not Source.MEASURED
+        else replace(s, seconds=s.seconds + s.noise + charged)
+        for i, s in enumerate(scored)
+    )
 
 
 def _modest(found: list[Candidate], refused: list[Refusal], options: SelectionOptions) -> list[Candidate]:

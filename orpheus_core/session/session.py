@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -13,10 +12,9 @@ import numpy as np
 import onnx
 
 from orpheus_core import discovery
-from orpheus_core.errors import InputError, LimitError, UsageError
-from orpheus_core.graph import Graph, Value
+from orpheus_core.errors import InputError, UsageError
+from orpheus_core.graph import Value
 from orpheus_core.importer import Model, bind_shapes, infer_types, load
-from orpheus_core.passes import simplify
 from orpheus_core.plan.evaluate import KernelEvaluator
 from orpheus_core.plan.executable import Executable
 from orpheus_core.plan.plan import Plan
@@ -26,15 +24,15 @@ from orpheus_core.selection.options import SelectionOptions
 from orpheus_core.selection.selector import select
 from orpheus_core.session.binding import IOBinding
 from orpheus_core.session.collection import paused_collection
+from orpheus_core.session.duties import PlanNotes, Simplifier
 from orpheus_core.session.explanation import Explanation, PlanRow, plan_rows
 from orpheus_core.session.feeds import check_feeds, signature
 from orpheus_core.session.options import SessionOptions
 from orpheus_core.session.profile import Profile, save_chrome_trace
 from orpheus_core.session.providers import find_backends
-from orpheus_core.session.threads import apply_threads, check_threads, leading, settings_of
+from orpheus_core.session.threads import apply_threads, check_threads
 from orpheus_core.types import TensorType, ValueType
 
-_log = logging.getLogger("orpheus")
 _ORT_NAMES = {"float32": "float", "float64": "double"}
 
 
@@ -110,13 +108,13 @@ class InferenceSession:
             memory=settings.memory,  # type: ignore[arg-type]
             error_factor=settings.error_factor,
         )
-        self._settings = settings_of(backends, self.threads)
-        apply_threads(self._settings)
+        self._notes = PlanNotes(self.options)
+        apply_threads(self._notes.settings)
         self.model = (
             path_or_bytes if isinstance(path_or_bytes, Model) else load(path_or_bytes, limits=settings.limits)
         )
-        self._extra = tuple(c.item for c in discovery.passes())
-        self._evaluator = KernelEvaluator(self.options)
+        extra = tuple(c.item for c in discovery.passes())
+        self._simplify = Simplifier(settings, extra, KernelEvaluator(self.options))
         whole = self.model.graph
         self.input_values = whole.inputs
         self._defaults = dict(whole.defaults)
@@ -134,9 +132,7 @@ class InferenceSession:
         self.graph = self._simplify(graph)
         check_operators(self.graph, self.options)
         check_pins(self.graph, self.options)
-        self._told: set[str] = set()
-        self._lead: str | None = None
-        self.executable = Executable(self.graph, self.options, self._simplify, report=self._report)
+        self.executable = Executable(self.graph, self.options, self._simplify, report=self._notes)
         self._overriding: Executable | None = None
         self._profiles: list[Profile] = []
         if self.executable.is_static:
@@ -184,7 +180,7 @@ class InferenceSession:
 
     def run_with_iobinding(self, iobinding: IOBinding) -> None:
         """Run on what is bound."""
-        apply_threads(self._settings)
+        apply_threads(self._notes.settings)
         iobinding.run()
 
     def ordered(self, feeds: Mapping[str, Any]) -> list[Any]:
@@ -256,18 +252,18 @@ class InferenceSession:
     @property
     def lead(self) -> str | None:
         """The backend that computes most of the network; the libraries of others have one thread beside it."""
-        return self._lead
+        return self._notes.lead
 
     # Inside.
 
     def _prepare(self, feeds: Mapping[str, Any]) -> tuple[Executable, list[Any]]:
         checked = check_feeds(self.input_values, self._defaults, feeds)
-        apply_threads(self._settings)
+        apply_threads(self._notes.settings)
         if self._defaults and any(v in checked for v in self._defaults):
             if self._overriding is None:
                 # Defaults are folded into the main plan; a run that replaces one needs a graph that reads it.
                 opened = self._simplify(self.model.graph.replace(defaults={}))
-                self._overriding = Executable(opened, self.options, self._simplify, report=self._report)
+                self._overriding = Executable(opened, self.options, self._simplify, report=self._notes)
             return self._overriding, [checked.get(v, self._defaults.get(v)) for v in self.input_values]
         return self.executable, [checked[v] for v in self._required]
 
@@ -286,30 +282,6 @@ class InferenceSession:
                 f"the model has no output {unknown[0]!r}; it has {signature(self.output_values)}"
             )
         return [known[n] for n in names]
-
-    def _simplify(self, graph: Graph) -> Graph:
-        try:
-            return simplify(
-                graph,
-                enable=self.settings.enable_passes,
-                disable=self.settings.disable_passes,
-                extra=self._extra,
-                evaluator=self._evaluator,
-            )
-        except MemoryError as error:
-            raise LimitError(f"out of memory while the model was simplified: {error}".rstrip(": ")) from None
-
-    def _report(self, plan: Plan) -> None:
-        """Note who leads; one line on what runs where, once, a warning when a node is with a backend not asked for."""
-        selection = plan.selection
-        if self._lead is None:
-            self._lead = leading(d.candidate.backend.name for d in selection.decisions)
-            self._settings = settings_of(self.options.backends, self.threads, lead=self._lead)
-        if selection.summary in self._told:
-            return
-        self._told.add(selection.summary)
-        fell_back = selection.fallbacks and self.settings.fallback == "warn"
-        _log.log(logging.WARNING if fell_back else logging.INFO, "%s", selection.summary)
 
 
 def node_arg(value: Value) -> NodeArg:

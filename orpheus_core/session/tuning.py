@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 from orpheus_core.graph import Graph, Node
 from orpheus_core.ops.spec import find_spec
@@ -13,15 +13,19 @@ from orpheus_core.selection.cache import MeasurementCache
 from orpheus_core.selection.candidates import Candidate, problem_of
 from orpheus_core.selection.conversion import HOME, Place, conversion_key, measure_conversion
 from orpheus_core.selection.measure import can_measure, measure
-from orpheus_core.selection.options import SelectionOptions
+from orpheus_core.selection.options import Policy, SelectionOptions
 from orpheus_core.selection.selector import choices_for
 from orpheus_core.selection.signature import measurement_key, problem_signature
 from orpheus_core.session.session import InferenceSession
 from orpheus_core.session.threads import apply_threads, settings_of
+from orpheus_core.session.whole import TunedPlan, compare_plans
 from orpheus_core.types import TensorType
 
 #: What a network's packed constants may take, in bytes of the constants: Winograd's F(4, 3) takes 4 times, F(2, 3) 1.8.
 _PACKED = 3
+
+#: Time for comparing whole plans, in times of that for a candidate.
+_WHOLE = 20
 
 #: Told after each layer: how many are done, of how many, and the layer's node.
 Progress = Callable[[int, int, str], None]
@@ -29,7 +33,7 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class TunedKernel:
-    """One candidate: median seconds (None when it failed), fastest and slowest call, number of calls."""
+    """One candidate: lower quartile of its seconds (None when it failed), fastest and slowest call, number of calls."""
 
     kernel: str
     seconds: float | None
@@ -50,11 +54,12 @@ class TunedLayer:
 
 @dataclass(frozen=True)
 class TuneReport:
-    """What was measured, what could not be, and where the times were kept."""
+    """What was measured, what could not be, where the times were kept; of each policy, whether its plan is worth it."""
 
     layers: tuple[TunedLayer, ...]
     unmeasured: tuple[str, ...]
     path: str
+    plans: tuple[TunedPlan, ...] = ()
 
 
 def tune(
@@ -68,7 +73,9 @@ def tune(
 
     Layers that are alike are measured once; times that are kept already are not taken again unless ``again``.
     ``seconds`` is the time given to each candidate. Nodes of open shape and control flow cannot be measured alone.
-    Sessions made afterwards with ``policy="cost"`` choose by these times. Raises UsageError while there is no plan.
+    Sessions made afterwards choose by these times, with ``policy="cost"`` among all backends. At the end the plans that
+    they would take are timed beside the untuned one, and where that is not slower, sessions keep it.
+    Raises UsageError while there is no plan.
     """
     plan = session.latest_plan()
     cache = MeasurementCache() if session.options.cache is None else session.options.cache
@@ -91,8 +98,11 @@ def tune(
         layers.append(_tune_layer(problem, node, names, options, cache, seconds, again, others))
         if progress is not None:
             progress(done + 1, len(groups), names[0])
+    plans = tuple(
+        compare_plans(graph, options, cache, policy, _WHOLE * seconds) for policy in get_args(Policy)
+    )
     cache.save()
-    return TuneReport(tuple(layers), tuple(unmeasured), str(cache.path))
+    return TuneReport(tuple(layers), tuple(unmeasured), str(cache.path), plans)
 
 
 def _with_parts(graph: Graph) -> list[Node]:
@@ -137,9 +147,10 @@ def _tune_layer(
             "kernel": candidate.label,
             "layer": problem_signature(problem),
             "runs": timing.runs,
+            "noise": timing.noise,
         }
-        cache.put(key, timing.median, **facts)
-        rows.append(TunedKernel(candidate.label, timing.median, timing.low, timing.high, timing.runs))
+        cache.put(key, timing.quartile, **facts)
+        rows.append(TunedKernel(candidate.label, timing.quartile, timing.low, timing.high, timing.runs))
     return _layer(names, node, rows, kept=False)
 
 

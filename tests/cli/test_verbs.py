@@ -172,6 +172,11 @@ def test_tune_measures_keeps_and_is_used(orpheus, model, tmp_path) -> None:
     done = orpheus("tune", *arguments, "--seconds", "0.001", ORPHEUS_CACHE=str(tmp_path))
     assert done.code == 0, done.err
     assert "distinct layers; times kept in" in done.out
+    assert "whole network, policy cost: " in done.out
+    done = orpheus("tune", *arguments, "--seconds", "0.001", "--json", ORPHEUS_CACHE=str(tmp_path))
+    kept = {p["policy"]: p["kept"] for p in json.loads(done.out)["plans"]}
     done = orpheus("explain", *arguments, "--policy", "cost", "--json", ORPHEUS_CACHE=str(tmp_path))
-    decisions = json.loads(done.out)["decisions"]
-    assert {d["source"] for d in decisions if "Conv" in d["op"]} == {"measured"}
+    found = json.loads(done.out)
+    sources = {d["source"] for d in found["decisions"] if "Conv" in d["op"]}
+    assert ("measured" in sources) == (kept["cost"] != "untuned")
+    assert ("measured as a whole" in found["summary"]) == (kept["cost"] == "untuned")

@@ -7,6 +7,7 @@ import itertools
 import mmap
 import os
 import weakref
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -65,21 +66,90 @@ def test_threads_of_one_pool_get_arrays_of_their_own() -> None:
 
 
 @pytest.mark.skipif(not memory._large_page(), reason="the system gives no large pages on request")
-def test_slabs_are_given_back_with_the_last_array() -> None:
+def test_slabs_are_given_back_with_the_last_array(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(mmap, "MADV_FREE", raising=False)
     with memory.pooled():
         arrays = [memory.empty(1_000_000) for _ in range(4)]
-    base = arrays[0]
-    while isinstance(base.base, np.ndarray):
-        base = base.base
-    mapping = base.base.obj if isinstance(base.base, memoryview) else base.base
-    assert isinstance(mapping, mmap.mmap)
-    gone = weakref.ref(mapping)
-    del base, mapping
+    gone = weakref.ref(mapping_of(arrays[0]))
     while arrays:
         assert gone() is not None
         arrays.pop()
     gc.collect()
     assert gone() is None
+
+
+def mapping_of(array: np.ndarray) -> mmap.mmap:
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    mapping = array.base.obj if isinstance(array.base, memoryview) else array.base
+    assert isinstance(mapping, mmap.mmap)
+    return mapping
+
+
+@pytest.fixture
+def spares(monkeypatch: pytest.MonkeyPatch) -> deque[mmap.mmap]:
+    """The spare slabs: none at first."""
+    if not memory._large_page() or not hasattr(mmap, "MADV_FREE"):
+        pytest.skip("the system keeps no pages for whoever comes next")
+    found: deque[mmap.mmap] = deque()
+    monkeypatch.setattr(memory, "_spares", found)
+    return found
+
+
+def test_a_slab_waits_for_the_next_pool_until_which_nobody_has_it(spares: deque[mmap.mmap]) -> None:
+    def pool() -> list[np.ndarray]:
+        with memory.pooled():
+            return [memory.empty(1_000_000) for _ in range(4)]
+
+    first = pool()
+    for number in range(4):
+        first[number][...] = 7
+    mapping, part = mapping_of(first[0]), first[1][10:]
+    first.clear()
+    assert not spares, "a view of an array is still there"
+    assert (part == 7).all()
+    del part
+    assert list(spares) == [mapping]
+    again, other = pool(), pool()
+    assert mapping_of(again[0]) is mapping is not mapping_of(other[0])
+    assert not spares
+
+
+def test_zeros_are_zero_in_a_slab_that_was_used(spares: deque[mmap.mmap]) -> None:
+    with memory.pooled():
+        memory.empty(2_000_000)[...] = 7
+    assert len(spares) == 1
+    with memory.pooled():
+        arrays = [memory.zeros(500_000), memory.empty(100_000), memory.zeros(500_000)]
+    assert not spares
+    assert not arrays[0].any() and not arrays[2].any()
+
+
+def test_an_arena_is_never_one_that_was_used(spares: deque[mmap.mmap]) -> None:
+    memory.block(3 << 20, used=True)[...] = 7
+    assert len(spares) == 1
+    assert not memory.block(3 << 20).any()
+    assert len(spares) == 1
+
+
+def test_spare_slabs_are_bounded_and_go_where_memory_is_short(
+    spares: deque[mmap.mmap], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "_SPARE", 40 << 20)
+    blocks = [memory.block(8 << 20, used=True) for _ in range(8)]
+    blocks.clear()
+    assert 24 << 20 < sum(map(len, spares)) <= 40 << 20
+    small = memory.block(2 << 20, used=True)
+    assert len(mapping_of(small)) < 8 << 20, "a spare slab of more than twice the size is not wasted on it"
+
+    def short(nbytes: int) -> mmap.mmap:
+        if spares:
+            raise OSError("no addresses left")
+        return mmap.mmap(-1, nbytes)
+
+    monkeypatch.setattr(memory, "_map", short)
+    assert memory.block(64 << 20).nbytes == 64 << 20
+    assert not spares
 
 
 @pytest.mark.skipif(not memory._large_page(), reason="the system gives no large pages on request")

@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 
 import orpheus_core as orpheus
 from orpheus_core import discovery
-from orpheus_core.plugin import Backend, Kernel
+from orpheus_core.plugin import Accuracy, Backend, Kernel
 from orpheus_core.selection.cache import MeasurementCache
+from orpheus_core.selection.signature import measurement_key
+from orpheus_core.selection.whole import plan_key
 
 SHAPE = (1, 24, 8, 8)
 RELUS = [("Relu", ["x"], "a"), ("Relu", ["a"], "b")]
@@ -54,7 +56,8 @@ def test_tuning_overrules_a_wrong_cost_model_and_is_kept(tmp_path: Path) -> None
         again = orpheus.tune(after, seconds=0.002)
         assert again.layers[0].kept
     entries = json.loads(path.read_text())["entries"]
-    assert {e["kernel"] for e in entries.values()} == {"liar:Relu/fast", "liar:Relu/slow"}
+    kernels = {e["kernel"] for e in entries.values() if "kernel" in e}
+    assert kernels == {"liar:Relu/fast", "liar:Relu/slow"}
 
 
 def test_another_thread_count_or_kernel_version_is_another_measurement(tmp_path: Path) -> None:
@@ -187,3 +190,89 @@ def test_a_user_without_a_home_has_a_cache(monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(Path, "home", homeless)
     assert MeasurementCache().path.is_absolute()
+
+
+def two(**more: Any) -> Backend:
+    """Two kernels; the cost model prefers the first, a little."""
+    first = Kernel(op="Relu", name="static", run="toys:relu", writes_out=True, cost="toys:cost_1")
+    second = Kernel(op="Relu", name="other", run="toys:relu", writes_out=True, cost="toys:cost_5", **more)
+    return Backend(name="two", api=1, kernels=(first, second))
+
+
+def keep(session: Any, **seconds: tuple[float, float]) -> None:
+    """Keep a time and its noise for every layer, by kernel."""
+    cache = session.options.cache
+    for decision in session.latest_plan().selection.decisions:
+        for scored in (decision.chosen, *decision.alternatives):
+            time, noise = seconds[scored.candidate.kernel.name]
+            cache.put(measurement_key(decision.problem, scored.candidate), time, noise=noise)
+    cache.save()
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "chosen"),
+    [((10, 0), (9, 0), "other"), ((10, 0.6), (9, 0.6), "static"), ((10, 0.3), (9, 0.3), "other"),
+     ((10, 0), (11, 0), "static"), ((10, 2), (9, 0), "static"), ((10, 0), (9, 2), "static")],
+)  # fmt: skip
+def test_another_kernel_must_be_faster_by_more_than_the_noise(
+    tmp_path: Path, own: tuple[float, float], other: tuple[float, float], chosen: str
+) -> None:
+    with discovery.override(two()):
+        keep(make(tmp_path / "m.json"), static=own, other=other)
+        assert {r.kernel_id for r in make(tmp_path / "m.json").kernel_plan()} == {f"two:Relu/{chosen}"}
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "chosen"),
+    [(Accuracy(factor=4), "other"), (Accuracy(factor=8), "static"), (Accuracy(factor=8, normwise=True), "other")],
+)  # fmt: skip
+def test_a_larger_error_has_its_price_in_measured_times_too(
+    tmp_path: Path, accuracy: Accuracy, chosen: str
+) -> None:
+    with discovery.override(two(accuracy=accuracy)):
+        keep(make(tmp_path / "m.json"), static=(10, 0), other=(9, 0))
+        assert {r.kernel_id for r in make(tmp_path / "m.json").kernel_plan()} == {f"two:Relu/{chosen}"}
+
+
+def test_a_tuned_plan_that_is_slower_as_a_whole_is_not_taken(tmp_path: Path) -> None:
+    path = tmp_path / "m.json"
+    with discovery.override(two()):
+        keep(make(path), static=(10, 0), other=(9, 0))
+        session = make(path)
+        tuned = session.latest_plan().selection
+        assert {d.kernel_id for d in tuned.decisions} == {"two:Relu/other"}
+        assert not tuned.note
+        for ratio, kernel in ((2.0, "static"), (0.995, "static"), (0.9, "other")):
+            session.options.cache.put(plan_key(tuned), 3.0, untuned=2.0, ratio=ratio)
+            session.options.cache.save()
+            after = make(path)
+            assert {r.kernel_id for r in after.kernel_plan()} == {f"two:Relu/{kernel}"}
+            words = f"untuned, measured as a whole: 2000.00 ms against 3000.00 ms tuned, ratio {ratio:.3f}"
+            assert (words in after.explain().summary) == (kernel == "static")
+
+
+def test_tuning_ends_with_the_whole_plan_beside_the_untuned_one(tmp_path: Path) -> None:
+    with discovery.override(liar()):
+        report = orpheus.tune(make(tmp_path / "m.json"), seconds=0.002)
+    assert [(p.policy, p.kept) for p in report.plans] == [("order", "tuned"), ("cost", "tuned")]
+    assert all(p.ratio is not None and p.ratio < 0.99 for p in report.plans)
+    alone = Kernel(op="Relu", name="alone", run="toys:relu", writes_out=True)
+    with discovery.override(Backend(name="one", api=1, kernels=(alone,))):
+        report = orpheus.tune(make(tmp_path / "n.json"), seconds=0.002)
+    assert [p.kept for p in report.plans] == ["same", "same"]
+
+
+def test_a_kernel_that_is_slow_among_its_neighbours_is_found_out(tmp_path: Path) -> None:
+    fast_alone = Kernel(op="Relu", name="lonely", prepare="toys:Sleepy", cost="toys:cost_5")
+    steady = Kernel(op="Relu", name="steady", run="toys:relu", writes_out=True, cost="toys:cost_1")
+    path = tmp_path / "m.json"
+    with discovery.override(Backend(name="team", api=1, kernels=(steady, fast_alone))):
+        session = make(path)
+        keep(session, steady=(1e-3, 0), lonely=(1e-6, 0))
+        assert {r.kernel_id for r in make(path).kernel_plan()} == {"team:Relu/lonely"}
+        report = orpheus.tune(session, seconds=0.002)
+        assert {p.kept for p in report.plans} == {"same"}
+        after = make(path)
+        assert {r.kernel_id for r in after.kernel_plan()} == {"team:Relu/steady"}
+        times = {c.kernel: c.seconds for d in after.explain().decisions for c in d.candidates}
+        assert times["team:Relu/lonely"] > 2e-3

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -345,6 +347,20 @@ def test_chains_are_shown_and_profiles_run_layer_by_layer(small_cache):
     found = profile[0] if isinstance(profile, tuple) else profile
     assert len(found.rows) == len(opened.executable.plans[0].program.operations)
     np.testing.assert_array_equal(opened.run(None, {"x": x})[0], before)
+
+
+def test_a_session_with_chains_is_freed_with_its_last_name(small_cache):
+    gc.collect()
+    gc.disable()
+    try:
+        opened = session()
+        opened.run(None, {"x": x_of(1, 24, 64, 64)})
+        alive = [weakref.ref(operation) for operation in chained(opened)]
+        assert alive
+        del opened
+        assert all(reference() is None for reference in alive)
+    finally:
+        gc.enable()
 
 
 def test_memory_of_a_chain_lies_apart(small_cache):

@@ -10,7 +10,7 @@ import math
 from functools import partial
 from types import SimpleNamespace
 
-from orpheus_core.plugin import Problem
+from orpheus_core.plugin import Accuracy, Problem
 from orpheus_core.types import TensorType
 from orpheus_openmp import isa
 from orpheus_openmp.bilinear import ALGORITHMS
@@ -35,6 +35,7 @@ _PACK_STRIDED = 1.5e9
 _FINISH = 4e9  # results a second that are stored row by row
 _HEAP = 1e-8  # seconds of a step down a heap
 _COMPARE = 2e-9  # seconds of an element that is compared with its root
+_PRICES = {form.factor: Accuracy(factor=form.factor).price for form in FORMS.values()}
 
 
 def direct(problem: Problem) -> float:
@@ -185,10 +186,9 @@ def _winograd(form: Form, problem: Problem) -> float:
     weights = (
         4 * form.products * shape.channels * filters / (_STREAM if form.step == 1 else _FEED * _peak(problem))
     )
-    # A larger error has to pay: in a network they add up. The 25 was chosen by one: with F(5,3) wherever it is a tenth
-    # faster, Inception-v3's error nears 5e-5 of its range; with it where it saves a sixth and more, half of that.
-    price = 1 + max(form.factor - 4, 0) / 25
-    return _CALL + max((products + vectors / _TRANSFORM / 2) / problem.threads, weights) * price
+    return (
+        _CALL + max((products + vectors / _TRANSFORM / 2) / problem.threads, weights) * _PRICES[form.factor]
+    )
 
 
 #: By the name of the form's kernel.

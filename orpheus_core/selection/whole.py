@@ -1,0 +1,55 @@
+"""What was measured of a whole plan: layers that are each the fastest alone need not be the fastest together.
+
+Alone, a layer's operands lie where the measurement puts them; between its neighbours, where those leave them, in one
+core's cache or another's, and neighbours that fit together run as one. So tuning times the plan that it leads to beside
+the untuned one, and what it finds is kept under the plan's key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+from orpheus_core.selection.cache import MeasurementCache
+from orpheus_core.selection.cost import Source
+from orpheus_core.selection.decision import Selection
+from orpheus_core.selection.options import SelectionOptions
+from orpheus_core.selection.signature import problem_signature, where
+
+#: A tuned plan is kept when it takes less than this share of the untuned one's time.
+WORTH = 0.99
+
+
+def plan_key(selection: Selection) -> str:
+    """The key of a plan on this machine: every layer with its kernel, and whose results it reads."""
+    makers = {v: i for i, d in enumerate(selection.decisions) for v in d.node.results}
+    facts = ["whole plan"]
+    for decision in selection.decisions:
+        kernel, backend = decision.candidate.kernel, decision.candidate.backend
+        reads = [makers.get(v) if v is not None else None for v in decision.node.inputs]
+        facts += [
+            problem_signature(decision.problem), str(reads), decision.candidate.label, f"v{kernel.version}",
+            f"build {backend.version}", where(backend),
+        ]  # fmt: skip
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:32]
+
+
+def untuned(options: SelectionOptions) -> SelectionOptions:
+    """The options of the plan that a tuned one has to beat."""
+    return replace(options, cache=None, policy="order")
+
+
+def is_worth(ratio: float) -> bool:
+    """Whether a tuned plan that takes so many times the untuned one's time is kept."""
+    return ratio < WORTH
+
+
+def beaten(selection: Selection, cache: MeasurementCache) -> str | None:
+    """Words on the plan of this selection, when it was measured and the untuned one was kept."""
+    if all(d.chosen.source is not Source.MEASURED for d in selection.decisions):
+        return None
+    key = plan_key(selection)
+    tuned, static, ratio = cache.get(key), cache.number(key, "untuned"), cache.number(key, "ratio")
+    if tuned is None or not ratio or is_worth(ratio):
+        return None
+    return f"untuned, measured as a whole: {static * 1e3:.2f} ms against {tuned * 1e3:.2f} ms tuned, ratio {ratio:.3f}"
