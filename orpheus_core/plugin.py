@@ -28,6 +28,9 @@ What the references mean:
     ``cost(problem) -> seconds``, a model of the time of one call.
 ``Backend.probe``
     ``probe() -> Ready or Unavailable``: is the device usable here?
+``Backend.complete``
+    ``complete(backend) -> Backend``: called once, when the probe has answered Ready: the same backend with the kernels,
+    and the version, that only its library can tell. So a manifest need not load a library to be read.
 ``Backend.runtime``
     A class: how to allocate, upload and download on the device (see :class:`Runtime`).
 ``Backend.configure``
@@ -269,6 +272,7 @@ class Backend:
     kernels: tuple[Kernel, ...]
     device: Device = CPU
     probe: str | None = None
+    complete: str | None = None
     runtime: str | None = None
     configure: str | None = None
     seal: str | None = None

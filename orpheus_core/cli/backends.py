@@ -18,8 +18,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def describe(row: discovery.BackendState) -> dict[str, Any]:
     """One plugin as plain data."""
+    state = row.state  # before the manifest, which may be complete only now
     backend = row.backend
-    state = row.state
     return {
         "name": row.name,
         "kind": row.kind,

@@ -61,7 +61,7 @@ def load(name: str, source: Callable[[], Any]) -> Loaded:
         raise LoadFault("it implements no hook of Orpheus; mark its functions with @hookimpl")
     backend = _guard("its hook orpheus_backend", manager.hook.orpheus_backend)
     if backend is not None:
-        _check(backend, name)
+        check(backend, name)
     return Loaded(manager, backend)
 
 
@@ -75,9 +75,10 @@ def _guard(step: str, call: Callable[[], Any]) -> Any:
         raise LoadFault(f"{step} raised {one_line(error)}") from error
 
 
-def _check(backend: object, name: str) -> None:
+def check(backend: object, name: str, source: str = "hook orpheus_backend") -> None:
+    """LoadFault when what the plugin called ``name`` gave by its ``source`` is no sound manifest."""
     if not isinstance(backend, Backend):
-        raise LoadFault(f"its hook orpheus_backend returned {type(backend).__name__}, not a Backend")
+        raise LoadFault(f"its {source} returned {type(backend).__name__}, not a Backend")
     if not isinstance(backend.api, int) or isinstance(backend.api, bool):
         raise LoadFault(f"Backend.api must be an integer, is {backend.api!r}")
     if backend.api not in (API, API - 1):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeAlias, Union
 
-from orpheus_core.discovery.load import Loaded, LoadFault, load, one_line, trace
+from orpheus_core.discovery.load import Loaded, LoadFault, check, load, one_line, trace
 from orpheus_core.discovery.validate import suspicions
 from orpheus_core.plugin import API, Backend, Ready, Unavailable, resolve
 
@@ -93,7 +93,10 @@ class BackendState:
 
     @property
     def backend(self) -> Backend | None:
-        """The manifest, or None when the plugin offers no backend or could not be loaded."""
+        """The manifest, or None when the plugin offers no backend or could not be loaded.
+
+        Kernels that the library itself has to tell (``Backend.complete``) are in it once it was found ready.
+        """
         loaded = self._load()
         return loaded.backend if isinstance(loaded, Loaded) else None
 
@@ -111,8 +114,23 @@ class BackendState:
         with self._lock:
             if self._state is None:
                 loaded = self._load()
-                self._state = self._probe(loaded.backend) if isinstance(loaded, Loaded) else loaded
+                self._state = self._complete(loaded) if isinstance(loaded, Loaded) else loaded
             return self._state
+
+    def _complete(self, loaded: Loaded) -> State:
+        state, backend = self._probe(loaded.backend), loaded.backend
+        if backend is None or backend.complete is None or not isinstance(state, Ready):
+            return state
+        try:
+            whole = resolve(backend.complete)(backend)
+            check(whole, self.name, "complete")
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            self.cause = error
+            return Broken(f"completing its manifest raised {one_line(error)}", trace(error))
+        self._outcome = replace(loaded, backend=whole)
+        return state
 
     def _probe(self, backend: Backend | None) -> State:
         if backend is None or backend.probe is None:

@@ -23,7 +23,7 @@ def faults(backend: Backend, name: str) -> Iterator[str]:
     """
     if backend.name != name:
         yield f"the backend calls itself {backend.name!r}, its entry point is {name!r}; make them equal"
-    for field in ("probe", "runtime", "configure", "seal", "chain"):
+    for field in ("probe", "complete", "runtime", "configure", "seal", "chain"):
         yield from _reference_fault(f"Backend.{field}", getattr(backend, field))
     if backend.chain and not backend.seal:
         yield "Backend.chain is given without Backend.seal, which makes the call that holds a chain; give both"

@@ -176,6 +176,60 @@ def test_bad_plugin_is_an_error_by_name_with_its_cause(install, case: Case) -> N
         assert isinstance(caught.value.__cause__, case.cause)
 
 
+def completing(body: str, state: str = "Ready()") -> str:
+    """A manifest without kernels, whose probe answers ``state`` and whose completion does ``body``."""
+    code = f"""
+from dataclasses import replace
+calls = []
+def probe():
+    calls.append("probe")
+    return {state}
+def complete(backend):
+    calls.append("complete")
+    {body}
+"""
+    arguments = 'name="late", api=1, kernels=(), probe="fake_late:probe", complete="fake_late:complete"'
+    return manifest(arguments, code)
+
+
+KERNEL = 'return replace(backend, kernels=(Kernel(op="Relu", name="k", run="m:f"),), version="7")'
+
+
+def test_kernels_that_only_the_library_tells_are_asked_for_once_it_is_ready(install) -> None:
+    module = install("late", completing(KERNEL))
+    row = discovery.row("late")
+    assert row.kind == "backend" and row.backend is not None and row.backend.kernels == ()
+    assert sys.modules[module].calls == []
+    assert row.ready
+    assert [k.name for k in row.backend.kernels] == ["k"]
+    assert (discovery.get("late").version, row.ready) == ("7", True)
+    assert sys.modules[module].calls == ["probe", "complete"]
+
+
+def test_nothing_is_completed_for_a_backend_that_is_not_usable(install) -> None:
+    module = install("late", completing(KERNEL, 'Unavailable("no library")'))
+    row = discovery.row("late")
+    assert (row.status, row.backend.kernels) == ("unavailable", ())
+    assert sys.modules[module].calls == ["probe"]
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("raise OSError('libx.so: cannot open')", "libx.so"),
+        ("return None", "complete returned NoneType, not a Backend"),
+        ("return replace(backend, kernels=('Relu',))", "'Relu', which is not a Kernel"),
+        ("return replace(backend, name='other')", "calls itself 'other'"),
+    ],
+)
+def test_a_completion_that_fails_breaks_its_backend_alone(install, body, reason) -> None:
+    install("late", completing(body))
+    install("good")
+    row = discovery.row("late")
+    assert (row.status, reason in row.reason) == ("broken", True)
+    assert discovery.row("good").ready
+
+
 def test_ready_plugin(install) -> None:
     install("good")
     row = discovery.row("good")

@@ -13,11 +13,10 @@ pytest.importorskip("orpheus_onednn", reason="orpheus-onednn is not installed")
 
 
 def probe(**environment):
-    """The probe's answer in a process of its own, as (type, text, fix)."""
+    """The row in a process of its own, as (status, text, fix, kernels)."""
     source = (
-        "import json; from orpheus_onednn.library import probe; from orpheus_onednn.manifest import kernels;"
-        "a = probe(); print(json.dumps([type(a).__name__, getattr(a, 'reason', '') or a.detail,"
-        " getattr(a, 'fix', ''), len(kernels())]))"
+        "import json; from orpheus_core import discovery; r = discovery.row('onednn');"
+        "print(json.dumps([r.status, r.reason, r.fix, len(r.backend.kernels)]))"
     )
     done = subprocess.run(
         [sys.executable, "-c", source],
@@ -50,25 +49,25 @@ VERSION = (
 )
 
 
-def test_a_missing_file_is_unavailable_and_the_manifest_still_lists(tmp_path):
+def test_a_missing_file(tmp_path):
     kind, reason, fix, count = probe(ORPHEUS_ONEDNN=str(tmp_path / "libdnnl.so.3"))
-    assert kind == "Unavailable"
+    assert kind == "unavailable"
     assert "does not load" in reason
     assert "pip install" in fix
-    assert count > 0
+    assert count == 0
 
 
 def test_what_is_no_library_of_this_machine(tmp_path):
     path = tmp_path / "libdnnl.so.3"
     path.write_bytes(b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x03\x00\xff\x00" + bytes(200))
     kind, reason, _, _ = probe(ORPHEUS_ONEDNN=str(path))
-    assert (kind, "does not load" in reason) == ("Unavailable", True)
+    assert (kind, "does not load" in reason) == ("unavailable", True)
 
 
 def test_another_library(tmp_path):
     path = compiled(tmp_path, "libother.so", "int nothing;")
     kind, reason, _, _ = probe(ORPHEUS_ONEDNN=path)
-    assert (kind, "is not oneDNN" in reason) == ("Unavailable", True)
+    assert (kind, "is not oneDNN" in reason) == ("unavailable", True)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +77,7 @@ def test_another_library(tmp_path):
 def test_a_version_or_runtime_that_cannot_be_used(tmp_path, major, minor, cpu, words):
     path = compiled(tmp_path, "libdnnl.so.3", VERSION.format(major=major, minor=minor, cpu=cpu))
     kind, reason, fix, _ = probe(ORPHEUS_ONEDNN=path)
-    assert kind == "Unavailable"
+    assert kind == "unavailable"
     assert words in reason
     assert "ORPHEUS_ONEDNN" in fix
 
@@ -88,11 +87,34 @@ def test_a_second_copy_of_intels_or_llvms_runtime_is_refused_beforehand(tmp_path
     path = compiled(tmp_path, "libdnnl.so.3", VERSION.format(major=3, minor=7, cpu=2))
     both = [compiled(tmp_path, name, "int nothing;") for name in ("libomp.so.5", "libiomp5.so")]
     kind, reason, _, _ = probe(ORPHEUS_ONEDNN=path, LD_PRELOAD=" ".join(both))
-    assert (kind, "libiomp5.so and libomp.so.5" in reason) == ("Unavailable", True)
+    assert (kind, "libiomp5.so and libomp.so.5" in reason) == ("unavailable", True)
 
 
 def test_ready_says_what_was_found(onednn):
     kind, detail, _, count = probe()
-    assert kind == "Ready"
+    assert kind == "ready"
     assert detail.startswith(f"oneDNN {onednn.version}")
     assert count > 50
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_a_session_that_does_not_name_it_loads_no_library(onednn):
+    source = (
+        "import orpheus_core as orpheus; from orpheus_core import discovery;"
+        "print([b.name for b in discovery.volunteers()], 'libdnnl' in open('/proc/self/maps').read())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", source], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert "onednn" not in done.stdout
+    assert done.stdout.strip().endswith("False")
+
+
+def test_arm_compute_library_is_a_row_with_the_reason(onednn):
+    from orpheus_core import discovery
+
+    row = discovery.row("onednn:acl")
+    if row.ready:
+        assert all("acl" in kernel.name for kernel in row.backend.kernels)
+    else:
+        assert "without Arm Compute Library" in row.reason and "README" in row.fix

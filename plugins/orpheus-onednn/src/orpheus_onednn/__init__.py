@@ -1,21 +1,19 @@
-"""orpheus-onednn: the oneAPI Deep Neural Network Library as a backend, over its C interface and ctypes."""
+"""orpheus-onednn: the oneAPI Deep Neural Network Library as a backend, over its C interface and ctypes.
+
+What oneDNN computes by Arm Compute Library, where it was built with it, is a backend of its own as well. Both rank
+behind the reference: they run where they are named, and no session loads the library unasked.
+"""
 
 from __future__ import annotations
 
-from orpheus_core.plugin import Backend, hookimpl
+from orpheus_core.plugin import Backend
 
 
-@hookimpl
-def orpheus_backend() -> Backend:
-    """The library's implementations as kernels; see :mod:`orpheus_onednn.manifest`."""
-    from orpheus_onednn.manifest import kernels, version
-
+def _backend(name: str, rank: int, probe: str) -> Backend:
     return Backend(
-        name="onednn",
-        api=1,
-        kernels=kernels(),
-        probe="orpheus_onednn.library:probe",
-        seal="orpheus_onednn.layer:seal",
-        version=version(),
-        rank=1001,  # behind the reference: it runs where it is named, and no session loads the library unasked
-    )
+        name=name, api=1, kernels=(), probe=f"orpheus_onednn.manifest:{probe}", rank=rank,
+        complete="orpheus_onednn.manifest:complete", seal="orpheus_onednn.layer:seal",
+    )  # fmt: skip
+
+
+onednn, acl = _backend("onednn", 1001, "probe"), _backend("onednn:acl", 1002, "probe_acl")

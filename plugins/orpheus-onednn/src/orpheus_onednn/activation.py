@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from ctypes import c_float
+from inspect import signature
 from typing import Any, TypeAlias
 
-from orpheus_core.ops.activations import ACTIVATIONS
 from orpheus_core.plugin import Problem
 from orpheus_onednn import dnnl
 from orpheus_onednn.call import Call, Md, Operand, Refusal, operand, type_of
@@ -18,7 +18,7 @@ Eltwise: TypeAlias = "tuple[int, float, float]"
 PostOp: TypeAlias = "tuple[Any, ...]"
 _ELU = 34
 
-#: ONNX operator -> its parameters, as ops.activations orders them -> algorithms one after the other.
+#: ONNX operator -> its attributes, in the order of a fused operator's parameters -> algorithms one after the other.
 CHAINS: dict[str, Callable[..., list[Eltwise]]] = {
     "Relu": lambda: [(32, 0, 0)],
     "LeakyRelu": lambda alpha: [(32, alpha, 0)],
@@ -86,7 +86,7 @@ def eltwise(problem: Problem, x: str, y: str) -> list[Call]:
     elif problem.op == "Gelu":
         given = [problem.attributes["approximate"] == "tanh"]
     else:
-        given = [float(problem.attributes[n]) for n in ACTIVATIONS.get(problem.op, ())]
+        given = [float(problem.attributes[n]) for n in signature(CHAINS[problem.op]).parameters]
     source, result = operand(problem, dnnl.SRC, 0, x), operand(problem, dnnl.DST, ~0, y)
     return [as_call(source, result, _chain(problem.op, given))]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from ctypes import c_float, c_int64, c_void_p
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ DTYPES = {"float16": 1, "bfloat16": 2, "float32": 3, "int32": 4, "int8": 5, "uin
 _TAGS = {"plain": (2, 2, 3, 4, 5, 6, 7), "NHWC": (0, 0, 0, 0, 22), "NCHW16c": (0, 0, 0, 0, 78),
          "NCHW8c": (0, 0, 0, 0, 102)}  # fmt: skip
 _ANY, _EXEC_ARG_MD = 1, 255
+#: In names of implementations whose sums of integers are exact; others saturate, on a processor with VNNI too.
+_EXACT = "vnni|amx|gemm"
 
 
 class Refusal(Exception):
@@ -92,12 +95,14 @@ class Call:
 
     Parameters are numbers, arrays, and operands, which stand for their descriptors; ``more`` are operands that are no
     parameters. ``post`` are post-ops in order: ("eltwise", algorithm, alpha, beta) or ("binary", algorithm, operand).
+    ``settings``: ("scales" or "zero_points", argument, mask of the axes along which they differ).
     """
 
     function: str
     parameters: tuple[Any, ...]
     more: tuple[Operand, ...] = ()
     post: tuple[tuple[Any, ...], ...] = ()
+    settings: tuple[tuple[str, int, int], ...] = ()
 
     def implementations(self) -> Iterator[tuple[str, Handle]]:
         """The library's implementations, best first: name and descriptor, which is good until the next one."""
@@ -132,6 +137,8 @@ class Call:
         found = library()
         attributes = Handle(found, "primitive_attr", "primitive_attr_create")
         found.call("primitive_attr_set_scratchpad_mode", attributes, 1)
+        for name, arg, mask in self.settings:
+            found.call(f"primitive_attr_set_{name}_mask", attributes, arg, mask)
         if self.post:
             steps = Handle(found, "post_ops", "post_ops_create")
             for kind, algorithm, *rest in self.post:
@@ -166,8 +173,8 @@ class Walk:
         try:
             with library().threads(problem.threads):
                 first, *others = self.describe(problem, self.x, self.y)
-                names = dict.fromkeys(name for name, _ in first.implementations())
-                found = tuple(name for name in names if not name.endswith("ref:any"))
+                names = dict.fromkeys(n for n, _ in first.implementations() if not n.endswith("ref:any"))
+                found = tuple(n for n in names if not first.settings or re.search(_EXACT, n))
                 if not found or any(next(call.implementations(), None) is None for call in others):
                     return "oneDNN has nothing but its reference for this layer in these layouts and types"
         except (Refusal, KernelError) as refusal:

@@ -67,12 +67,8 @@ def _weights(problem: Problem) -> Operand:
     strides = [math.prod(parts[i + 1 :]) for i in range(len(parts))]
     order = [0, 2, 1] if problem.op == "ConvTranspose" else [0, 1, 2]
     order = [*order, *range(3, len(parts))][group == 1 :]
-    type_ = type_of(problem, 1)
-    assert type_ is not None
-    return weights(
-        problem,
-        Md(tuple(parts[i] for i in order), type_.dtype.value, strides=tuple(strides[i] for i in order)),
-    )
+    seen, steps = (tuple(values[i] for i in order) for values in (parts, strides))
+    return weights(problem, Md(seen, operand(problem, dnnl.WEIGHTS, 1).md.dtype, strides=steps))
 
 
 def _window(

@@ -38,22 +38,23 @@ class Primitive:
             raise KernelError(f"oneDNN has no {name or call.function} for this layer")
         self.handle = Handle(found, "primitive", "primitive_create", descriptor)
         self.descriptor = descriptor  # owns the memory descriptors
-        self.operands = [(o, actual(descriptor, o.arg)) for o in call.operands]
+        known = {
+            o.arg: actual(descriptor, o.arg)
+            for o in call.operands
+            if not o.arg & (dnnl.SCALES | dnnl.ZERO_POINTS)
+        }
+        self.operands = [(o, known.get(o.arg, o.md.handle)) for o in call.operands]
         self.scratch = actual(descriptor, dnnl.SCRATCHPAD)
         self.workspace = found.c.dnnl_memory_desc_get_size(self.scratch) if self.scratch else 0
         self.packed = {o.arg: _pack(o, md) for o, md in self.operands if o.constant is not None}
 
     def bind(self, inputs: Sequence[Any], outputs: Sequence[Any], workspace: Any) -> _Execution:
         """Its execution on these arrays."""
+        found = library()
         memories = [(dnnl.SCRATCHPAD, self.scratch, workspace)] if self.workspace else []
         for operand, md in self.operands:
             given = inputs[operand.source] if operand.source >= 0 else outputs[~operand.source]
             memories.append((operand.arg, md, self.packed.get(operand.arg, given)))
-        return self.on(memories)
-
-    def on(self, memories: Sequence[tuple[int, Any, Array]]) -> _Execution:
-        """Its execution on arguments as number, descriptor and array."""
-        found = library()
         objects = [
             Handle(found, "memory", "memory_create", md, found.engine, c_void_p(array.ctypes.data))
             for _, md, array in memories
@@ -66,13 +67,16 @@ class Primitive:
 
 
 class Layer:
-    """What ``prepare`` makes of a problem: the calls of a walk, the first in the implementation called ``name``."""
+    """What ``prepare`` makes of a problem: the calls of a walk, the first in the implementation called ``name``.
 
-    def __init__(self, problem: Problem, walk: Walk, name: str) -> None:
+    None takes the library's first choice.
+    """
+
+    def __init__(self, problem: Problem, walk: Walk, name: str | None) -> None:
         self.problem = problem
         with library().threads(problem.threads):  # primitives divide their work when they are made
             calls = walk.describe(problem, walk.x, walk.y)
-            names = [None if name == "any" else name, *[None] * (len(calls) - 1)]
+            names = [name, *[None] * (len(calls) - 1)]
             self.primitives = [Primitive(*pair) for pair in zip(calls, names)]
         self.workspace = max(p.workspace for p in self.primitives)
         sources = [(o.source, o.constant is not None) for c in calls for o in c.operands]
@@ -118,8 +122,9 @@ def _pack(operand: Operand, md: Any) -> Array:
     assert operand.constant is not None
     source = np.ascontiguousarray(operand.constant)
     target = memory.zeros(library().c.dnnl_memory_desc_get_size(md), np.uint8)
-    primitive = Primitive(Call("reorder", (Operand(dnnl.SRC, operand.md, 0), md)), None)
-    execute, args, _ = primitive.on([(dnnl.SRC, operand.md.handle, source), (dnnl.DST, md, target)])
+    ends = (Operand(dnnl.SRC, operand.md, 0), Operand(dnnl.DST, operand.md, ~0))
+    primitive = Primitive(Call("reorder", (ends[0], md), ends[1:]), None)
+    execute, args, _ = primitive.bind([source], [target], np.empty(primitive.workspace, np.uint8))
     if execute(*args):
         raise KernelError("oneDNN cannot bring this constant into the layout that it wants")
     return target

@@ -19,11 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from orpheus_core.errors import BackendError, KernelError
-from orpheus_core.plugin import Ready, Unavailable
 
 VARIABLE = "ORPHEUS_ONEDNN"
 NAME = {"darwin": "libdnnl.3.dylib", "win32": "dnnl.dll"}.get(sys.platform, "libdnnl.so.3")
-_FIX = f"pip install 'orpheus-onednn[gomp]' (x86-64 Linux), or {VARIABLE}=/path/to/{NAME} of any oneDNN 3.x with OpenMP"
+FIX = f"pip install 'orpheus-onednn[gomp]' (x86-64 Linux), or {VARIABLE}=/path/to/{NAME} of any oneDNN 3.x with OpenMP"
 _SPIN = "GOMP_SPINCOUNT"
 _STATUS = ("success", "out of memory", "invalid arguments", "not implemented", "no more", "runtime error",
            "not required")  # fmt: skip
@@ -154,23 +153,4 @@ def library() -> Library:
             reasons.append(f"{place} does not load: {error}")
         except BackendError as error:
             reasons.append(str(error))
-    raise BackendError(f"{'; '.join(dict.fromkeys(reasons))}; to fix: {_FIX}")
-
-
-@cache
-def found() -> Library | None:
-    """The library in use, or None."""
-    try:
-        return library()
-    except BackendError:
-        return None
-
-
-def probe() -> Ready | Unavailable:
-    """Ready with the library's version and runtime, or why there is none."""
-    try:
-        here = library()
-    except BackendError as error:
-        reason, _, fix = str(error).partition("; to fix: ")
-        return Unavailable(reason, fix)
-    return Ready(f"oneDNN {here.version}, {', '.join(here.runtimes) or 'one thread only'}")
+    raise BackendError(f"{'; '.join(dict.fromkeys(reasons))}; to fix: {FIX}")

@@ -1,8 +1,8 @@
 """The kernels: for every operator, each implementation that the library itself names, in each layout it takes.
 
 The names are the library's own (``brgconv:avx512_core``, ``jit:uni``, ``gemm:acl``): it is asked for what it has for a
-few layers of each kind when the manifest is made, so they are those of this library on this machine. ``@NHWC`` marks an
-implementation that is there in another layout as well. Where no library is found the table lists one kernel for each.
+few layers of each kind once it is loaded, so they are those of this library on this machine. ``@NHWC`` marks an
+implementation that is there in another layout as well.
 """
 
 from __future__ import annotations
@@ -10,18 +10,19 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
 import numpy as np
 
-from orpheus_core.plugin import Accuracy, Format, Kernel, Problem, Rule
+from orpheus_core.errors import BackendError
+from orpheus_core.plugin import Accuracy, Backend, Format, Kernel, Problem, Ready, Rule, Unavailable
 from orpheus_core.types import DType, TensorType, layout_of
-from orpheus_onednn import activation, convolution, pointwise, products
+from orpheus_onednn import activation, convolution, pointwise, products, quantized
 from orpheus_onednn.call import Call, Walk, shape_of
 from orpheus_onednn.layer import Layer
-from orpheus_onednn.library import found
+from orpheus_onednn.library import library
 
 _ORPHEUS = "ai.orpheus"
 _MANY = 64  # inputs of a Concat, outputs of a Split
@@ -31,6 +32,8 @@ _FLOATS = ("float32", *_NARROW)
 #: Operators that lose a NaN: the generated code computes them by the processor's maximum and minimum.
 _LOSES = ("Clip", "HardSigmoid", "Log", "Max", "Min", "ReduceMax", "ReduceMin", "Relu", "ScaleShift",
           "Softmax")  # fmt: skip
+#: Type constraints that are not called T; weights of both signs are for the library's own check.
+_CONSTRAINTS = {"Resize": ("T1",), "QLinearConv": ("T1", "T3"), "QLinearMatMul": ("T1", "T3")}
 _FLOPS, _BYTES, _CALL = 1e11, 3e10, 1e-6  # a second of one thread; seconds
 #: Each implementation is taken to be so much slower than the one that the library puts before it,
 _STEP = 0.05
@@ -48,6 +51,9 @@ class Row:
     samples: tuple[tuple[Mapping[str, Any], tuple[tuple[int, ...], ...], tuple[int, ...]], ...]
     formats: str = "plain"  # "plain", "same", "all", "conv" or "reorder"; see _formats
     dtypes: tuple[str, ...] = _FLOATS
+    others: Mapping[int, str] = field(
+        default_factory=dict
+    )  # element types of inputs that have one of their own
     opset: int = 1
     rounded: bool = False  # by functions that are approximated
     domain: str = ""
@@ -67,6 +73,7 @@ _WHOLE: Any = (({}, (_IMAGE,), (1, 64, 1, 1)),)
 _HALF: Any = {"kernel_shape": (3, 3), "strides": (2, 2), "pads": (1, 1, 1, 1)}, (_IMAGE,), (1, 64, 7, 7)
 _CHANNEL: Any = (({"axis": 1}, (_IMAGE, (64,), (64,)), _IMAGE),)
 _LAST: Any = (({"axis": 1}, ((8, 64), (64,), (64,)), (8, 64)),)
+_NORMAL: Any = (({}, (_IMAGE, *((64,),) * 4), _IMAGE),)
 _LINES: Any = (({"axis": 1}, ((8, 64),), (8, 64)),)
 _BOTH: Any = ({"axis": 1}, (_IMAGE, _IMAGE), (1, 128, 14, 14))
 _HALVES: Any = (({"axis": 1}, ((1, 128, 14, 14),), _IMAGE),)
@@ -90,22 +97,23 @@ def _rows() -> Iterator[Row]:
     for describe in (products.gemm, products.inner_product):
         yield Row(("Gemm",), describe, _PRODUCT, opset=7)
         yield Row(("FusedGemm",), describe, _PRODUCT, domain=_ORPHEUS)
+    types = {1: "float32", 3: "int8", 4: "float32", 5: "int8", 6: "float32"}
+    for op, samples, formats in (("QLinearConv", _CONV, "same"), ("QLinearMatMul", _PRODUCT, "plain")):
+        lots = tuple((a, (x, (), (), w, (), (), (), ()), y) for a, (x, w), y in samples)
+        yield Row((op,), quantized.quantized, lots, formats, ("uint8", "int8"), types)
     yield Row(activation.EXACT, activation.eltwise, _SOME, "same")
     yield Row(others, activation.eltwise, _SOME, "same", rounded=True)
     yield Row(tuple(pointwise.BINARIES), pointwise.binary, _PAIR, "all", opset=7)
     yield Row(("ScaleShift",), pointwise.scale_shift, _CHANNEL, "same", domain=_ORPHEUS)
-    normal: Any = (({}, (_IMAGE, *((64,),) * 4), _IMAGE),)
-    yield Row(("BatchNormalization",), pointwise.normalization, normal, "same", opset=9)
+    yield Row(("BatchNormalization",), pointwise.normalization, _NORMAL, "same", opset=9)
     yield Row(("LayerNormalization",), pointwise.normalization, _LAST, rounded=True)
     yield Row(("Softmax", "LogSoftmax"), pointwise.softmax, _LINES, opset=13, rounded=True)
     yield Row(("Concat",), pointwise.concat, (_BOTH,), "all", opset=4)
     yield Row(("Split",), pointwise.split, _HALVES, "same", opset=2)
     yield Row(tuple(pointwise.REDUCTIONS), pointwise.reduction, (({"axes": (1,)}, ((8, 64),), (8, 1)),))
     yield Row(("Resize",), pointwise.resampling, _TWICE, "same", opset=11)
-    sides = ("plain", "NHWC", _blocked())
-    turns = tuple(
-        ({"from_layout": a, "to_layout": b}, (_IMAGE,), _IMAGE) for a in sides for b in sides if a != b
-    )
+    pairs = [(f.inputs[0], f.outputs[0]) for _, _, found in _formats("reorder") for f in found]
+    turns = tuple(({"from_layout": a, "to_layout": b}, (_IMAGE,), _IMAGE) for a, b in pairs)
     integers = ("int32", "int8", "uint8")
     yield Row(("Reorder",), pointwise.reorder, turns, "reorder", (*_FLOATS, *integers), domain=_ORPHEUS)
 
@@ -127,8 +135,8 @@ def _formats(kind: str) -> Iterator[tuple[str, str, tuple[Format, ...]]]:
 
 def _blocked() -> str:
     """The layout of as many channels as a vector has floats."""
-    there = found()
-    return "NCHW8c" if there and there.isa & 1 and not there.isa & 0x20 else "NCHW16c"
+    isa = library().isa
+    return "NCHW8c" if isa & 1 and not isa & 0x20 else "NCHW16c"
 
 
 class Entry:
@@ -141,7 +149,7 @@ class Entry:
     def supports(self, problem: Problem) -> str | None:
         """None, or why there is no such implementation of this layer."""
         found = problem.once(self.walk)
-        if isinstance(found, str) or self.name in (*found, "any"):
+        if isinstance(found, str) or self.name in found:
             return found if isinstance(found, str) else None
         return f"oneDNN has no {self.name} for this layer, only {', '.join(found)}"
 
@@ -161,7 +169,8 @@ class Entry:
 
 def _macs(problem: Problem) -> int:
     if "Conv" in problem.op:
-        return math.prod(shape_of(problem, 0 if "Transpose" in problem.op else ~0) + shape_of(problem, 1)[1:])
+        weights = shape_of(problem, 3 if problem.op == "QLinearConv" else 1)
+        return math.prod(shape_of(problem, 0 if "Transpose" in problem.op else ~0) + weights[1:])
     if "Gemm" in problem.op or "MatMul" in problem.op:
         depth = shape_of(problem, 0)[0 if problem.attributes.get("transA") else -1]
         return math.prod(shape_of(problem, ~0)) * depth
@@ -180,9 +189,9 @@ def _names(row: Row, op: str, walk: Walk) -> Iterator[tuple[str, str]]:
     for dtype in row.dtypes:
         families: dict[str, str] = {}
         for attributes, inputs, output in row.samples:
-            types = tuple(TensorType(DType(dtype), shape) for shape in inputs)
-            constant = len(inputs) > 1 and row.formats != "all"
-            weights = {1: np.zeros(inputs[1], DType(dtype).numpy)} if constant else {}
+            types = tuple(TensorType(DType(row.others.get(i, dtype)), s) for i, s in enumerate(inputs))
+            constant = () if row.formats == "all" else range(1, len(inputs))
+            weights = {i: np.zeros(inputs[i], types[i].dtype.numpy) for i in constant}
             result = (TensorType(DType(dtype), output),)
             found = walk(Problem(op, row.domain, row.opset, attributes, types, result, weights))
             for name in found if isinstance(found, tuple) else ():
@@ -213,7 +222,7 @@ def _kernels(row: Row, op: str) -> Iterator[Kernel]:
     for place, (x, y, formats) in enumerate(_formats(row.formats)):
         walk = Walk(row.describe, x, y)
         groups: dict[tuple[str, bool], list[str]] = {}
-        for name, dtype in _names(row, op, walk) if found() else [("any", dtype) for dtype in row.dtypes]:
+        for name, dtype in _names(row, op, walk):
             groups.setdefault((name, dtype in _NARROW), []).append(dtype)
         for (name, narrow), dtypes in groups.items():
             key = f"k{len(vars(ENTRIES))}"
@@ -228,13 +237,32 @@ def _kernels(row: Row, op: str) -> Iterator[Kernel]:
             yield Kernel(
                 op=op, domain=row.domain, name=own.partition("/")[2], opset=(row.opset, None), overlap=True,
                 accuracy=Accuracy(factor=4 if row.rounded else 1, exact_integers=not row.rounded, special=special),
-                dtypes={"T1" if op == "Resize" else "T": tuple(dtypes)}, where=_rules(row, walk, name),
+                dtypes=dict.fromkeys(_CONSTRAINTS.get(op, ("T",)), tuple(dtypes)), where=_rules(row, walk, name),
                 formats=formats, prepare=f"{reference}.prepare", supports=f"{reference}.supports",
                 cost=f"{reference}.cost",
             )  # fmt: skip
 
 
-def version() -> str:
-    """This plugin's version and the library's, since times are kept under it."""
-    there = found()
-    return f"0.1.0+onednn{there.version}" if there else "0.1.0"
+def probe() -> Ready | Unavailable:
+    """Ready with the library's version and runtime, or why there is none."""
+    try:
+        found = library()
+    except BackendError as error:
+        reason, _, fix = str(error).partition("; to fix: ")
+        return Unavailable(reason, fix)
+    return Ready(f"oneDNN {found.version}, {', '.join(found.runtimes) or 'one thread only'}")
+
+
+def probe_acl() -> Ready | Unavailable:
+    """As of oneDNN, which must have implementations of Arm Compute Library."""
+    found = probe()
+    if isinstance(found, Ready) and not any("acl" in k.name for k in kernels()):
+        fix = "build oneDNN with it, as orpheus-onednn's README tells"
+        return Unavailable("this oneDNN was built without Arm Compute Library, which is for AArch64", fix)
+    return found
+
+
+def complete(backend: Backend) -> Backend:
+    """The backend with its kernels. Its version has the library's in it, since times are kept under it."""
+    mine = tuple(k for k in kernels() if backend.name == "onednn" or "acl" in k.name)
+    return replace(backend, kernels=mine, version=f"0.1.0+onednn{library().version}")

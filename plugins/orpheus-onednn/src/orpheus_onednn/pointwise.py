@@ -12,10 +12,8 @@ from orpheus_onednn.activation import fused, with_operand
 from orpheus_onednn.call import Call, Operand, Refusal, operand, shape_of, type_of
 
 BINARIES = {"Add": 131056, "Mul": 131057, "Max": 131058, "Min": 131059, "Div": 131060, "Sub": 131061}
-#: Algorithm and p.
-REDUCTIONS = {
-    "ReduceMax": (196594, 0), "ReduceMin": (196595, 0), "ReduceSum": (196596, 0), "ReduceProd": (196597, 0),
-    "ReduceMean": (196598, 0), "ReduceL1": (196602, 1), "ReduceL2": (196600, 2), "ReduceSumSquare": (196602, 2),
+REDUCTIONS = {  # of norms the library has nothing but its reference
+    "ReduceMax": 196594, "ReduceMin": 196595, "ReduceSum": 196596, "ReduceProd": 196597, "ReduceMean": 196598,
 }  # fmt: skip
 _SOFTMAX = {"Softmax": 196608, "LogSoftmax": 196609}
 _NEAREST, _LINEAR = 196592, 196593
@@ -101,9 +99,7 @@ def reduction(problem: Problem, x: str, y: str) -> list[Call]:
     source = operand(problem, dnnl.SRC, 0, x)
     if type_of(problem, 1) is not None and 1 not in problem.constants:
         raise Refusal("needs constant axes")
-    given: Any = (
-        problem.constants[1].reshape(-1) if 1 in problem.constants else problem.attributes.get("axes")
-    )
+    given: Any = problem.constants.get(1, problem.attributes.get("axes"))
     axes = [int(a) % len(source.md.shape) for a in (() if given is None else given)]
     if not axes and not problem.attributes.get("noop_with_empty_axes"):
         axes = list(range(len(source.md.shape)))
@@ -111,8 +107,7 @@ def reduction(problem: Problem, x: str, y: str) -> list[Call]:
     result = operand(problem, dnnl.DST, ~0, y, shape)
     if result.md.shape == source.md.shape:
         raise Refusal("needs an axis of more than one element to reduce")
-    algorithm, p = REDUCTIONS[problem.op]
-    return [Call("reduction", (algorithm, source, result, c_float(p), c_float(0)))]
+    return [Call("reduction", (REDUCTIONS[problem.op], source, result, c_float(0), c_float(0)))]
 
 
 def resampling(problem: Problem, x: str, y: str) -> list[Call]:
@@ -133,9 +128,8 @@ def resampling(problem: Problem, x: str, y: str) -> list[Call]:
         )
     if nearest and any(b % a for a, b in zip(before, after)):
         raise Refusal("needs a multiple of every size for nearest")
-    index = 2 if problem.version >= 11 else 1
-    if type_of(problem, index) is not None:
-        scales = problem.constants.get(index)
+    if type_of(problem, 2) is not None:
+        scales = problem.constants.get(2)
         if scales is None or (scales.size and any(s * a != b for s, a, b in zip(scales, before, after))):
             raise Refusal("needs constant scales that give whole sizes")
     algorithm = _NEAREST if nearest else _LINEAR
