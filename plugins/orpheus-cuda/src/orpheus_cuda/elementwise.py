@@ -1,0 +1,157 @@
+"""Elementwise operators of one to three tensors, with ONNX's broadcasting; the expression makes the kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from math import prod
+
+import numpy as np
+
+from orpheus_core.ops.activations import ACTIVATIONS
+from orpheus_core.plugin import Problem
+from orpheus_core.types import DType, TensorType
+from orpheus_cuda.expressions import TYPES, UNARY, WORDS, divide
+from orpheus_cuda.launch import Launch, blocks, launch
+from orpheus_cuda.programs import define
+from orpheus_cuda.runtime import Tensor
+from orpheus_cuda.strides import broadcast, merged, strides_of
+from orpheus_cuda.window import shape_of
+
+_NAMES = "xyz"
+_BYTES = {name: DType(dtype).itemsize for dtype, name in TYPES.items()}
+
+
+class Elementwise:
+    """``expression`` of ``inputs``, over ``sizes`` with ``steps`` of every operand and of Y, all in Y's order."""
+
+    def __init__(
+        self,
+        expression: str,
+        types: Sequence[str],
+        sizes: Sequence[int],
+        steps: Sequence[Sequence[int]],
+        parameters: Sequence[float] = (),
+        firsts: Sequence[int] = (),
+    ) -> None:
+        *inputs, out = types
+        padded = [*inputs, *[inputs[0]] * (3 - len(inputs))]
+        # The type that is computed in: what is compared or chosen from may be narrower than a condition.
+        compute = f"Compute<{padded[-1 if len(inputs) == 3 else 0]}>::type"  # noqa: PLR2004
+        names = {f"T{n.upper()}": t for n, t in zip(_NAMES, padded)}
+        self.words = {**names, "TO": out, "C": compute, "EXPR": f"({expression})"}
+        self._widest = max(_BYTES[t] for t in (*padded, out))
+        self.sizes, self.steps = merged(sizes, steps)
+        self.count = prod(sizes)
+        self.numbers = [np.float64(p) for p in (*parameters, 0.0, 0.0)[:2]]
+        self.firsts = tuple(firsts) or (0,) * len(types)
+
+    def bind(
+        self, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor | None], workspace: Tensor | None
+    ) -> Launch:
+        """One launch."""
+        (y,) = outputs
+        given = [t for t in inputs if t is not None][: len(self.steps) - 1]
+        assert y is not None and len(given) == len(self.steps) - 1
+        if not self.count:
+            return Launch(y.library, y.stream)
+        places = [np.uint64(t.pointer + f * t.dtype.itemsize) for t, f in zip((*given, y), self.firsts)]
+        absent = [0] * (3 - len(given))  # operands that are not there are x once more
+        pointers = [places[i] for i in (*range(len(given)), *absent, -1)]
+        along = [int(s == (1,)) for s in self.steps]
+        if len(self.sizes) == 1 and along[-1] and all(s in ((0,), (1,)) for s in self.steps):
+            aligned = all(int(p) % 16 == 0 for p, s in zip(places, along) if s)
+            pack = 16 // self._widest if aligned else 1
+            flags = {f"S{n}": along[i] for n, i in zip("XYZ", (*range(len(given)), *absent))}
+            source = define("elementwise.cu", **self.words, **flags, PACK=pack, PARAMETERS="", WALK="")
+            arguments = (*pointers, np.int64(self.count), *self.numbers)
+            step = launch(y, source, "flat", arguments, (blocks(blocks(self.count, pack)),))
+        else:
+            words, table = walk(self.sizes, self.steps)
+            source = define("elementwise.cu", **self.words, SX=1, SY=1, SZ=1, PACK=1, **words)
+            arguments = (*pointers, np.uint32(self.count), *self.numbers, *table)
+            step = launch(y, source, "strided", arguments, (blocks(self.count),))
+        return step.keeping(*given, y)
+
+
+def walk(sizes: Sequence[int], steps: Sequence[Sequence[int]]) -> tuple[dict[str, str], list[np.int32]]:
+    """Kernel parameters and code that take an index apart, and the numbers to pass; the last of ``steps`` is Y's."""
+    names = [*_NAMES[: len(steps) - 1], "o"]
+    declared, code, table = [], [], []
+    for axis, size in enumerate(sizes):
+        declared += [f", const int {name}{axis}" for name in ("n", *names)]
+        table += [np.int32(number) for number in (size, *(s[axis] for s in steps))]
+    for axis in reversed(range(len(sizes))):
+        code.append(f"const u32 i{axis} = rest % (u32)n{axis}; rest /= (u32)n{axis};" if axis else "const u32 i0 = rest;")
+        code += [f"a{name} += (i64)i{axis} * {name}{axis};" for name in names]
+    code += [f"a{name} = ax;" for name in _NAMES[len(steps) - 1 :]]
+    return {"PARAMETERS": "".join(declared), "WALK": " ".join(code)}, table
+
+
+def walk(sizes: Sequence[int], steps: Sequence[Sequence[int]]) -> tuple[dict[str, str], list[np.int32]]:
+    """Kernel parameters and code that take an index apart, and the numbers to pass; the last of ``steps`` is Y's."""
+    names = [*_NAMES[: len(steps) - 1], "o"]
+    parameters, code, table = "", "", []
+    for axis, size in enumerate(sizes):
+        parameters += f", const int n{axis}" + "".join(f", const int {n}{axis}" for n in names)
+        table += [np.int32(v) for v in (size, *(s[axis] for s in steps))]
+    for axis in reversed(range(len(sizes))):
+        index = "rest" if axis == 0 else "i"
+        code += f"const int i = rest % (u32)n{axis}; rest /= (u32)n{axis};" if axis else ""
+        code += "".join(f" a{n} += (i64){index} * {n}{axis};" for n in names)
+        code = f"{{ {code} }}" if axis == 0 else code.replace("const int i", f"const int i{axis}").replace(
+            "(i64)i *", f"(i64)i{axis} *"
+        )
+    absent = _NAMES[len(steps) - 1 :]
+    code += "".join(f" a{n} = ax;" for n in absent)
+    return {"PARAMETERS": parameters, "WALK": code}, table
+
+
+def over(problem: Problem, expression: str, parameters: Sequence[float] = ()) -> Elementwise:
+    """Every input broadcast to the output, whatever their layouts."""
+    target = problem.outputs[0]
+    assert isinstance(target, TensorType)
+    operands = [t for t in problem.inputs if isinstance(t, TensorType)]
+    rank = len(shape_of(target))
+    order = target.layout.permutation or tuple(range(rank))
+    logical = [broadcast(shape_of(t), strides_of(t), rank) for t in operands] + [strides_of(target)]
+    sizes = [shape_of(target)[axis] for axis in order]
+    steps = [[s[axis] for axis in order] for s in logical]
+    return Elementwise(expression, [TYPES[t.dtype.value] for t in (*operands, target)], sizes, steps, parameters)
+
+
+def unary(problem: Problem) -> Elementwise:
+    """Operators of :data:`expressions.UNARY`; the bounds of Clip are known."""
+    only = replace(problem, inputs=problem.inputs[:1])
+    return over(only, UNARY[problem.op][0], parameters(problem))
+
+
+def parameters(problem: Problem) -> tuple[float, ...]:
+    """An activation's parameters, in the order of ops.activations; those of Clip are inputs, or were attributes."""
+    if problem.op == "Clip":
+        info = problem.inputs[0].dtype  # type: ignore[union-attr]
+        ends = (-np.inf, np.inf) if info.is_float else (np.iinfo(info.numpy).min, np.iinfo(info.numpy).max)
+        given = problem.constants
+        return tuple(float(given[i].reshape(())) if i in given else float(end) for i, end in enumerate(ends, 1))
+    if problem.op == "Gelu":
+        return (float(problem.attributes["approximate"] == "tanh"),)
+    return tuple(float(problem.attributes[name]) for name in ACTIVATIONS.get(problem.op, ()))
+
+
+def binary(problem: Problem) -> Elementwise:
+    """Operators of :data:`expressions.BINARY`."""
+    dtype = problem.inputs[0].dtype.value  # type: ignore[union-attr]
+    return over(problem, divide(problem.op, dtype))
+
+
+def where(problem: Problem) -> Elementwise:
+    """Where, of any type: words of its width are chosen from."""
+    made = over(problem, "x ? y : z")
+    word = WORDS[problem.outputs[0].dtype.itemsize]  # type: ignore[union-attr]
+    made.words.update(TX="bool", TY=word, TZ=word, TO=word, C=word)
+    return made
+
+
+def cast(problem: Problem) -> Elementwise:
+    """Cast between numbers."""
+    return over(problem, "x")

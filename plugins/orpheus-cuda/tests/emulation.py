@@ -1,0 +1,182 @@
+"""A GPU that is not there: the driver's few calls, with the kernels' own sources compiled for this machine.
+
+Work waits in its stream until somebody asks for results, so that what is not waited for is seen to be missing.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from orpheus_cuda import programs
+from orpheus_cuda.driver import Block, Found
+
+COMPILER = shutil.which("g++")
+GUARD = 256
+#: Every program that was asked for, by source text.
+PROGRAMS: dict[str, None] = {}
+#: Bytes that a device may give; what happened.
+CAPACITY = [1 << 33]
+LOG: list[str] = []
+#: What kernels did that they must not.
+FAULTS: list[str] = []
+
+
+def versions() -> tuple[str, str]:
+    return "13.0", "13.0"
+
+
+def devices() -> list[Found]:
+    return [Found("Emulated 0", (9, 0), 132, 1 << 33, "13.0"), Found("Emulated 1", (8, 0), 108, 1 << 33, "13.0")]
+
+
+@dataclass(eq=False)
+class Stream:
+    work: list[Callable[[], object]] = field(default_factory=list)
+    held: list[Any] = field(default_factory=list)  # what is freed is not used again before work that knows it
+
+
+class Library:
+    def __init__(self, index: int, found: Found) -> None:
+        self.index, self.found = index, found
+        self.loading = Stream()
+        self.taken = 0
+        self._recording: dict[Stream, list[Callable[[], object]]] = {}
+
+    def stream(self) -> Stream:
+        return Stream()
+
+    def allocate(self, nbytes: int, stream: Stream) -> Block:
+        if nbytes > CAPACITY[0]:
+            raise MemoryError(f"Emulated {self.index} has no memory for {nbytes} bytes")
+        memory = Guarded(nbytes)
+        stream.held.append(memory)
+        return Block(*memory.range, memory)
+
+    def pinned(self, nbytes: int) -> Any:
+        return np.empty(nbytes, np.uint8)
+
+    def _queue(self, stream: Stream, work: Callable[[], object]) -> None:
+        self._recording.get(stream, stream.work).append(work)
+
+    def copy(self, target: int, source: int, nbytes: int, stream: Stream) -> None:
+        self._queue(stream, lambda: ctypes.memmove(target, source, nbytes))
+
+    def wait(self, stream: Stream) -> None:
+        assert stream not in self._recording, "a stream that records cannot be waited for"
+        while stream.work:
+            stream.work.pop(0)()
+        stream.held.clear()
+
+    def function(self, text: str, name: str, shared: int = 0) -> Any:
+        PROGRAMS.setdefault(text)
+        assert f"void {name}(" in text or f" {name}(" in text
+        assert shared <= 227 * 1024
+        return text, name
+
+    def launch(self, function: Any, grid: Any, block: Any, arguments: Any, shared: int, stream: Stream) -> None:
+        self._queue(stream, lambda: compiled(*function)(grid, block, arguments, shared))
+
+    def capture(self, work: Callable[[], object], stream: Stream) -> Callable[[], None]:
+        recorded = self._recording[stream] = []
+        work()
+        del self._recording[stream]
+        LOG.append(f"captured {len(recorded)}")
+        return lambda: stream.work.extend(recorded)
+
+    def seconds(self, work: Callable[[], object], stream: Stream) -> float:
+        start = time.perf_counter()
+        work()
+        self.wait(stream)
+        return time.perf_counter() - start
+
+
+class Guarded:
+    """A block between two guards, which are looked at when it is given back; it begins as garbage."""
+
+    def __init__(self, nbytes: int) -> None:
+        self.bytes = np.full(nbytes + 512 + 2 * GUARD, 0xA5, np.uint8)
+        first = -(self.bytes.ctypes.data + GUARD) % 512 + GUARD
+        self.range = self.bytes.ctypes.data + first, nbytes
+        self.bytes[first : first + nbytes] = 0xFF
+        self._guards = self.bytes[:first], self.bytes[first + nbytes :]
+
+    def __del__(self) -> None:
+        if not all((guard == 0xA5).all() for guard in self._guards):
+            FAULTS.append(f"a kernel wrote outside an array of {self.range[1]} bytes")
+
+
+def folder() -> Path:
+    made = Path(tempfile.gettempdir()) / f"orpheus-cuda-emulation-{os.getuid()}"
+    made.mkdir(mode=0o700, exist_ok=True)
+    return made
+
+
+_compiled: dict[tuple[str, str], Callable[..., None]] = {}
+
+
+def compiled(text: str, name: str) -> Callable[..., None]:
+    """The kernel as a call of grid, block, arguments and bytes of shared memory."""
+    if (text, name) not in _compiled:
+        _compiled[text, name] = _load(text, name)
+    return _compiled[text, name]
+
+
+def _load(text: str, name: str) -> Callable[..., None]:
+    shim = Path(__file__).with_name("emulation.hpp").read_text()
+    body = text.replace(programs.read("ptx.cuh"), "")
+    waits = re.search(r"__sync|__shfl|mma_|copy_async|load_matrices", body) is not None
+    names = re.findall(r"__global__ void (?:__launch_bounds__\([^)]*\) )?(\w+)\(", body)
+    calls = "".join(
+        f'extern "C" void launch_{n}(void **a, const unsigned *g, const unsigned *b, int s) '
+        f"{{ emulation::launch({n}, a, g, b, s, {int(waits)}); }}\n"
+        for n in names
+    )
+    code = f"{shim}\n{body}\n{calls}"
+    path = folder() / f"{hashlib.sha256(code.encode()).hexdigest()[:32]}.so"
+    if not path.exists():
+        temporary = path.with_suffix(f".{os.getpid()}.so")
+        command = [str(COMPILER), "-x", "c++", "-std=c++17", "-O1", "-w", "-fno-strict-aliasing", "-shared", "-fPIC", "-"]
+        done = subprocess.run([*command, "-o", str(temporary)], input=code, text=True, capture_output=True, check=False)
+        if done.returncode:
+            raise AssertionError(f"{done.stderr[:4000]}\n{body[:1000]}")
+        temporary.replace(path)
+    function = getattr(ctypes.CDLL(str(path)), f"launch_{name}")
+    three = ctypes.c_uint * 3
+
+    def call(grid: Any, block: Any, arguments: Any, shared: int) -> None:
+        held = [np.asarray(a) for a in arguments]
+        pointers = (ctypes.c_void_p * len(held))(*(a.ctypes.data for a in held))
+        function(pointers, three(*(*grid, 1, 1)[:3]), three(*(*block, 1, 1)[:3]), shared)
+
+    return call
+
+
+def installed() -> Iterator[None]:
+    """Within it, the plugin's devices are the emulated ones."""
+    import sys
+
+    from orpheus_cuda import device
+
+    from orpheus_core.selection import invoke
+
+    before, kept = device.library, {k: v for k, v in invoke._runtimes.items() if "orpheus_cuda" in k[0]}
+    device.library = sys.modules[__name__]
+    device._opened.clear()
+    yield
+    device.library = before
+    device._opened.clear()
+    for key in [k for k in invoke._runtimes if "orpheus_cuda" in k[0]]:
+        del invoke._runtimes[key]
+    invoke._runtimes.update(kept)
