@@ -42,7 +42,7 @@ static unsigned long progress;
 static ucontext_t home;
 static char *shared;
 static std::function<void()> body;
-static unsigned char mail[32][32];
+static unsigned char letters[32][32][32];  // of a warp, of a lane, 32 bytes
 
 static void yield() { swapcontext(&fibers[current].context, &home); }
 static void wait(Barrier &b, const unsigned &expected) {
@@ -58,6 +58,7 @@ static void wait(Barrier &b, const unsigned &expected) {
 }
 static void wait_warp() { wait(warps[current / 32], living[current / 32]); }
 static unsigned lane() { return current % 32; }
+static unsigned char (*mail())[32] { return letters[current / 32]; }
 static void enter() {
     body();
     fibers[current].done = true, --alive, --living[current / 32], ++progress;
@@ -116,9 +117,9 @@ static void launch(void (*f)(A...), void **arguments, const unsigned *grid, cons
             }
 }
 template <class T> T shuffle(T value, unsigned from) {
-    memcpy(mail[lane()], &value, sizeof value);
+    memcpy(mail()[lane()], &value, sizeof value);
     wait_warp();
-    memcpy(&value, mail[from], sizeof value);
+    memcpy(&value, mail()[from], sizeof value);
     wait_warp();
     return value;
 }
@@ -127,6 +128,7 @@ template <class T> T shuffle(T value, unsigned from) {
 inline void __syncthreads() { emulation::wait(emulation::all, emulation::alive); }
 inline void __syncwarp() { emulation::wait_warp(); }
 inline void __threadfence() {}
+template <class T> T __ldcg(const T *at) { return *at; }
 template <class T> T __shfl_xor_sync(unsigned, T value, int mask) {
     return emulation::shuffle(value, emulation::lane() ^ mask);
 }
@@ -145,7 +147,6 @@ inline float __int_as_float(int x) { return reinterpreted<float>(x); }
 inline float __uint_as_float(unsigned x) { return reinterpreted<float>(x); }
 inline int __float_as_int(float x) { return reinterpreted<int>(x); }
 inline unsigned __popc(unsigned x) { return __builtin_popcount(x); }
-inline float fmaf_(float a, float b, float c) { return std::fma(a, b, c); }
 template <class T> T max(T a, T b) { return a < b ? b : a; }
 template <class T> T min(T a, T b) { return b < a ? b : a; }
 using std::ceil, std::cos, std::erf, std::exp, std::expm1, std::fabs, std::floor, std::log, std::log1p, std::pow,
@@ -174,11 +175,11 @@ template <int PENDING> void copies_done() {
 }
 inline void load_matrices(unsigned (&r)[4], const void *row) {
     using namespace emulation;
-    memcpy(mail[lane()], &row, sizeof row);
+    memcpy(mail()[lane()], &row, sizeof row);
     wait_warp();
     for (int i = 0; i < 4; ++i) {
         const unsigned *from;
-        memcpy(&from, mail[i * 8 + lane() / 4], sizeof from);
+        memcpy(&from, mail()[i * 8 + lane() / 4], sizeof from);
         r[i] = from[lane() % 4];
     }
     wait_warp();
@@ -187,14 +188,14 @@ inline void load_matrices(unsigned (&r)[4], const void *row) {
 template <int PARTS, class F> void mma(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1, F part) {
     using namespace emulation;
     const unsigned mine[6] = {a[0], a[1], a[2], a[3], b0, b1};
-    memcpy(mail[lane()], mine, sizeof mine);
+    memcpy(mail()[lane()], mine, sizeof mine);
     wait_warp();
     for (int i = 0; i < 4; ++i) {
         const int m = lane() / 4 + i / 2 * 8, n = lane() % 4 * 2 + i % 2;
         for (int w = 0; w < 8; ++w) {
             unsigned x, y;
-            memcpy(&x, mail[m % 8 * 4 + w % 4] + 4 * (m / 8 + w / 4 * 2), 4);
-            memcpy(&y, mail[n * 4 + w % 4] + 4 * (4 + w / 4), 4);
+            memcpy(&x, mail()[m % 8 * 4 + w % 4] + 4 * (m / 8 + w / 4 * 2), 4);
+            memcpy(&y, mail()[n * 4 + w % 4] + 4 * (4 + w / 4), 4);
             for (int p = 0; p < PARTS; ++p) c[i] += part(x, p) * part(y, p);
         }
     }

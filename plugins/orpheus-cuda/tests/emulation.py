@@ -113,7 +113,7 @@ class Guarded:
         self._guards = self.bytes[:first], self.bytes[first + nbytes :]
 
     def __del__(self) -> None:
-        if not all((guard == 0xA5).all() for guard in self._guards):
+        if any(guard.tobytes().strip(b"\xa5") for guard in self._guards):
             FAULTS.append(f"a kernel wrote outside an array of {self.range[1]} bytes")
 
 

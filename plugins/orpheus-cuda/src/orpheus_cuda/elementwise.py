@@ -39,7 +39,7 @@ class Elementwise:
         # The type that is computed in: what is compared or chosen from may be narrower than a condition.
         compute = f"Compute<{padded[-1 if len(inputs) == 3 else 0]}>::type"  # noqa: PLR2004
         names = {f"T{n.upper()}": t for n, t in zip(_NAMES, padded)}
-        self.words = {**names, "TO": out, "C": compute, "EXPR": f"({expression})"}
+        self.words = {**names, "TO": out, "COMPUTE": compute, "EXPR": f"({expression})"}
         self._widest = max(_BYTES[t] for t in (*padded, out))
         self.sizes, self.steps = merged(sizes, steps)
         self.count = prod(sizes)
@@ -88,25 +88,6 @@ def walk(sizes: Sequence[int], steps: Sequence[Sequence[int]]) -> tuple[dict[str
     return {"PARAMETERS": "".join(declared), "WALK": " ".join(code)}, table
 
 
-def walk(sizes: Sequence[int], steps: Sequence[Sequence[int]]) -> tuple[dict[str, str], list[np.int32]]:
-    """Kernel parameters and code that take an index apart, and the numbers to pass; the last of ``steps`` is Y's."""
-    names = [*_NAMES[: len(steps) - 1], "o"]
-    parameters, code, table = "", "", []
-    for axis, size in enumerate(sizes):
-        parameters += f", const int n{axis}" + "".join(f", const int {n}{axis}" for n in names)
-        table += [np.int32(v) for v in (size, *(s[axis] for s in steps))]
-    for axis in reversed(range(len(sizes))):
-        index = "rest" if axis == 0 else "i"
-        code += f"const int i = rest % (u32)n{axis}; rest /= (u32)n{axis};" if axis else ""
-        code += "".join(f" a{n} += (i64){index} * {n}{axis};" for n in names)
-        code = f"{{ {code} }}" if axis == 0 else code.replace("const int i", f"const int i{axis}").replace(
-            "(i64)i *", f"(i64)i{axis} *"
-        )
-    absent = _NAMES[len(steps) - 1 :]
-    code += "".join(f" a{n} = ax;" for n in absent)
-    return {"PARAMETERS": parameters, "WALK": code}, table
-
-
 def over(problem: Problem, expression: str, parameters: Sequence[float] = ()) -> Elementwise:
     """Every input broadcast to the output, whatever their layouts."""
     target = problem.outputs[0]
@@ -148,7 +129,7 @@ def where(problem: Problem) -> Elementwise:
     """Where, of any type: words of its width are chosen from."""
     made = over(problem, "x ? y : z")
     word = WORDS[problem.outputs[0].dtype.itemsize]  # type: ignore[union-attr]
-    made.words.update(TX="bool", TY=word, TZ=word, TO=word, C=word)
+    made.words.update(TX="bool", TY=word, TZ=word, TO=word, COMPUTE=word)
     return made
 
 

@@ -94,5 +94,5 @@ def divide(op: str, dtype: str) -> str:
 
 
 def act(name: str) -> str:
-    """What makes ACT the activation of a fused operator; nothing when it has none."""
-    return f"\n#define C float\n#define ACT(x) ({UNARY[name][0]})" if name else ""
+    """What ``apply`` computes for a fused operator: its activation, or x itself."""
+    return f"({UNARY[name][0]})" if name else "x"

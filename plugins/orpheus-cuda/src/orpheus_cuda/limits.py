@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from math import isnan
+from math import isnan, prod
 
 from orpheus_core.plugin import Problem
 from orpheus_core.types import TensorType
+from orpheus_cuda.window import Window, shape_of, window
 
 _MOST = 2**31 - 1
+#: Blocks along the second and third axis of a grid, shares of K among them.
+_PLANES = 65535 // 32
+_WIDEST = 16
 
 
 def small(problem: Problem) -> str | None:
@@ -35,3 +39,38 @@ def pair(problem: Problem) -> str | None:
     """Two operands, of an operator that takes any number of them."""
     count = len(problem.inputs)
     return small(problem) or (None if count == 2 else f"needs two operands, has {count}")  # noqa: PLR2004
+
+
+def product(problem: Problem) -> str | None:
+    """Matrices with elements, not more than a grid has planes."""
+    shape = shape_of(problem.outputs[0])
+    many = prod(shape[:-2]) if "MatMul" in problem.op else 1
+    return filled(problem) or (f"needs at most {_PLANES} matrices, has {many}" if many > _PLANES else None)
+
+
+def _spatial(problem: Problem, w: Window) -> str | None:
+    return f"needs pads >= 0, has {w.pads}" if min(w.pads) < 0 else None
+
+
+def conv(problem: Problem) -> str | None:
+    """Any convolution with elements."""
+    if int(problem.attributes.get("group", 1)) > _PLANES:
+        return f"needs at most {_PLANES} groups"
+    return filled(problem) or _spatial(problem, window(problem, shape_of(problem.inputs[1])[2:]))
+
+
+def depthwise(problem: Problem) -> str | None:
+    """One channel and one filter a group, a window that a thread can hold."""
+    group, channels = int(problem.attributes.get("group", 1)), shape_of(problem.inputs[0])[1]
+    m, c = shape_of(problem.inputs[1])[:2]
+    if not (group == channels == m and c == 1):
+        return f"needs group == channels == filters, has {group}, {channels} and {m}"
+    found = filled(problem)
+    if found:
+        return found
+    w = window(problem, shape_of(problem.inputs[1])[2:])
+    if w.size[1] > _WIDEST or w.dilations[1] > _WIDEST:
+        return f"needs windows of at most {_WIDEST} columns, that far apart, has {w.size[1]} and {w.dilations[1]}"
+    if w.y[0] > _PLANES or shape_of(problem.outputs[0])[0] > _PLANES:
+        return f"needs at most {_PLANES} rows and images"
+    return _spatial(problem, w)

@@ -11,12 +11,52 @@ from orpheus_cuda.expressions import BINARY, COMPARISONS, EVERY, EXACT, UNARY
 _ORPHEUS = "ai.orpheus"
 NHWC = "NHWC"
 _PLAIN, _SAME = Format(), Format((NHWC,), (NHWC,))
+_FLOAT = {"T": ("float32",)}
+_HALVES = {"T": ("float32", "float16", "bfloat16")}
+# Operands keep 11 bits of 24.
+_TF32 = Accuracy(factor=2.0**14)
 _LOOSE = Accuracy(factor=4, exact_integers=False)
 
 
 def kernels(*, tf32: bool = False) -> tuple[Kernel, ...]:
     """The table; ``tf32`` adds the kernels that round float32 operands to TF32."""
-    return (*_elementwise(),)
+    return (*_convolutions(tf32), *_products(tf32), *_elementwise())
+
+
+def _convolutions(tf32: bool) -> Iterator[Kernel]:
+    def layouts(x: str, y: str) -> Format:
+        return Format((x, "plain", "plain", y), (y, y))
+
+    some = (layouts(NHWC, NHWC), layouts("plain", NHWC), layouts(NHWC, "plain"), layouts("plain", "plain"))
+    for op, domain in (("Conv", ""), ("FusedConv", _ORPHEUS)):
+        common: dict[str, Any] = {"domain": domain, "where": (Rule("X.rank", "in", (3, 4)),)}
+        yield _kernel(op, "implicit", "conv:Conv", "conv", "plain", formats=some, dtypes=_HALVES, **common)
+        if tf32:
+            yield _kernel(
+                op, "tf32", "conv:ConvTF32", "conv", "tensor", formats=some, dtypes=_FLOAT, accuracy=_TF32, **common
+            )
+        yield _kernel(
+            op, "depthwise", "conv:Depthwise", "depthwise", formats=some[:1], domain=domain, dtypes=_HALVES,
+            where=(Rule("X.rank", "==", 4), Rule("W.constant", "==", True)),
+        )  # fmt: skip
+    yield _kernel(
+        "ScaleShift", "depthwise", "conv:Depthwise", "filled", formats=(_SAME,), domain=_ORPHEUS, dtypes=_HALVES,
+        where=(
+            Rule("X.rank", "==", 4), Rule("axis", "in", (1, -3)), Rule("scale.constant", "==", True),
+            Rule("shift.constant", "==", True),
+        ),
+    )  # fmt: skip
+
+
+def _products(tf32: bool) -> Iterator[Kernel]:
+    for op in ("Gemm", "FusedGemm", "MatMul", "FusedMatMul"):
+        common: dict[str, Any] = {
+            "domain": _ORPHEUS if op.startswith("Fused") else "", "opset": (7, None) if op == "Gemm" else (1, None),
+        }  # fmt: skip
+        code = f"gemm:{op.removeprefix('Fused')}"
+        yield _kernel(op, "tiles", code, "product", "plain", dtypes=_HALVES, **common)
+        if tf32:
+            yield _kernel(op, "tf32", f"{code}TF32", "product", "tensor", dtypes=_FLOAT, accuracy=_TF32, **common)
 
 
 def _elementwise() -> Iterator[Kernel]:

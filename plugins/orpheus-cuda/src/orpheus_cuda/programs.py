@@ -30,9 +30,10 @@ def read(name: str) -> str:
 
 @cache
 def text(source: str) -> str:
-    """What is compiled: definitions (the lines after a file's name), what all use, and the family's own file."""
+    """What is compiled: what all use, definitions (the lines after a file's name), and the family's own file."""
     name, _, definitions = source.partition("\n")
-    return "\n".join((definitions, read("ptx.cuh"), read("common.cuh"), read(name)))
+    activation = ("activation.cuh",) if "#define ACT " in definitions else ()
+    return "\n".join((read("ptx.cuh"), read("common.cuh"), definitions, *map(read, (*activation, name))))
 
 
 def define(file: str, **definitions: object) -> str:

@@ -29,10 +29,7 @@ template <> struct Compute<bfloat_t> { typedef float type; };
 #define INFINITE __int_as_float(0x7f800000)
 // Of which thread this is, along x, in 64 bits.
 #define INDEX ((i64)blockIdx.x * blockDim.x + threadIdx.x)
-#ifndef ACT
-#define ACT(x) (x)
-#endif
-
+template <class X> __device__ inline X unit(X x) { return x < X(0) ? X(0) : x > X(1) ? X(1) : x; }
 template <class X> __device__ inline X softplus(X x) { return (x > X(0) ? x : x == x ? X(0) : x) + log1p(exp(-fabs(x))); }
 
 // Elements that lie together, moved at once.

@@ -1,11 +1,11 @@
 // Elementwise operators with broadcasting, and copies between strided places: Y = EXPR of operands x, y, z, of types
-// TX, TY, TZ in memory, computed in C and stored as TO. One block of threads after the other along Y.
+// TX, TY, TZ in memory, computed in COMPUTE and stored as TO. One block of threads after the other along Y.
 //
 // flat: operands lie as Y does (SX, SY, SZ 1) or have one element (0); PACK elements a thread, moved at once.
 // strided: PARAMETERS are the sizes of Y's axes and every operand's strides, outermost first; WALK takes the index
 // `rest` apart into places ax, ay, az, ao of the operands and of Y. A thread an element.
 
-__device__ inline C unit(C x) { return x < C(0) ? C(0) : x > C(1) ? C(1) : x; }
+typedef COMPUTE C;
 __device__ inline TO result(C x, C y, C z, C p0, C p1) { return (TO)(EXPR); }
 
 extern "C" __global__ void flat(const TX *x, const TY *y, const TZ *z, TO *out, const i64 count, const double d0,
