@@ -11,10 +11,10 @@ import numpy as np
 from orpheus_core.ops.activations import ACTIVATIONS
 from orpheus_core.plugin import Problem
 from orpheus_core.types import DType, TensorType
-from orpheus_cuda.expressions import TYPES, UNARY, WORDS, divide
+from orpheus_cuda.expressions import TYPES, UNARY, WORDS, act, divide
 from orpheus_cuda.launch import Launch, blocks, launch
 from orpheus_cuda.programs import define
-from orpheus_cuda.runtime import Tensor
+from orpheus_cuda.runtime import Tensor, load
 from orpheus_cuda.strides import broadcast, merged, strides_of
 from orpheus_cuda.window import shape_of
 
@@ -74,17 +74,25 @@ class Elementwise:
         return step.keeping(*given, y)
 
 
-def walk(sizes: Sequence[int], steps: Sequence[Sequence[int]]) -> tuple[dict[str, str], list[np.int32]]:
-    """Kernel parameters and code that take an index apart, and the numbers to pass; the last of ``steps`` is Y's."""
-    names = [*_NAMES[: len(steps) - 1], "o"]
+def walk(
+    sizes: Sequence[int], steps: Sequence[Sequence[int]], names: Sequence[str] = "", mark: str = ""
+) -> tuple[dict[str, str], list[np.int32]]:
+    """Kernel parameters and code that take an index apart, and the numbers to pass.
+
+    ``names`` of the operands, whose places are ``a`` and the name; without any, those of an elementwise kernel, the
+    last of ``steps`` being Y's. ``mark`` keeps two walks of one kernel apart.
+    """
+    given = tuple(names) or (*_NAMES[: len(steps) - 1], "o")
     declared, code, table = [], [], []
     for axis, size in enumerate(sizes):
-        declared += [f", const int {name}{axis}" for name in ("n", *names)]
+        declared += [f", const int {name}{mark}{axis}" for name in ("n", *given)]
         table += [np.int32(number) for number in (size, *(s[axis] for s in steps))]
     for axis in reversed(range(len(sizes))):
-        code.append(f"const u32 i{axis} = rest % (u32)n{axis}; rest /= (u32)n{axis};" if axis else "const u32 i0 = rest;")
-        code += [f"a{name} += (i64)i{axis} * {name}{axis};" for name in names]
-    code += [f"a{name} = ax;" for name in _NAMES[len(steps) - 1 :]]
+        i, n = f"i{mark}{axis}", f"(u32)n{mark}{axis}"
+        code.append(f"const u32 {i} = rest % {n}; rest /= {n};" if axis else f"const u32 {i} = rest;")
+        code += [f"a{name} += (i64){i} * {name}{mark}{axis};" for name in given]
+    if not names:
+        code += [f"a{name} = ax;" for name in _NAMES[len(steps) - 1 :]]
     return {"PARAMETERS": "".join(declared), "WALK": " ".join(code)}, table
 
 
@@ -136,3 +144,33 @@ def where(problem: Problem) -> Elementwise:
 def cast(problem: Problem) -> Elementwise:
     """Cast between numbers."""
     return over(problem, "x")
+
+
+class ScaleShift:
+    """ScaleShift along any axis, and BatchNormalization, whose constants become one scale and one shift."""
+
+    def __init__(self, problem: Problem) -> None:
+        target = problem.outputs[0]
+        assert isinstance(target, TensorType)
+        axis, rank = int(problem.attributes.get("axis", 1)), len(shape_of(target))
+        given = [problem.constants[i].astype(np.float64) for i in range(1, 5) if i in problem.constants]
+        if problem.op == "BatchNormalization":
+            factor = given[0] / np.sqrt(given[3] + float(problem.attributes.get("epsilon", 1e-5)))
+            given = [factor, given[1] - given[2] * factor]
+        wide = (-1,) + (1,) * (rank - 1 - axis % rank)
+        pair = [v.astype(np.float32 if target.dtype.itemsize < 8 else np.float64).reshape(wide) for v in given]  # noqa: PLR2004
+        self.packed = (1, 2, 3, 4)
+        types = [TensorType(DType.from_numpy(v.dtype), v.shape, device=target.device) for v in pair]
+        name = str(problem.attributes.get("activation", ""))
+        operands = replace(problem, inputs=(problem.inputs[0], *types))
+        values = problem.attributes.get("activation_params", ())
+        self.each = over(operands, "apply(x * y + z, p0, p1)", values)
+        kind = TYPES[problem.inputs[0].dtype.value]  # type: ignore[union-attr]
+        self.each.words.update(COMPUTE=f"Compute<{kind}>::type", ACT=act(name))
+        self.pair = [load(target.device.index, v) for v in pair]
+
+    def bind(
+        self, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor | None], workspace: Tensor | None
+    ) -> Launch:
+        """One launch."""
+        return self.each.bind((inputs[0], *self.pair), outputs[:1], None)

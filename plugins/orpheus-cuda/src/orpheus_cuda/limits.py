@@ -74,3 +74,52 @@ def depthwise(problem: Problem) -> str | None:
     if w.y[0] > _PLANES or shape_of(problem.outputs[0])[0] > _PLANES:
         return f"needs at most {_PLANES} rows and images"
     return _spatial(problem, w)
+
+
+def pool(problem: Problem) -> str | None:
+    """Windows that hold an element of X each; the position of a maximum is not told."""
+    if len(problem.outputs) > 1 and problem.outputs[1] is not None:
+        return "needs Indices to be left out"
+    found = filled(problem)
+    if found:
+        return found
+    w = window(problem, tuple(problem.attributes["kernel_shape"]))
+    spans = [(k - 1) * d + 1 for k, d in zip(w.size, w.dilations)]
+    for x, y, stride, span, before in zip(w.x, w.y, w.strides, spans, w.pads[:2]):
+        if before >= span or (y - 1) * stride - before >= x:
+            return f"needs windows that begin inside X or reach into it, has pads {w.pads}"
+    return _spatial(problem, w)
+
+
+def normal(problem: Problem) -> str | None:
+    """Scale and bias of the shape that is normalised; no second output."""
+    if any(t is not None for t in problem.outputs[1:]):
+        return "needs Mean and InvStdDev to be left out"
+    shape = shape_of(problem.inputs[0])
+    if problem.op in ("LayerNormalization", "RMSNormalization"):
+        wanted: tuple[int, ...] = shape[int(problem.attributes.get("axis", -1)) % len(shape) :]
+    else:
+        wanted = shape[1:2]
+    for type_ in problem.inputs[1:]:
+        if type_ is not None and prod(shape_of(type_)) != prod(wanted):
+            return f"needs scale and bias of {list(wanted)}, has {list(shape_of(type_))}"
+    return filled(problem)
+
+
+def axes(problem: Problem) -> str | None:
+    """Something to reduce; axes that are known."""
+    if len(problem.inputs) > 1 and problem.inputs[1] is not None and 1 not in problem.constants:
+        return "needs axes to be constant"
+    return filled(problem)
+
+
+def indices(problem: Problem) -> str | None:
+    """Known indices inside the axis, and no batches."""
+    if problem.attributes.get("batch_dims"):
+        return f"needs batch_dims == 0, has {problem.attributes['batch_dims']}"
+    shape, given = shape_of(problem.inputs[0]), problem.constants.get(1)
+    if given is not None and given.size and problem.op == "Gather":
+        size = shape[int(problem.attributes.get("axis", 0))]
+        if not -size <= given.min() <= given.max() < size:
+            return f"needs indices from {-size} to {size - 1}, has {given.min()} to {given.max()}"
+    return filled(problem)

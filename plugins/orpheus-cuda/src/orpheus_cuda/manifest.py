@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from orpheus_core.plugin import Accuracy, Format, Kernel, Rule
-from orpheus_cuda.expressions import BINARY, COMPARISONS, EVERY, EXACT, UNARY
+from orpheus_cuda.expressions import BINARY, EVERY, EXACT, FLOATS, UNARY
 
 _ORPHEUS = "ai.orpheus"
 NHWC = "NHWC"
+_MAX_INPUTS = 64
 _PLAIN, _SAME = Format(), Format((NHWC,), (NHWC,))
+_ANY = (_PLAIN, _SAME, Format((NHWC,), ("plain",)))
 _FLOAT = {"T": ("float32",)}
 _HALVES = {"T": ("float32", "float16", "bfloat16")}
 # Operands keep 11 bits of 24.
@@ -20,7 +22,7 @@ _LOOSE = Accuracy(factor=4, exact_integers=False)
 
 def kernels(*, tf32: bool = False) -> tuple[Kernel, ...]:
     """The table; ``tf32`` adds the kernels that round float32 operands to TF32."""
-    return (*_convolutions(tf32), *_products(tf32), *_elementwise())
+    return (*_convolutions(tf32), *_products(tf32), *_pools(), *_lines(), *_elementwise(), *_movement())
 
 
 def _convolutions(tf32: bool) -> Iterator[Kernel]:
@@ -59,6 +61,34 @@ def _products(tf32: bool) -> Iterator[Kernel]:
             yield _kernel(op, "tf32", f"{code}TF32", "product", "tensor", dtypes=_FLOAT, accuracy=_TF32, **common)
 
 
+def _pools() -> Iterator[Kernel]:
+    for op, opset in (("MaxPool", 8), ("AveragePool", 7)):
+        yield _kernel(
+            op, "windows", "pool:Pool", "pool", formats=(_PLAIN, _SAME), opset=(opset, None), dtypes=_HALVES,
+            where=(Rule("X.rank", "in", (3, 4)),),
+        )  # fmt: skip
+    for op in ("GlobalAveragePool", "GlobalMaxPool"):
+        yield _kernel(op, "lines", "lines:Reduce", "filled", formats=_ANY, dtypes=_HALVES)
+
+
+def _lines() -> Iterator[Kernel]:
+    whole = ("ReduceSum", "ReduceMax", "ReduceMin", "ReduceProd")
+    for op in (*whole, "ReduceMean", "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSum"):
+        since = 13 if op == "ReduceSum" else 18  # the axes are an input
+        types = {"T": (*FLOATS, "int32", "int64") if op in whole else FLOATS}
+        loose = op in ("ReduceL2", "ReduceLogSum", "ReduceProd")
+        accuracy = Accuracy(exact_integers=op not in ("ReduceL2", "ReduceLogSum"), factor=4.0 if loose else 1.0)
+        for opset, where in (((1, since - 1), ()), ((since, None), _known("axes"))):
+            yield _kernel(op, "lines", "lines:Reduce", "axes", accuracy=accuracy, opset=opset, where=where, dtypes=types)
+    for op in ("Softmax", "LogSoftmax"):
+        yield _kernel(op, "lines", "lines:Softmax", "small", dtypes={"T": FLOATS}, accuracy=_LOOSE)
+    for op in ("LayerNormalization", "RMSNormalization", "InstanceNormalization", "GroupNormalization"):
+        yield _kernel(
+            op, "lines", "lines:Normalize", "normal", accuracy=_LOOSE, opset=(21 if op[0] == "G" else 1, None),
+            dtypes={"V" if op[0] == "R" else "T": _HALVES["T"]},
+        )  # fmt: skip
+
+
 def _elementwise() -> Iterator[Kernel]:
     for op, (_, types) in UNARY.items():
         clip = op == "Clip"
@@ -78,6 +108,52 @@ def _elementwise() -> Iterator[Kernel]:
         )  # fmt: skip
     yield _kernel("Where", "broadcast", "elementwise:where", "small", dtypes={"T": EVERY})
     yield _kernel("Cast", "vector", "elementwise:cast", "small", dtypes={"T1": EVERY, "T2": EVERY}, formats=(_PLAIN, _SAME))
+
+
+    for op, domain in (("ScaleShift", _ORPHEUS), ("BatchNormalization", "")):
+        names = ("scale", "shift") if domain else ("scale", "B", "input_mean", "input_var")
+        yield _kernel(
+            op, "broadcast", "elementwise:ScaleShift", "small", formats=(_PLAIN, _SAME), domain=domain,
+            opset=(1 if domain else 9, None), accuracy=Accuracy() if domain else _LOOSE,
+            where=(
+                *(Rule(f"{n}.constant", "==", True) for n in names), Rule("X.rank", ">=", 2),
+                *(() if domain else (Rule("training_mode", "in", (None, 0)),)),
+            ),
+        )  # fmt: skip
+
+
+def _movement() -> Iterator[Kernel]:
+    words = tuple(t for t in EVERY)
+    either = (Format(("plain",), (NHWC,)), Format((NHWC,), ("plain",)))
+    yield _kernel(
+        "Reorder", "tiles", "movement:reorder", "small", domain=_ORPHEUS, formats=either, dtypes={"T": words},
+        where=(Rule("X.rank", "==", 4),),
+    )  # fmt: skip
+    many = (NHWC,) * _MAX_INPUTS
+    # Since version 13 the sizes of Split's pieces are an input.
+    for op, layouts, opset, where in (
+        ("Concat", Format(many, (NHWC,)), (4, None), ()),
+        ("Split", Format((NHWC,), many), (2, 12), ()),
+        ("Split", Format((NHWC, "plain"), many), (13, None), _known("split")),
+    ):
+        types = words if opset[1] is None else tuple(t for t in words if t != "bfloat16")
+        yield _kernel(
+            op, "pieces", "movement:Pieces", "small", opset=opset, where=where, dtypes={"T": types},
+            formats=(_PLAIN, layouts),
+        )  # fmt: skip
+    yield _kernel(
+        "Transpose", "tiles", "movement:transpose", "small", dtypes={"T": words}, formats=(_PLAIN, either[1])
+    )
+    for op, code, opset, where in (
+        ("Slice", "slice_", (10, None), _known("starts", "ends", "axes", "steps")),
+        ("Expand", "expand", (8, None), _known("shape")),
+        ("Tile", "tile", (6, None), _known("repeats")),
+        ("DepthToSpace", "depth_to_space", (11, None), ()),
+        ("SpaceToDepth", "space_to_depth", (1, None), ()),
+    ):
+        yield _kernel(op, "strided", f"movement:{code}", "small", opset=opset, where=where, dtypes={"T": words})
+    for op in ("Gather", "GatherND"):
+        yield _kernel(op, "rows", "movement:Gather", "indices", opset=(1 if op == "Gather" else 12, None), dtypes={"T": words})
 
 
 def _known(*names: str) -> tuple[Rule, ...]:
