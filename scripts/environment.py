@@ -23,7 +23,13 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 STAMP = VENV / "orpheus-stamp.txt"
 #: Distributions of this repository beside the core, in the order of their dependencies.
-PACKAGES = ("plugins/orpheus-numpy", "plugins/orpheus-blas", "conformance", "experiments")
+PACKAGES = (
+    "plugins/orpheus-numpy",
+    "plugins/orpheus-blas",
+    "plugins/orpheus-cuda",
+    "conformance",
+    "experiments",
+)
 #: Of these, the ones whose own extra ``test`` their tests use, and skip without.
 TESTED = ("experiments",)
 #: Distributions that need a C++ compiler: backend -> folder.

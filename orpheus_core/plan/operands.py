@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any
 
 from orpheus_core.graph import Node
-from orpheus_core.plugin import Problem, Step
+from orpheus_core.plugin import Problem, Runtime, Step
 from orpheus_core.selection.candidates import Candidate
 from orpheus_core.types import Array, TensorType, ValueType
 
@@ -83,7 +83,7 @@ class Operation:
     captures: tuple[Operand, ...] = ()
     workspace: Operand | None = None
     prepared: object = None
-    late: Callable[[Sequence[Any]], tuple[Any, ...]] | None = None
+    late: Callable[[Sequence[Any], Runtime], tuple[Any, ...]] | None = None
     why: str = ""
     chain: Chain | None = None
     dead_slots: list[int] = field(default_factory=list)

@@ -144,6 +144,14 @@ def test_weights_are_uploaded_once_for_all_contexts(form: str, uploads: int) -> 
     assert accelerator.LOG.count("up") == uploads
 
 
+def test_what_has_its_size_from_values_stays_in_the_stream_of_the_run() -> None:
+    ops = [("Relu", ["x"], "a"), ("NonZero", ["a"], "b"), ("Add", ["b", "b"], "c")]
+    s = session(accelerator.backend(), ops=ops, out="c", fallback="error")
+    for seed in range(3):
+        x = draw(seed)
+        np.testing.assert_array_equal(s.run(None, {"x": x})[0], 2 * np.array(np.nonzero(np.maximum(x, 0))))
+
+
 def test_what_is_only_moved_lies_where_the_device_transfers_fast() -> None:
     x = draw()
     session(accelerator.backend()).run(None, {"x": x})

@@ -146,10 +146,13 @@ template <class T, class S> T reinterpreted(S s) {
 inline float __int_as_float(int x) { return reinterpreted<float>(x); }
 inline float __uint_as_float(unsigned x) { return reinterpreted<float>(x); }
 inline int __float_as_int(float x) { return reinterpreted<int>(x); }
-inline unsigned __popc(unsigned x) { return __builtin_popcount(x); }
+inline float __fadd_rn(float a, float b) { return a + b; }
+inline float __fsub_rn(float a, float b) { return a - b; }
+inline float __fmul_rn(float a, float b) { return a * b; }
+inline float __fdiv_rn(float a, float b) { return a / b; }
 template <class T> T max(T a, T b) { return a < b ? b : a; }
 template <class T> T min(T a, T b) { return b < a ? b : a; }
-using std::ceil, std::cos, std::erf, std::exp, std::expm1, std::fabs, std::floor, std::log, std::log1p, std::pow,
+using std::fmaxf, std::fminf, std::ceil, std::cos, std::erf, std::exp, std::expm1, std::fabs, std::floor, std::log, std::log1p, std::pow,
     std::rint, std::sin, std::sqrt, std::tanh;
 
 inline unsigned short half_bits(float x) { return reinterpreted<unsigned short>((_Float16)x); }

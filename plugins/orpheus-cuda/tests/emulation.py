@@ -29,6 +29,9 @@ PROGRAMS: dict[str, None] = {}
 #: Bytes that a device may give; what happened.
 CAPACITY = [1 << 33]
 LOG: list[str] = []
+#: Pieces of work that wait, and blocks that were freed meanwhile.
+PENDING = [0]
+FREED: list[Guarded] = []
 #: What kernels did that they must not.
 FAULTS: list[str] = []
 
@@ -38,13 +41,15 @@ def versions() -> tuple[str, str]:
 
 
 def devices() -> list[Found]:
-    return [Found("Emulated 0", (9, 0), 132, 1 << 33, "13.0"), Found("Emulated 1", (8, 0), 108, 1 << 33, "13.0")]
+    return [
+        Found("Emulated 0", (9, 0), 132, 1 << 33, "13.0"),
+        Found("Emulated 1", (8, 0), 108, 1 << 33, "13.0"),
+    ]
 
 
 @dataclass(eq=False)
 class Stream:
     work: list[Callable[[], object]] = field(default_factory=list)
-    held: list[Any] = field(default_factory=list)  # what is freed is not used again before work that knows it
 
 
 class Library:
@@ -61,13 +66,13 @@ class Library:
         if nbytes > CAPACITY[0]:
             raise MemoryError(f"Emulated {self.index} has no memory for {nbytes} bytes")
         memory = Guarded(nbytes)
-        stream.held.append(memory)
-        return Block(*memory.range, memory)
+        return Block(*memory.range, Handle(memory))
 
     def pinned(self, nbytes: int) -> Any:
         return np.empty(nbytes, np.uint8)
 
     def _queue(self, stream: Stream, work: Callable[[], object]) -> None:
+        PENDING[0] += stream not in self._recording
         self._recording.get(stream, stream.work).append(work)
 
     def copy(self, target: int, source: int, nbytes: int, stream: Stream) -> None:
@@ -77,7 +82,9 @@ class Library:
         assert stream not in self._recording, "a stream that records cannot be waited for"
         while stream.work:
             stream.work.pop(0)()
-        stream.held.clear()
+            PENDING[0] -= 1
+        if not PENDING[0]:
+            FREED.clear()
 
     def function(self, text: str, name: str, shared: int = 0) -> Any:
         PROGRAMS.setdefault(text)
@@ -85,7 +92,9 @@ class Library:
         assert shared <= 227 * 1024
         return text, name
 
-    def launch(self, function: Any, grid: Any, block: Any, arguments: Any, shared: int, stream: Stream) -> None:
+    def launch(
+        self, function: Any, grid: Any, block: Any, arguments: Any, shared: int, stream: Stream
+    ) -> None:
         self._queue(stream, lambda: compiled(*function)(grid, block, arguments, shared))
 
     def capture(self, work: Callable[[], object], stream: Stream) -> Callable[[], None]:
@@ -93,13 +102,28 @@ class Library:
         work()
         del self._recording[stream]
         LOG.append(f"captured {len(recorded)}")
-        return lambda: stream.work.extend(recorded)
+
+        def replay() -> None:
+            PENDING[0] += len(recorded)
+            stream.work.extend(recorded)
+
+        return replay
 
     def seconds(self, work: Callable[[], object], stream: Stream) -> float:
         start = time.perf_counter()
         work()
         self.wait(stream)
         return time.perf_counter() - start
+
+
+class Handle:
+    """Gives a block back once no work is under way, as memory that is freed is used again in the order of a stream."""
+
+    def __init__(self, memory: Guarded) -> None:
+        self.memory = memory
+
+    def __del__(self) -> None:
+        FREED.append(self.memory)
 
 
 class Guarded:
@@ -147,8 +171,22 @@ def _load(text: str, name: str) -> Callable[..., None]:
     path = folder() / f"{hashlib.sha256(code.encode()).hexdigest()[:32]}.so"
     if not path.exists():
         temporary = path.with_suffix(f".{os.getpid()}.so")
-        command = [str(COMPILER), "-x", "c++", "-std=c++17", "-O1", "-w", "-fno-strict-aliasing", "-shared", "-fPIC", "-"]
-        done = subprocess.run([*command, "-o", str(temporary)], input=code, text=True, capture_output=True, check=False)
+        command = [
+            str(COMPILER),
+            "-x",
+            "c++",
+            "-std=c++17",
+            "-O1",
+            "-w",
+            "-ffp-contract=off",
+            "-fno-strict-aliasing",
+            "-shared",
+            "-fPIC",
+            "-",
+        ]
+        done = subprocess.run(
+            [*command, "-o", str(temporary)], input=code, text=True, capture_output=True, check=False
+        )
         if done.returncode:
             raise AssertionError(done.stderr[:4000])
         temporary.replace(path)
@@ -167,15 +205,18 @@ def installed() -> Iterator[None]:
     """Within it, the plugin's devices are the emulated ones."""
     import sys
 
-    from orpheus_cuda import device
+    from orpheus_cuda import cublaslt, cudnn, device
 
     from orpheus_core.selection import invoke
 
     before, kept = device.library, {k: v for k, v in invoke._runtimes.items() if "orpheus_cuda" in k[0]}
     device.library = sys.modules[__name__]
+    libraries = cublaslt.library, cudnn.find_spec
+    cublaslt.library, cudnn.find_spec = (lambda: None), (lambda name: None)  # which know no emulated GPU
     device._opened.clear()
     yield
     device.library = before
+    cublaslt.library, cudnn.find_spec = libraries
     device._opened.clear()
     for key in [k for k in invoke._runtimes if "orpheus_cuda" in k[0]]:
         del invoke._runtimes[key]

@@ -107,7 +107,9 @@ class Depthwise:
         self.packed = (1, 2) if scaling else (1,)
         self.channels, self.images = channels, shape_of(target)[0]
         name = str(problem.attributes.get("activation", ""))
-        self.parameters = [np.float32(p) for p in (*problem.attributes.get("activation_params", ()), 0.0, 0.0)[:2]]
+        self.parameters = [
+            np.float32(p) for p in (*problem.attributes.get("activation_params", ()), 0.0, 0.0)[:2]
+        ]
         self.words: dict[str, Any] = {"T": TYPES[dtype.value], "ACT": act(name)}
         self.pack = max(p for p in (1, 2, 4) if channels % p == 0)
 
@@ -121,9 +123,15 @@ class Depthwise:
         w = self.window
         given = [t for t in (x, r, y, raw) if t is not None]
         pack = self.pack if all(t.pointer % (self.pack * t.dtype.itemsize) == 0 for t in given) else 1
-        strip = 4 if w.y[1] >= 4 and w.strides[1] <= 2 and prod(w.size) > 1 else 1  # noqa: PLR2004
+        strip = 4 if w.y[1] >= 4 and w.strides[1] <= 2 and prod(w.size) > 1 else 1
         source = define(
-            "depthwise.cu", **self.words, PACK=pack, STRIP=strip, TAPS=w.size[1], DW=w.dilations[1], SW=w.strides[1]
+            "depthwise.cu",
+            **self.words,
+            PACK=pack,
+            STRIP=strip,
+            TAPS=w.size[1],
+            DW=w.dilations[1],
+            SW=w.strides[1],
         )
         bias = self.shift if self.shift is not None else b
         numbers = (self.channels, *w.x, *w.y, w.size[0], w.strides[0], *w.pads[:2], w.dilations[0])

@@ -23,10 +23,13 @@ def probe() -> Ready | Unavailable:
         can, runtime = library.versions()
     except ImportError as error:
         why = getattr(error, "__cause__", None) or error
-        return Unavailable(f"CuPy cannot be imported: {why}", "pip install 'orpheus-cuda[cuda13]', or [cuda12]")
+        return Unavailable(
+            f"CuPy cannot be imported: {why}", "pip install 'orpheus-cuda[cuda13]', or [cuda12]"
+        )
     if not can:
         return Unavailable(
-            f"there is no NVIDIA driver (CuPy {runtime})", "install the driver of your GPU, or make one visible"
+            f"there is no NVIDIA driver (CuPy {runtime})",
+            "install the driver of your GPU, or make one visible",
         )
     try:
         found = library.devices()
@@ -82,5 +85,7 @@ def opened(index: int) -> Any:
             try:
                 _opened[index] = library.Library(index, found[index])
             except Exception as error:
-                raise BackendError(f"CUDA device {index}, {found[index]}, cannot be opened: {error}") from error
+                raise BackendError(
+                    f"CUDA device {index}, {found[index]}, cannot be opened: {error}"
+                ) from error
         return _opened[index]

@@ -21,7 +21,7 @@ from orpheus_cuda.programs import cubin
 #: Compute capability: what the kernels need (asynchronous copies, bfloat16, TF32).
 LEAST = (8, 0)
 #: About 0.1 ms: long enough to queue what is to be timed behind it.
-_SPIN = 'extern "C" __global__ void spin(long long n) { const long long t = clock64(); while (clock64() - t < n); }'
+SPIN = 'extern "C" __global__ void spin(long long n) { const long long t = clock64(); while (clock64() - t < n); }'
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,15 @@ class Library:
         except (RuntimeError, MemoryError) as error:
             raise typed(error, self.found.name, self.found.memory, what) from error
 
+    def current(self) -> Any:
+        """A context in which this device is the thread's."""
+        return self._device
+
+    def doing(self, what: str, work: Callable[[], object]) -> None:
+        """Another library's call on this device."""
+        with self._doing(what):
+            work()
+
     @cached_property
     def loading(self) -> Stream:
         """The stream that weights are uploaded through."""
@@ -158,7 +167,13 @@ class Library:
             return found
 
     def launch(
-        self, function: Any, grid: tuple[int, ...], block: tuple[int, ...], arguments: Any, shared: int, stream: Stream
+        self,
+        function: Any,
+        grid: tuple[int, ...],
+        block: tuple[int, ...],
+        arguments: Any,
+        shared: int,
+        stream: Stream,
     ) -> None:
         """Queue a kernel. Arguments are numpy's scalars, pointers as uint64."""
         with self._doing("starting a kernel"):
@@ -191,7 +206,7 @@ class Library:
         """The device's own time for what ``work`` queues; it begins once all is queued, so launches do not count."""
         event = self._cupy.cuda.Event
         with self._doing("timing a step"):
-            spin = self.function(_SPIN, "spin")
+            spin = self.function(SPIN, "spin")
             begin, end = event(), event()
             self.launch(spin, (1,), (1,), (np.int64(200_000),), 0, stream)
             begin.record(stream.handle)

@@ -37,7 +37,7 @@ class Elementwise:
         *inputs, out = types
         padded = [*inputs, *[inputs[0]] * (3 - len(inputs))]
         # The type that is computed in: what is compared or chosen from may be narrower than a condition.
-        compute = f"Compute<{padded[-1 if len(inputs) == 3 else 0]}>::type"  # noqa: PLR2004
+        compute = f"Compute<{padded[-1 if len(inputs) == 3 else 0]}>::type"
         names = {f"T{n.upper()}": t for n, t in zip(_NAMES, padded)}
         self.words = {**names, "TO": out, "COMPUTE": compute, "EXPR": f"({expression})"}
         self._widest = max(_BYTES[t] for t in (*padded, out))
@@ -106,7 +106,9 @@ def over(problem: Problem, expression: str, parameters: Sequence[float] = ()) ->
     logical = [broadcast(shape_of(t), strides_of(t), rank) for t in operands] + [strides_of(target)]
     sizes = [shape_of(target)[axis] for axis in order]
     steps = [[s[axis] for axis in order] for s in logical]
-    return Elementwise(expression, [TYPES[t.dtype.value] for t in (*operands, target)], sizes, steps, parameters)
+    return Elementwise(
+        expression, [TYPES[t.dtype.value] for t in (*operands, target)], sizes, steps, parameters
+    )
 
 
 def unary(problem: Problem) -> Elementwise:
@@ -121,7 +123,9 @@ def parameters(problem: Problem) -> tuple[float, ...]:
         info = problem.inputs[0].dtype  # type: ignore[union-attr]
         ends = (-np.inf, np.inf) if info.is_float else (np.iinfo(info.numpy).min, np.iinfo(info.numpy).max)
         given = problem.constants
-        return tuple(float(given[i].reshape(())) if i in given else float(end) for i, end in enumerate(ends, 1))
+        return tuple(
+            float(given[i].reshape(())) if i in given else float(end) for i, end in enumerate(ends, 1)
+        )
     if problem.op == "Gelu":
         return (float(problem.attributes["approximate"] == "tanh"),)
     return tuple(float(problem.attributes[name]) for name in ACTIVATIONS.get(problem.op, ()))
@@ -158,7 +162,9 @@ class ScaleShift:
             factor = given[0] / np.sqrt(given[3] + float(problem.attributes.get("epsilon", 1e-5)))
             given = [factor, given[1] - given[2] * factor]
         wide = (-1,) + (1,) * (rank - 1 - axis % rank)
-        pair = [v.astype(np.float32 if target.dtype.itemsize < 8 else np.float64).reshape(wide) for v in given]  # noqa: PLR2004
+        pair = [
+            v.astype(np.float32 if target.dtype.itemsize < 8 else np.float64).reshape(wide) for v in given
+        ]
         self.packed = (1, 2, 3, 4)
         types = [TensorType(DType.from_numpy(v.dtype), v.shape, device=target.device) for v in pair]
         name = str(problem.attributes.get("activation", ""))

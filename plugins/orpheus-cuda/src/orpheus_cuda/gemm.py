@@ -65,7 +65,7 @@ class Gemm(_Matrices):
         m, k = a[::-1] if across else a
         n = b[0] if down else b[1]
         c = (0, 0)
-        if len(problem.inputs) > 2 and problem.inputs[2] is not None:  # noqa: PLR2004
+        if len(problem.inputs) > 2 and problem.inputs[2] is not None:
             rows, columns = (1, 1, *shape_of(problem.inputs[2]))[-2:]
             c = (columns * (rows > 1), int(columns > 1))
         alpha, beta = (float(problem.attributes.get(name, 1.0)) for name in ("alpha", "beta"))
@@ -90,7 +90,11 @@ class MatMul(_Matrices):
         ]
         count = prod(many)
         offsets = np.stack([*places, np.arange(count) * m * n, np.zeros(count)], 1).astype(np.int64)
-        if len({*places[1].tolist()}) == 1 and len(many) and np.array_equal(places[0], np.arange(count) * m * k):
+        if (
+            len({*places[1].tolist()}) == 1
+            and len(many)
+            and np.array_equal(places[0], np.arange(count) * m * k)
+        ):
             m, offsets = m * count, offsets[:1]  # all rows meet the same B: one tall product
         self.settle(problem, (m, n, k), (k, 1), (n, 1), offsets)
 

@@ -66,7 +66,9 @@ def launch(
     if 0 in grid:
         return Launch(library, stream)
     if grid[0] > _MOST_BLOCKS or any(size > 65535 for size in grid[1:]):
-        raise ValueError(f"{name}: a grid of {tuple(grid)} blocks is too large; the limits are {_MOST_BLOCKS} and 65535")
+        raise ValueError(
+            f"{name}: a grid of {tuple(grid)} blocks is too large; the limits are {_MOST_BLOCKS} and 65535"
+        )
     assert prod(block) <= 1024
     function = library.function(text(source), name, shared)
     flat = tuple(map(scalar, arguments))
@@ -87,9 +89,9 @@ def copy(x: Tensor, y: Tensor) -> Launch:
 
 
 def seal(steps: Sequence[Launch | Callable[[], object]]) -> Callable[[], None]:
-    """The steps as one CUDA graph, recorded after they have run once; those that somebody has wrapped run one by one."""
+    """The steps as one CUDA graph, recorded once they have run; those that somebody has wrapped run one by one."""
     own = [step for step in steps if isinstance(step, Launch)]
-    if len(own) < len(steps) or sum(len(step.calls) for step in own) < 2:  # noqa: PLR2004
+    if len(own) < len(steps) or sum(len(step.calls) for step in own) < 2:
 
         def run() -> None:
             for step in steps:

@@ -12,6 +12,7 @@ _MOST = 2**31 - 1
 #: Blocks along the second and third axis of a grid, shares of K among them.
 _PLANES = 65535 // 32
 _WIDEST = 16
+_LONGEST = 1 << 15
 
 
 def small(problem: Problem) -> str | None:
@@ -38,7 +39,7 @@ def clip(problem: Problem) -> str | None:
 def pair(problem: Problem) -> str | None:
     """Two operands, of an operator that takes any number of them."""
     count = len(problem.inputs)
-    return small(problem) or (None if count == 2 else f"needs two operands, has {count}")  # noqa: PLR2004
+    return small(problem) or (None if count == 2 else f"needs two operands, has {count}")
 
 
 def product(problem: Problem) -> str | None:
@@ -123,3 +124,33 @@ def indices(problem: Problem) -> str | None:
         if not -size <= given.min() <= given.max() < size:
             return f"needs indices from {-size} to {size - 1}, has {given.min()} to {given.max()}"
     return filled(problem)
+
+
+def resize(problem: Problem) -> str | None:
+    """No antialiasing, no region of interest, sides of at least one element."""
+    facts = problem.attributes
+    if facts.get("antialias"):
+        return "needs antialias == 0"
+    if facts.get("coordinate_transformation_mode") == "tf_crop_and_resize":
+        return "needs a coordinate_transformation_mode without a region of interest, has 'tf_crop_and_resize'"
+    return filled(problem)
+
+
+def ranked(problem: Problem) -> str | None:
+    """An axis short enough to compare each element with all others."""
+    shape = shape_of(problem.inputs[0])
+    length = shape[int(problem.attributes.get("axis", -1))] if shape else 0
+    return small(problem) or (
+        None if 0 < length <= _LONGEST else f"needs an axis of 1 to {_LONGEST} elements, has {length}"
+    )
+
+
+def pointwise(problem: Problem) -> str | None:
+    """A convolution that is a matrix product."""
+    w = window(problem, shape_of(problem.inputs[1])[2:])
+    if w.size != (1, 1) or w.strides != (1, 1) or any(w.pads) or int(problem.attributes.get("group", 1)) != 1:
+        return "needs windows of 1 x 1, strides of 1, no padding and one group"
+    if len(problem.outputs) > 1 and problem.outputs[1] is not None:
+        return "needs the second output to be left out"
+    scaled = [t for t in (*problem.inputs, None, None, None, None)[4:6] if t is not None]
+    return "needs scale and shift to be left out" if scaled else None

@@ -60,18 +60,21 @@ class Reduce:
         assert isinstance(source, TensorType) and isinstance(target, TensorType)
         shape, steps, axes = shape_of(source), strides_of(source), axes_of(problem)
         kept = [a for a in target.layout.permutation or range(len(shape)) if a not in axes]
-        outer, inner = (merged([shape[a] for a in some], [[steps[a] for a in some]]) for some in (kept, list(axes)))
+        outer, inner = (
+            merged([shape[a] for a in some], [[steps[a] for a in some]]) for some in (kept, list(axes))
+        )
         self.count, self.length = prod(outer[0]), prod(inner[0])
-        bx, by = block(outer[1][0][-1] == 1 or self.count > 1 and inner[1][0][-1] != 1, self.length)
+        bx, by = block(outer[1][0][-1] == 1 or (self.count > 1 and inner[1][0][-1] != 1), self.length)
         names = ("START", "STEP(s, x)", "JOIN(s, x)", "END(s, n)")
         form = FORMS[POOLS.get(problem.op, problem.op)]
         ends = limits(source.dtype)
         form = (form[0].replace("LEAST", ends[0]).replace("MOST", ends[1]), *form[1:])
         first, numbers = walk(outer[0], outer[1], ("x",))
         second, more = walk(inner[0], inner[1], ("x",), "m")
+        kind = TYPES[source.dtype.value]
         self.source = define(
-            "reduce.cu", T=TYPES[source.dtype.value], TO=TYPES[target.dtype.value], BX=bx, BY=by,
-            COMPUTE=f"Compute<{TYPES[source.dtype.value]}>::type", PARAMETERS=first["PARAMETERS"] + second["PARAMETERS"],
+            "reduce.cu", T=kind, TO=TYPES[target.dtype.value], BX=bx, BY=by,
+            COMPUTE=f"Compute<{kind}>::type", PARAMETERS=first["PARAMETERS"] + second["PARAMETERS"],
             OUTER=first["WALK"], INNER=second["WALK"], **{n: f"({v})" for n, v in zip(names, form)},
         )  # fmt: skip
         self.numbers, self.block = [*numbers, *more], (bx, by)
@@ -91,7 +94,10 @@ def limits(dtype: Any) -> tuple[str, str]:
     if dtype.is_float:
         return "-INFINITE", "INFINITE"
     info = np.iinfo(dtype.numpy)
-    return f"(C)({info.min + 1}LL - 1)" if info.min else "(C)0", f"(C){info.max}{'ULL' if info.max >> 63 else 'LL'}"
+    return (
+        f"(C)({info.min + 1}LL - 1)" if info.min else "(C)0",
+        f"(C){info.max}{'ULL' if info.max >> 63 else 'LL'}",
+    )
 
 
 class _Lines:
@@ -114,12 +120,14 @@ class Softmax(_Lines):
     def __init__(self, problem: Problem) -> None:
         source: Any = problem.inputs[0]
         shape = shape_of(source)
-        old = problem.version < 13  # noqa: PLR2004
+        old = problem.version < 13
         axis = int(problem.attributes.get("axis", 1 if old else -1)) % max(len(shape), 1)
         length = prod(shape[axis:]) if old else (shape or (1,))[axis]
         self.inner = 1 if old else prod(shape[axis + 1 :])
         words = {"LOG": 1} if problem.op == "LogSoftmax" else {}
-        self.settle(source.dtype, prod(shape) // length if length else 0, length, along=self.inner > 1, **words)
+        self.settle(
+            source.dtype, prod(shape) // length if length else 0, length, along=self.inner > 1, **words
+        )
 
     def bind(
         self, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor | None], workspace: Tensor | None

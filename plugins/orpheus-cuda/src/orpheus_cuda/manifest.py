@@ -22,7 +22,15 @@ _LOOSE = Accuracy(factor=4, exact_integers=False)
 
 def kernels(*, tf32: bool = False) -> tuple[Kernel, ...]:
     """The table; ``tf32`` adds the kernels that round float32 operands to TF32."""
-    return (*_convolutions(tf32), *_products(tf32), *_pools(), *_lines(), *_elementwise(), *_movement())
+    return (
+        *_convolutions(tf32),
+        *_products(tf32),
+        *_pools(),
+        *_lines(),
+        *_elementwise(),
+        *_movement(),
+        *_late(),
+    )
 
 
 def _convolutions(tf32: bool) -> Iterator[Kernel]:
@@ -35,7 +43,15 @@ def _convolutions(tf32: bool) -> Iterator[Kernel]:
         yield _kernel(op, "implicit", "conv:Conv", "conv", "plain", formats=some, dtypes=_HALVES, **common)
         if tf32:
             yield _kernel(
-                op, "tf32", "conv:ConvTF32", "conv", "tensor", formats=some, dtypes=_FLOAT, accuracy=_TF32, **common
+                op,
+                "tf32",
+                "conv:ConvTF32",
+                "conv",
+                "tensor",
+                formats=some,
+                dtypes=_FLOAT,
+                accuracy=_TF32,
+                **common,
             )
         yield _kernel(
             op, "depthwise", "conv:Depthwise", "depthwise", formats=some[:1], domain=domain, dtypes=_HALVES,
@@ -58,7 +74,40 @@ def _products(tf32: bool) -> Iterator[Kernel]:
         code = f"gemm:{op.removeprefix('Fused')}"
         yield _kernel(op, "tiles", code, "product", "plain", dtypes=_HALVES, **common)
         if tf32:
-            yield _kernel(op, "tf32", f"{code}TF32", "product", "tensor", dtypes=_FLOAT, accuracy=_TF32, **common)
+            yield _kernel(
+                op, "tf32", f"{code}TF32", "product", "tensor", dtypes=_FLOAT, accuracy=_TF32, **common
+            )
+
+
+def _libraries(tf32: bool) -> Iterator[Kernel]:
+    """NVIDIA's: where they are installed; unmeasured, they stand behind the plugin's own."""
+    nhwc = Format((NHWC, "plain", "plain", NHWC), (NHWC, NHWC))
+    known = Rule("W.constant", "==", True)
+    forms: tuple[tuple[str, dict[str, Any]], ...] = (("", {"dtypes": _HALVES}),)
+    if tf32:
+        forms = (*forms, ("_tf32", {"dtypes": _FLOAT, "accuracy": _TF32}))
+    for form, more in forms:
+        suffix = form.removeprefix("_").upper()
+        for op, domain in (("Conv", ""), ("FusedConv", _ORPHEUS)):
+            common: dict[str, Any] = {
+                "op": op, "domain": domain, "formats": (nhwc,), "where": (Rule("X.rank", "==", 4), known),
+                "overlap": True, "cost": f"orpheus_cuda.cost:{'library_tensor' if form else 'library'}", **more,
+            }  # fmt: skip
+            yield Kernel(
+                name=f"cudnn{form}", prepare=f"orpheus_cuda.cudnn:Conv{suffix}",
+                supports=f"orpheus_cuda.cudnn:supports{form}", **common,
+            )  # fmt: skip
+            yield Kernel(
+                name=f"cublaslt{form}", prepare=f"orpheus_cuda.cublaslt:Product{suffix}",
+                supports="orpheus_cuda.cublaslt:supports", **common,
+            )  # fmt: skip
+        for op in ("Gemm", "FusedGemm", "MatMul", "FusedMatMul"):
+            yield Kernel(
+                op=op, name=f"cublaslt{form}", domain=_ORPHEUS if op.startswith("Fused") else "",
+                opset=(7, None) if op == "Gemm" else (1, None), prepare=f"orpheus_cuda.cublaslt:Product{suffix}",
+                supports="orpheus_cuda.cublaslt:supports", where=(Rule("B.constant", "==", True),),
+                overlap=True, cost=f"orpheus_cuda.cost:{'library_tensor' if form else 'library'}", **more,
+            )  # fmt: skip
 
 
 def _pools() -> Iterator[Kernel]:
@@ -77,9 +126,13 @@ def _lines() -> Iterator[Kernel]:
         since = 13 if op == "ReduceSum" else 18  # the axes are an input
         types = {"T": (*FLOATS, "int32", "int64") if op in whole else FLOATS}
         loose = op in ("ReduceL2", "ReduceLogSum", "ReduceProd")
-        accuracy = Accuracy(exact_integers=op not in ("ReduceL2", "ReduceLogSum"), factor=4.0 if loose else 1.0)
+        accuracy = Accuracy(
+            exact_integers=op not in ("ReduceL2", "ReduceLogSum"), factor=4.0 if loose else 1.0
+        )
         for opset, where in (((1, since - 1), ()), ((since, None), _known("axes"))):
-            yield _kernel(op, "lines", "lines:Reduce", "axes", accuracy=accuracy, opset=opset, where=where, dtypes=types)
+            yield _kernel(
+                op, "lines", "lines:Reduce", "axes", accuracy=accuracy, opset=opset, where=where, dtypes=types
+            )
     for op in ("Softmax", "LogSoftmax"):
         yield _kernel(op, "lines", "lines:Softmax", "small", dtypes={"T": FLOATS}, accuracy=_LOOSE)
     for op in ("LayerNormalization", "RMSNormalization", "InstanceNormalization", "GroupNormalization"):
@@ -107,8 +160,14 @@ def _elementwise() -> Iterator[Kernel]:
             accuracy=Accuracy() if op not in ("Pow",) else _LOOSE,
         )  # fmt: skip
     yield _kernel("Where", "broadcast", "elementwise:where", "small", dtypes={"T": EVERY})
-    yield _kernel("Cast", "vector", "elementwise:cast", "small", dtypes={"T1": EVERY, "T2": EVERY}, formats=(_PLAIN, _SAME))
-
+    yield _kernel(
+        "Cast",
+        "vector",
+        "elementwise:cast",
+        "small",
+        dtypes={"T1": EVERY, "T2": EVERY},
+        formats=(_PLAIN, _SAME),
+    )
 
     for op, domain in (("ScaleShift", _ORPHEUS), ("BatchNormalization", "")):
         names = ("scale", "shift") if domain else ("scale", "B", "input_mean", "input_var")
@@ -151,9 +210,55 @@ def _movement() -> Iterator[Kernel]:
         ("DepthToSpace", "depth_to_space", (11, None), ()),
         ("SpaceToDepth", "space_to_depth", (1, None), ()),
     ):
-        yield _kernel(op, "strided", f"movement:{code}", "small", opset=opset, where=where, dtypes={"T": words})
+        yield _kernel(
+            op, "strided", f"movement:{code}", "small", opset=opset, where=where, dtypes={"T": words}
+        )
     for op in ("Gather", "GatherND"):
-        yield _kernel(op, "rows", "movement:Gather", "indices", opset=(1 if op == "Gather" else 12, None), dtypes={"T": words})
+        yield _kernel(
+            op,
+            "rows",
+            "movement:Gather",
+            "indices",
+            opset=(1 if op == "Gather" else 12, None),
+            dtypes={"T": words},
+        )
+
+    known = _known("pads", "constant_value", "axes")
+    for opset, where in (((11, 17), known[:2]), ((18, None), known)):
+        yield _kernel(
+            "Pad",
+            "tables",
+            "resample:Pad",
+            "filled",
+            opset=opset,
+            where=where,
+            formats=(_PLAIN, _SAME),
+            dtypes={"T": FLOATS},
+        )
+    for opset in ((11, 12), (13, 17), (18, None)):
+        yield _kernel(
+            "Resize", "tables", "resample:Resize", "resize", opset=opset, formats=(_PLAIN, _SAME),
+            dtypes={"T1": _HALVES["T"]}, accuracy=_LOOSE, where=_known("roi", "scales", "sizes"),
+        )  # fmt: skip
+
+
+def _late() -> Iterator[Kernel]:
+    """What has its size from values, and what changes the shape of such."""
+    yield _kernel(
+        "TopK", "known", "late:TopK", "ranked", opset=(10, None), where=(Rule("K.constant", "==", True),),
+        dtypes={"T": (*FLOATS, "int32", "int64")},
+    )  # fmt: skip
+    for op, name, code, since, types in (
+        ("TopK", "ranks", "top_k", 10, {"T": (*FLOATS, "int32", "int64")}),
+        ("NonMaxSuppression", "lists", "non_max_suppression", 10, {}),
+        ("Reshape", "view", "reshape", 5, {"T": EVERY}), ("Flatten", "view", "reshape", 1, {"T": EVERY}),
+        ("Squeeze", "view", "reshape", 1, {"T": EVERY}), ("Unsqueeze", "view", "reshape", 1, {"T": EVERY}),
+        ("Shape", "sent", "shape", 1, {}), ("Size", "sent", "size", 1, {}),
+    ):  # fmt: skip
+        yield Kernel(
+            op=op, name=name, run=f"orpheus_cuda.late:{code}", opset=(since, None), dtypes=types, overlap=True,
+            takes_problem=op not in ("Shape", "Size"), rank=200,
+        )  # fmt: skip
 
 
 def _known(*names: str) -> tuple[Rule, ...]:

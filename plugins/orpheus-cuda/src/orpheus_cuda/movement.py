@@ -28,11 +28,11 @@ class Copy:
         self.first = first
         few, (x,) = merged(sizes, (steps,))
         self.sizes, self.steps = few, x
-        batch = (1, *few) if len(few) == 2 else few  # noqa: PLR2004
-        by = (prod(few), *x) if len(few) == 2 else x  # noqa: PLR2004
+        batch = (1, *few) if len(few) == 2 else few
+        by = (prod(few), *x) if len(few) == 2 else x
         self.is_transposed = (
-            len(batch) == 3 and by[1] == 1 and by[2] == batch[1] and by[0] == batch[1] * batch[2]  # noqa: PLR2004
-            and first == 0 and batch[0] <= 65535 and min(batch[1:]) > 2  # noqa: PLR2004
+            len(batch) == 3 and by[1] == 1 and by[2] == batch[1] and by[0] == batch[1] * batch[2]
+            and first == 0 and batch[0] <= 65535 and min(batch[1:]) > 2
         )  # fmt: skip
         self.batch = batch
         self.general = Elementwise("x", (self.word, self.word), few, (x, contiguous(few)), firsts=(first, 0))
@@ -48,7 +48,9 @@ class Copy:
         if self.is_transposed and y.size:
             many, s, r = self.batch
             source = define("transpose.cu", T=self.word)
-            return launch(y, source, "transpose", (x, y, r, s), (blocks(r, 32) * blocks(s, 32), many), (32, 8))
+            return launch(
+                y, source, "transpose", (x, y, r, s), (blocks(r, 32) * blocks(s, 32), many), (32, 8)
+            )
         return self.general.bind((x,), (y,), None)
 
 
@@ -96,7 +98,9 @@ def slice_(problem: Problem) -> Copy:
     x: Any = problem.inputs[0]
     shape = shape_of(x)
     strides = list(contiguous(shape))
-    starts, _, axes, steps = (problem.constants[i].tolist() if i in problem.constants else None for i in (1, 2, 3, 4))
+    starts, _, axes, steps = (
+        problem.constants[i].tolist() if i in problem.constants else None for i in (1, 2, 3, 4)
+    )
     first = 0
     for n, start in enumerate(starts or ()):
         axis = (axes[n] if axes else n) % len(shape)
@@ -115,7 +119,9 @@ def depth_to_space(problem: Problem) -> Copy:
     b = int(problem.attributes["blocksize"])
     depth = c // (b * b)
     sn, sc, sh, sw = contiguous((n, c, h, w))
-    by, bx, d = (b * sc, sc, b * b * sc) if problem.attributes["mode"] == "CRD" else (b * depth * sc, depth * sc, sc)
+    by, bx, d = (
+        (b * sc, sc, b * b * sc) if problem.attributes["mode"] == "CRD" else (b * depth * sc, depth * sc, sc)
+    )
     return Copy(x.dtype.itemsize, (n, depth, h, b, w, b), (sn, d, sh, by, sw, bx))
 
 
@@ -154,7 +160,9 @@ class Pieces:
         whole = (outputs if self.joins else inputs)[0]
         assert whole is not None
         size = self.itemsize
-        lengths = [v * size for v in (*self.runs, self.whole)] + [t.pointer for t in (*parts, whole) if t is not None]
+        lengths = [v * size for v in (*self.runs, self.whole)] + [
+            t.pointer for t in (*parts, whole) if t is not None
+        ]
         word = max(w for w in (1, 2, 4, 8, 16) if w >= 1 and all(v % w == 0 for v in lengths))
         table = []
         for part, length, first in zip(parts, self.runs, accumulate(self.runs, initial=0)):
@@ -162,15 +170,19 @@ class Pieces:
                 continue
             ends = [(part.pointer, length), (whole.pointer + first * size, self.whole)]
             (a, x_step), (b, y_step) = ends if self.joins else ends[::-1]
-            table.append((a, b, self.rows, length * size // word, x_step * size // word, y_step * size // word))
+            table.append(
+                (a, b, self.rows, length * size // word, x_step * size // word, y_step * size // word)
+            )
         if not table:
             return Launch(whole.library, whole.stream)
         rows = load(whole.library.index, np.array(table, np.int64))
-        source = define("pieces.cu", T="Pack<u64, 2>" if word > 8 else WORDS[word])  # noqa: PLR2004
+        source = define("pieces.cu", T="Pack<u64, 2>" if word > 8 else WORDS[word])
         grid = (min(4096, blocks(max(t[2] * t[3] for t in table))), len(table))
         at = outputs[0] if self.joins else next(t for t in outputs if t is not None)
         assert at is not None
-        return launch(at, source, "pieces", (rows,), grid).keeping(*(t for t in (*parts, whole) if t is not None))
+        return launch(at, source, "pieces", (rows,), grid).keeping(
+            *(t for t in (*parts, whole) if t is not None)
+        )
 
 
 class Gather:
@@ -182,15 +194,24 @@ class Gather:
         shape, indices = shape_of(x), shape_of(index)
         if problem.op == "Gather":
             axis = int(problem.attributes.get("axis", 0)) % len(shape)
-            self.sizes, outer, self.inner = shape[axis : axis + 1], prod(shape[:axis]), prod(shape[axis + 1 :])
+            self.sizes, outer, self.inner = (
+                shape[axis : axis + 1],
+                prod(shape[:axis]),
+                prod(shape[axis + 1 :]),
+            )
             self.count = prod(indices)
         else:
             depth = indices[-1]
-            self.sizes, outer, self.inner, self.count = shape[:depth], 1, prod(shape[depth:]), prod(indices[:-1])
+            self.sizes, outer, self.inner, self.count = (
+                shape[:depth],
+                1,
+                prod(shape[depth:]),
+                prod(indices[:-1]),
+            )
         self.total = outer * self.count * self.inner
         names = [f"n{i}" for i in range(len(self.sizes))]
         self.source = define(
-            "gather.cu", T=WORDS[x.dtype.itemsize], I="i32" if index.dtype.itemsize == 4 else "i64",  # noqa: PLR2004
+            "gather.cu", T=WORDS[x.dtype.itemsize], I="i32" if index.dtype.itemsize == 4 else "i64",
             DEPTH=len(names), SIZES=", ".join(names), PARAMETERS="".join(f", const int {n}" for n in names),
         )  # fmt: skip
 

@@ -62,7 +62,13 @@ class Product:
         matrices = len(sides.offsets)
         self.tile: Tile
         self.tile, self.splits = choose(
-            sides.rows, sides.columns, sides.depth, matrices, self.dtype.itemsize, processors, tensor=self.tensor
+            sides.rows,
+            sides.columns,
+            sides.depth,
+            matrices,
+            self.dtype.itemsize,
+            processors,
+            tensor=self.tensor,
         )
         self.grid = (
             ceil(sides.rows / self.tile.rows), ceil(sides.columns / self.tile.columns), matrices * self.splits,
@@ -71,16 +77,22 @@ class Product:
         self.workspace = self.grid[0] * self.grid[1] * self.grid[2] * self.tile.rows * self.tile.columns * 4
         if self.splits == 1:
             self.workspace = 0
-        self.offsets = load(self.index, sides.offsets.astype(np.int64)) if sides.offsets.any() or matrices > 1 else None
+        self.offsets = (
+            load(self.index, sides.offsets.astype(np.int64)) if sides.offsets.any() or matrices > 1 else None
+        )
         name = str(problem.attributes.get("activation", ""))
-        self.parameters = [np.float32(p) for p in (*problem.attributes.get("activation_params", ()), 0.0, 0.0)[:2]]
+        self.parameters = [
+            np.float32(p) for p in (*problem.attributes.get("activation_params", ()), 0.0, 0.0)[:2]
+        ]
         self.words: dict[str, Any] = {"T": TYPES[self.dtype.value], "ACT": act(name)}
         if self.tensor:
             self.words["MMA"] = _MMA[self.dtype.value]
         if tf32:
             self.words["ROUND"] = 1
 
-    def bind(self, operands: Sequence[Tensor | None], y: Tensor, raw: Tensor | None, space: Tensor | None) -> Launch:
+    def bind(
+        self, operands: Sequence[Tensor | None], y: Tensor, raw: Tensor | None, space: Tensor | None
+    ) -> Launch:
         """The launch. ``operands``: A, B, BIAS, R, scale, shift."""
         s, w = self.sides, self.sides.window
         x, weights, *_ = operands
@@ -90,7 +102,8 @@ class Product:
         b_steps = (s.w[0], 0 if s.packed else s.depth, *s.offsets[:, 1].tolist())
         words = {
             **self.words, **self.tile.words(), "SPLITS": self.splits, "LINEAR": int(s.is_linear),
-            "CHUNK_A": chunk(size, x.pointer, s.x[3], a_steps), "CHUNK_B": chunk(size, weights.pointer, s.w[1], b_steps),
+            "CHUNK_A": chunk(size, x.pointer, s.x[3], a_steps),
+            "CHUNK_B": chunk(size, weights.pointer, s.w[1], b_steps),
         }  # fmt: skip
         counts = None
         if self.splits > 1:

@@ -59,11 +59,16 @@ def build(code: str, arch: str) -> bytes:
     return made
 
 
-def kept_as(code: str, arch: str) -> Path:
-    """The file of a program, beside the measured times. Another compiler, target, option or source: another name."""
+def compiler() -> str:
+    """NVRTC's version."""
     from cupy.cuda import nvrtc
 
-    facts = (nvrtc.getVersion(), arch, OPTIONS, code)
+    return ".".join(map(str, nvrtc.getVersion()))
+
+
+def kept_as(code: str, arch: str) -> Path:
+    """The file of a program, beside the measured times. Another compiler, target, option or source: another name."""
+    facts = (compiler(), arch, OPTIONS, code)
     digest = hashlib.sha256("\0".join(map(str, facts)).encode()).hexdigest()
     return default_path().parent / "cuda" / f"{digest[:40]}.cubin"
 
