@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -147,14 +148,16 @@ def folder() -> Path:
     return made
 
 
+_one = threading.RLock()  # kernels have one set of threads and shared memory
 _compiled: dict[tuple[str, str], Callable[..., None]] = {}
 
 
 def compiled(text: str, name: str) -> Callable[..., None]:
     """The kernel as a call of grid, block, arguments and bytes of shared memory."""
-    if (text, name) not in _compiled:
-        _compiled[text, name] = _load(text, name)
-    return _compiled[text, name]
+    with _one:
+        if (text, name) not in _compiled:
+            _compiled[text, name] = _load(text, name)
+        return _compiled[text, name]
 
 
 def _load(text: str, name: str) -> Callable[..., None]:
@@ -196,7 +199,8 @@ def _load(text: str, name: str) -> Callable[..., None]:
     def call(grid: Any, block: Any, arguments: Any, shared: int) -> None:
         held = [np.asarray(a) for a in arguments]
         pointers = (ctypes.c_void_p * len(held))(*(a.ctypes.data for a in held))
-        function(pointers, three(*(*grid, 1, 1)[:3]), three(*(*block, 1, 1)[:3]), shared)
+        with _one:
+            function(pointers, three(*(*grid, 1, 1)[:3]), three(*(*block, 1, 1)[:3]), shared)
 
     return call
 

@@ -66,7 +66,7 @@ def non_max_suppression(
     bounds = float(_number(problem, 3, overlap, 0.0)), float(_number(problem, 4, least, 0.0))
     source = define("suppress.cu")
     numbers = (count, classes, limit, *bounds, int(least is not None), center_point_box)
-    launch(boxes, source, "select", (boxes, scores, flags, chosen, counts, *numbers), (lists,))()
+    launch(boxes, source, "suppress", (boxes, scores, flags, chosen, counts, *numbers), (lists,))()
     launch(boxes, source, "collect", (chosen, counts, rows, total, lists, classes, limit), (blocks(lists),))()
     (found,) = fetch(total).tolist()
     return rows.part(0, (found, 3), np.int64)

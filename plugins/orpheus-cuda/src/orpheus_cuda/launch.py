@@ -47,9 +47,9 @@ def scalar(argument: Any) -> Any:
         return np.uint64(0)
     if isinstance(argument, Tensor):
         return np.uint64(argument.pointer)
-    if isinstance(argument, float):
+    if type(argument) is float:  # numpy's double is one by inheritance, and stays what it is
         return np.float32(argument)
-    return np.int32(argument) if isinstance(argument, (int, bool)) else argument
+    return np.int32(argument) if type(argument) in (int, bool) else argument
 
 
 def launch(

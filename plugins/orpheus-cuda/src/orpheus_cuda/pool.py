@@ -22,7 +22,7 @@ class Pool:
         target = problem.outputs[0]
         assert isinstance(target, TensorType)
         self.window: Window = window(problem, tuple(problem.attributes["kernel_shape"]))
-        words = {"T": TYPES[target.dtype.value]}
+        words: dict[str, object] = {"T": TYPES[target.dtype.value]}
         words |= {"LAST": 1} if target.layout.name != "plain" else {}
         words |= {"MAXIMUM": 1} if problem.op == "MaxPool" else {}
         words |= {"PADDED": 1} if problem.attributes.get("count_include_pad") else {}

@@ -40,6 +40,11 @@ class Tensor:
         """Number of axes."""
         return len(self.shape)
 
+    def __setitem__(self, place: Any, value: Tensor) -> None:
+        """``self[...] = value``, of the same type, once it is computed."""
+        assert place is Ellipsis and (value.shape, value.dtype) == (self.shape, self.dtype)
+        self.library.copy(self.pointer, value.pointer, self.nbytes, self.stream)
+
     def part(self, offset: int, shape: tuple[int, ...], dtype: Any = np.float32) -> Tensor:
         """An array inside this one, ``offset`` bytes in."""
         return Tensor(self.pointer + offset, shape, np.dtype(dtype), self.block, self.library, self.stream)

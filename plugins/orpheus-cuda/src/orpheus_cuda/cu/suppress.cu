@@ -1,4 +1,4 @@
-// NonMaxSuppression. select: a block a list (one class of one image), which takes boxes by falling score, the lower
+// NonMaxSuppression. suppress: a block a list (one class of one image), which takes boxes by falling score, the lower
 // index first among equals, and drops what overlaps a box taken by more than `overlap`. collect: the lists as rows
 // (image, class, box), and how many there are. Every operation is rounded by itself, as the reference does it.
 
@@ -24,7 +24,7 @@ __device__ inline bool overlaps(Box a, Box b, float more) {
 }
 
 extern "C" __global__ void __launch_bounds__(256)
-    select(const float *boxes, const float *scores, u8 *dropped, int *lists, int *counts, const int N, const int classes,
+    suppress(const float *boxes, const float *scores, u8 *dropped, int *lists, int *counts, const int N, const int classes,
            const int most, const float overlap, const float least, const int limited, const int centred) {
     __shared__ float tops[256];
     __shared__ int places[256];
