@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from orpheus_cuda import programs
+from orpheus_cuda import driver, programs
 from orpheus_cuda.driver import Block, Found
 
 COMPILER = shutil.which("g++")
@@ -30,9 +30,13 @@ PROGRAMS: dict[str, None] = {}
 #: Bytes that a device may give; what happened.
 CAPACITY = [1 << 33]
 LOG: list[str] = []
+#: Kernels have one set of threads and of shared memory.
+_one = threading.RLock()
 #: Pieces of work that wait, and blocks that were freed meanwhile.
 PENDING = [0]
 FREED: list[Guarded] = []
+#: Addresses and sizes of all blocks.
+RANGES: set[tuple[int, int]] = set()
 #: What kernels did that they must not.
 FAULTS: list[str] = []
 
@@ -73,19 +77,23 @@ class Library:
         return np.empty(nbytes, np.uint8)
 
     def _queue(self, stream: Stream, work: Callable[[], object]) -> None:
-        PENDING[0] += stream not in self._recording
-        self._recording.get(stream, stream.work).append(work)
+        with _one:
+            PENDING[0] += stream not in self._recording
+            self._recording.get(stream, stream.work).append(work)
 
-    def copy(self, target: int, source: int, nbytes: int, stream: Stream) -> None:
+    def copy(self, target: int, source: int, nbytes: int, stream: Stream, way: int = driver.WITHIN) -> None:
+        for place, device in ((target, way != driver.DOWN), (source, way != driver.UP)):
+            assert owned(place) == device, "a copy that says the wrong way"
         self._queue(stream, lambda: ctypes.memmove(target, source, nbytes))
 
     def wait(self, stream: Stream) -> None:
         assert stream not in self._recording, "a stream that records cannot be waited for"
-        while stream.work:
-            stream.work.pop(0)()
-            PENDING[0] -= 1
-        if not PENDING[0]:
-            FREED.clear()
+        with _one:
+            while stream.work:
+                stream.work.pop(0)()
+                PENDING[0] -= 1
+            if not PENDING[0]:
+                FREED.clear()
 
     def function(self, text: str, name: str, shared: int = 0) -> Any:
         PROGRAMS.setdefault(text)
@@ -105,8 +113,9 @@ class Library:
         LOG.append(f"captured {len(recorded)}")
 
         def replay() -> None:
-            PENDING[0] += len(recorded)
-            stream.work.extend(recorded)
+            with _one:
+                PENDING[0] += len(recorded)
+                stream.work.extend(recorded)
 
         return replay
 
@@ -134,10 +143,12 @@ class Guarded:
         self.bytes = np.full(nbytes + 512 + 2 * GUARD, 0xA5, np.uint8)
         first = -(self.bytes.ctypes.data + GUARD) % 512 + GUARD
         self.range = self.bytes.ctypes.data + first, nbytes
+        RANGES.add(self.range)
         self.bytes[first : first + nbytes] = 0xFF
         self._guards = self.bytes[:first], self.bytes[first + nbytes :]
 
     def __del__(self) -> None:
+        RANGES.discard(self.range)
         if any(guard.tobytes().strip(b"\xa5") for guard in self._guards):
             FAULTS.append(f"a kernel wrote outside an array of {self.range[1]} bytes")
 
@@ -148,7 +159,11 @@ def folder() -> Path:
     return made
 
 
-_one = threading.RLock()  # kernels have one set of threads and shared memory
+def owned(pointer: int) -> bool:
+    """Whether an address is of a device."""
+    return any(low <= pointer < low + max(count, 1) for low, count in RANGES)
+
+
 _compiled: dict[tuple[str, str], Callable[..., None]] = {}
 
 

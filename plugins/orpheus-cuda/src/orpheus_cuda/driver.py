@@ -18,6 +18,8 @@ from orpheus_core.types import Array
 from orpheus_cuda.faults import typed
 from orpheus_cuda.programs import cubin
 
+#: Ways of a copy, as cudaMemcpyKind counts them.
+UP, DOWN, WITHIN = 1, 2, 3
 #: Compute capability: what the kernels need (asynchronous copies, bfloat16, TF32).
 LEAST = (8, 0)
 #: About 0.1 ms: long enough to queue what is to be timed behind it.
@@ -93,24 +95,22 @@ class Library:
         import cupy
 
         self._cupy, self.index, self.found = cupy, index, found
-        self._device = cupy.cuda.Device(index)
         self._modules: dict[str, Any] = {}
         self._lock = threading.Lock()
         with self._doing("opening it"):
-            self._device.use()
             cupy.cuda.runtime.free(0)  # makes the context now, where its failure has a name
 
     @contextlib.contextmanager
     def _doing(self, what: str) -> Iterator[None]:
         try:
-            with self._device:
+            with self.current():
                 yield
         except (RuntimeError, MemoryError) as error:
             raise typed(error, self.found.name, self.found.memory, what) from error
 
     def current(self) -> Any:
         """A context in which this device is the thread's."""
-        return self._device
+        return self._cupy.cuda.Device(self.index)  # which counts its blocks itself, so each has its own
 
     def doing(self, what: str, work: Callable[[], object]) -> None:
         """Another library's call on this device."""
@@ -139,11 +139,10 @@ class Library:
             owner = self._cupy.cuda.alloc_pinned_memory(max(nbytes, 1))
         return np.frombuffer(owner, np.uint8, max(nbytes, 1))[:nbytes]
 
-    def copy(self, target: int, source: int, nbytes: int, stream: Stream) -> None:
-        """Between any two places; the host's side, unless pinned, has been read or written when it returns."""
-        runtime = self._cupy.cuda.runtime
+    def copy(self, target: int, source: int, nbytes: int, stream: Stream, way: int = WITHIN) -> None:
+        """:data:`UP`, :data:`DOWN` or :data:`WITHIN` the device; a host's side that is not pinned may be waited for."""
         with self._doing("copying"):
-            runtime.memcpyAsync(target, source, nbytes, runtime.memcpyDefault, stream.handle.ptr)
+            self._cupy.cuda.runtime.memcpyAsync(target, source, nbytes, way, stream.handle.ptr)
 
     def wait(self, stream: Stream) -> None:
         """Return when the stream's work has ended."""
@@ -183,7 +182,7 @@ class Library:
         """Record what ``work`` queues on the stream as a CUDA graph; the call that queues all of it at once."""
         handle = stream.handle
         with self._doing("recording a CUDA graph"), handle:
-            handle.begin_capture(self._cupy.cuda.runtime.streamCaptureModeThreadLocal)
+            handle.begin_capture()  # relaxed: memory may be freed meanwhile
             try:
                 work()
             except BaseException:

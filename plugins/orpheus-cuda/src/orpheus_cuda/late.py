@@ -10,6 +10,7 @@ import numpy as np
 
 from orpheus_core.errors import KernelError
 from orpheus_core.plugin import Problem
+from orpheus_cuda.driver import DOWN, UP
 from orpheus_cuda.expressions import TYPES
 from orpheus_cuda.launch import Launch, blocks, launch
 from orpheus_cuda.programs import define
@@ -28,7 +29,7 @@ def fetch(x: Tensor) -> Any:
     """Its values, once they are there."""
     found = np.empty(x.shape, x.dtype)
     if found.nbytes:
-        x.library.copy(found.ctypes.data, x.pointer, found.nbytes, x.stream)
+        x.library.copy(found.ctypes.data, x.pointer, found.nbytes, x.stream, DOWN)
     x.library.wait(x.stream)
     return found
 
@@ -38,7 +39,7 @@ def send(like: Tensor, values: Any) -> Tensor:
     values = np.ascontiguousarray(values)
     target = made(like, values.shape, values.dtype)
     if values.nbytes:
-        like.library.copy(target.pointer, values.ctypes.data, values.nbytes, like.stream)
+        like.library.copy(target.pointer, values.ctypes.data, values.nbytes, like.stream, UP)
         like.library.wait(like.stream)
     return target
 

@@ -139,7 +139,9 @@ class Resize(_Tables):
 def _kept(problem: Problem, shape: Sequence[int], order: Sequence[int]) -> float:
     """The one scale of a Resize that keeps the ratio of its sides."""
     wanted = [s / shape[a] for s, a in zip(problem.constants[3].tolist(), order)]
-    return float(min(wanted) if problem.attributes["keep_aspect_ratio_policy"] == "not_larger" else max(wanted))
+    return float(
+        min(wanted) if problem.attributes["keep_aspect_ratio_policy"] == "not_larger" else max(wanted)
+    )
 
 
 def _along(facts: Any, size: int, whole: int, scale: float) -> Axis:

@@ -12,6 +12,7 @@ import numpy as np
 
 from orpheus_core.types import Array, Device
 from orpheus_cuda.device import opened
+from orpheus_cuda.driver import DOWN, UP
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +96,7 @@ class Runtime:
         if not target.nbytes:
             return
         source = np.ascontiguousarray(source)
-        self._library.copy(target.pointer, source.ctypes.data, target.nbytes, self._stream)
+        self._library.copy(target.pointer, source.ctypes.data, target.nbytes, self._stream, UP)
         if not any(low <= source.ctypes.data < high for low, high in self._pinned):
             self.synchronize()
 
@@ -104,7 +105,7 @@ class Runtime:
         if not source.nbytes:
             return
         whole = target if target.flags.c_contiguous else np.empty(source.shape, source.dtype)
-        self._library.copy(whole.ctypes.data, source.pointer, source.nbytes, self._stream)
+        self._library.copy(whole.ctypes.data, source.pointer, source.nbytes, self._stream, DOWN)
         self.synchronize()
         if whole is not target:
             np.copyto(target, whole)
@@ -130,6 +131,6 @@ def load(index: int, array: Array) -> Tensor:
     array = np.ascontiguousarray(array)
     block = library.allocate(array.nbytes, library.loading)
     if array.nbytes:
-        library.copy(block.pointer, array.ctypes.data, array.nbytes, library.loading)
+        library.copy(block.pointer, array.ctypes.data, array.nbytes, library.loading, UP)
         library.wait(library.loading)
     return Tensor(block.pointer, array.shape, array.dtype, block, library, library.loading)
