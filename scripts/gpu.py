@@ -157,8 +157,10 @@ def conform(record: Record) -> None:
         page = record.folder / "conform.json"
         code = main(["conform", "cuda", "--op", op, "--examples", "20", "--json", str(page)])
         told = json.loads(page.read_text()) if page.exists() else {}
-        summary = {k: told[k] for k in ("summary", "counts") if k in told}
-        record.keep("conform", op, {"exit": code, **summary})
+        failed = [
+            f"{r['message']} {r['case']}"[:400] for r in told.get("rows", ()) if r["outcome"] == "failed"
+        ]
+        record.keep("conform", op, {"exit": code, "totals": told.get("totals"), "failed": failed[:3]})
         if code:
             (record.folder / f"conform-{op}.json").write_text(json.dumps(told)[:2_000_000])
 
