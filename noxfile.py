@@ -19,6 +19,7 @@ nox.options.reuse_existing_virtualenvs = True
 PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
 PACKAGES = (
     "./plugins/orpheus-numpy", "./plugins/orpheus-blas", "./plugins/orpheus-onednn", "./plugins/orpheus-opencl",
+    "./plugins/orpheus-cuda",
     "./conformance", "./experiments",
 )  # fmt: skip
 OPENMP = "./plugins/orpheus-openmp"

@@ -24,7 +24,8 @@ VENV = ROOT / ".venv"
 STAMP = VENV / "orpheus-stamp.txt"
 #: Distributions of this repository beside the core, in the order of their dependencies.
 PACKAGES = (
-    "plugins/orpheus-numpy", "plugins/orpheus-blas", "plugins/orpheus-onednn", "conformance", "experiments",
+    "plugins/orpheus-numpy", "plugins/orpheus-blas", "plugins/orpheus-onednn", "plugins/orpheus-cuda", "conformance",
+    "experiments",
 )  # fmt: skip
 #: Of these, the ones whose own extra ``test`` their tests use, and skip without.
 TESTED = ("experiments",)

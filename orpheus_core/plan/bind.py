@@ -47,8 +47,8 @@ def _bind_kernel(operation: Operation, frame: Frame, graphs: Mapping[str, Callab
     candidate, problem = operation.candidate, operation.problem
     assert candidate is not None and problem is not None
     if operation.late is not None:
-        late = operation.late
-        return _bind_dynamic(operation, frame, lambda *inputs: late(inputs), {})
+        late, runtime = operation.late, frame.runtimes[candidate.backend.device]
+        return _bind_dynamic(operation, frame, lambda *inputs: late(inputs, runtime), {})
     if candidate.kernel.prepare is not None:
         prepared: Prepared = operation.prepared  # type: ignore[assignment]
         packed = frozenset(getattr(prepared, "packed", ()))

@@ -7,21 +7,22 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from threading import Lock
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from orpheus_core.errors import KernelError
 from orpheus_core.graph import Graph, Node, Value
 from orpheus_core.importer import infer_types
-from orpheus_core.plugin import Prepared, Problem
+from orpheus_core.plugin import Prepared, Problem, Runtime
 from orpheus_core.selection.candidates import Candidate, in_format
-from orpheus_core.selection.invoke import keywords, load, prepare, runtime_of, workspace_of
+from orpheus_core.selection.invoke import keywords, load, prepare, workspace_of
 from orpheus_core.selection.options import SelectionOptions
 from orpheus_core.selection.selector import choices_for
 from orpheus_core.types import CPU, DType, TensorType
 
 _log = logging.getLogger("orpheus")
+_Run: TypeAlias = Callable[[Sequence[Any], Runtime], tuple[Any, ...]]
 #: Shapes kept per layer; the one first met goes first.
 MAX_SHAPES = 16
 
@@ -35,10 +36,10 @@ class LateDispatch:
         self.options = options
         #: The kernel of the latest call.
         self.latest = promised.id
-        self._known: OrderedDict[Any, tuple[str, Callable[[Sequence[Any]], tuple[Any, ...]]]] = OrderedDict()
+        self._known: OrderedDict[Any, tuple[str, _Run]] = OrderedDict()
 
-    def __call__(self, inputs: Sequence[Any]) -> tuple[Any, ...]:
-        """The outputs, newly allocated."""
+    def __call__(self, inputs: Sequence[Any], runtime: Runtime) -> tuple[Any, ...]:
+        """The outputs, newly allocated by ``runtime``: the stream in which the inputs were computed."""
         key = tuple(None if a is None else a.shape for a in inputs)
         found = self._known.get(key)
         if found is None:
@@ -46,9 +47,9 @@ class LateDispatch:
             while len(self._known) > MAX_SHAPES:
                 self._known.popitem(last=False)
         self.latest, run = found
-        return run(inputs)
+        return run(inputs, runtime)
 
-    def _specialise(self, inputs: Sequence[Any]) -> tuple[str, Callable[[Sequence[Any]], tuple[Any, ...]]]:
+    def _specialise(self, inputs: Sequence[Any]) -> tuple[str, _Run]:
         node = self._typed(inputs)
         device = self.promised.backend.device
         choices = choices_for(node, self.options)
@@ -86,29 +87,24 @@ class LateDispatch:
         return node
 
 
-def _short_form(
-    chosen: Candidate, problem: Problem, count: int
-) -> Callable[[Sequence[Any]], tuple[Any, ...]]:
+def _short_form(chosen: Candidate, problem: Problem, count: int) -> _Run:
     function, words = load(chosen), keywords(chosen, problem)
     if chosen.kernel.writes_out:
         words["out"] = (None,) * count
 
-    def run(inputs: Sequence[Any]) -> tuple[Any, ...]:
+    def run(inputs: Sequence[Any], runtime: Runtime) -> tuple[Any, ...]:
         result = function(*inputs, **words)
         return result if type(result) is tuple else (result,)
 
     return run
 
 
-def _full_form(
-    chosen: Candidate, problem: Problem, prepared: Prepared
-) -> Callable[[Sequence[Any]], tuple[Any, ...]]:
-    runtime = runtime_of(chosen.backend)
+def _full_form(chosen: Candidate, problem: Problem, prepared: Prepared) -> _Run:
     packed = frozenset(getattr(prepared, "packed", ()))
     types = problem.outputs
     lock = nullcontext() if chosen.kernel.overlap else Lock()
 
-    def run(inputs: Sequence[Any]) -> tuple[Any, ...]:
+    def run(inputs: Sequence[Any], runtime: Runtime) -> tuple[Any, ...]:
         outputs = []
         for type_ in types:
             assert type_ is None or (isinstance(type_, TensorType) and type_.static_shape is not None)

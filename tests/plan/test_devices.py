@@ -144,6 +144,19 @@ def test_weights_are_uploaded_once_for_all_contexts(form: str, uploads: int) -> 
     assert accelerator.LOG.count("up") == uploads
 
 
+def test_what_has_its_size_from_values_stays_in_the_stream_of_the_run() -> None:
+    nodes = [helper.make_node(*node) for node in (("Relu", ["x"], ["a"]), ("NonZero", ["a"], ["b"]))]
+    nodes.append(helper.make_node("Add", ["b", "b"], ["c"]))
+    infos = [helper.make_tensor_value_info("x", 1, SHAPE), helper.make_tensor_value_info("c", 7, None)]
+    graph = helper.make_graph(nodes, "g", infos[:1], infos[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    with discovery.override(accelerator.backend()):
+        s = orpheus.InferenceSession(model, providers=["fake"], enable_passes=[], fallback="error")
+    for seed in range(3):
+        x = draw(seed)
+        np.testing.assert_array_equal(s.run(None, {"x": x})[0], 2 * np.array(np.nonzero(np.maximum(x, 0))))
+
+
 def test_what_is_only_moved_lies_where_the_device_transfers_fast() -> None:
     x = draw()
     session(accelerator.backend()).run(None, {"x": x})

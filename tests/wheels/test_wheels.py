@@ -53,7 +53,7 @@ def test_wheels_install_without_a_compiler_and_run_a_model(tmp_path):
         pytest.skip("needs ORPHEUS_WHEELS, a folder of wheels: nox -s wheels")
     folder = Path(os.environ["ORPHEUS_WHEELS"]).resolve()
     names = sorted(path.name.split("-")[0] for path in folder.glob("orpheus_*.whl"))
-    parts = ("blas", "conformance", "core", "experiments", "numpy", "onednn", "opencl", "openmp")
+    parts = ("blas", "conformance", "core", "cuda", "experiments", "numpy", "onednn", "opencl", "openmp")
     own = [f"orpheus_{part}" for part in parts]
     assert names == own
     (compiled,) = folder.glob("orpheus_openmp-*.whl")

@@ -70,34 +70,34 @@ def _open(path: Path) -> _Run:
     return run
 
 
-def widened(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy in which every float32 tensor is float64: inputs, outputs, weights, constants, casts."""
+def widened(model: onnx.ModelProto, to: int = TensorProto.DOUBLE) -> onnx.ModelProto:
+    """A copy in which every float32 tensor is float64 (or ``to``): inputs, outputs, weights, constants, casts."""
     wide = onnx.ModelProto()
     wide.CopyFrom(model)
-    _widen(wide.graph)
+    _widen(wide.graph, to)
     return wide
 
 
-def _widen(graph: onnx.GraphProto) -> None:
+def _widen(graph: onnx.GraphProto, to: int) -> None:
     for tensor in graph.initializer:
-        _widen_tensor(tensor)
+        _widen_tensor(tensor, to)
     for value in (*graph.input, *graph.output):
         if value.type.tensor_type.elem_type == TensorProto.FLOAT:
-            value.type.tensor_type.elem_type = TensorProto.DOUBLE
+            value.type.tensor_type.elem_type = to
     del graph.value_info[:]
     for node in graph.node:
         for attribute in node.attribute:
             if attribute.type == onnx.AttributeProto.TENSOR:
-                _widen_tensor(attribute.t)
+                _widen_tensor(attribute.t, to)
             elif attribute.type == onnx.AttributeProto.GRAPH:
-                _widen(attribute.g)
+                _widen(attribute.g, to)
             elif node.op_type == "Cast" and attribute.name == "to" and attribute.i == TensorProto.FLOAT:
-                attribute.i = TensorProto.DOUBLE
+                attribute.i = to
 
 
-def _widen_tensor(tensor: TensorProto) -> None:
+def _widen_tensor(tensor: TensorProto, to: int) -> None:
     if tensor.data_type == TensorProto.FLOAT:
-        array = numpy_helper.to_array(tensor).astype(np.float64)
+        array = numpy_helper.to_array(tensor).astype(onnx.helper.tensor_dtype_to_np_dtype(to))
         tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
 
 

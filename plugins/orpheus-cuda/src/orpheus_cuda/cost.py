@@ -1,0 +1,55 @@
+"""Models of time: they order this backend's kernels until times are measured; only their order matters."""
+
+from __future__ import annotations
+
+from math import prod
+
+from orpheus_core.plugin import Problem
+from orpheus_core.types import TensorType
+from orpheus_cuda.window import shape_of
+
+_CALL = 2e-6
+_BANDWIDTH = 2e12
+
+
+def traffic(problem: Problem) -> float:
+    """Every operand read or written once."""
+    types = (t for t in (*problem.inputs, *problem.outputs) if isinstance(t, TensorType))
+    return _CALL + sum(t.nbytes or 0 for t in types) / _BANDWIDTH
+
+
+def _sums(problem: Problem) -> float:
+    """Multiply-adds, counted as two."""
+    target = problem.outputs[0]
+    taps = prod(shape_of(problem.inputs[1])[1:]) if "Conv" in problem.op else shape_of(problem.inputs[0])[-1]
+    return 2.0 * taps * prod(shape_of(target))
+
+
+def plain(problem: Problem) -> float:
+    """By operations at the rate of a processor's lanes (tensor cores for narrow types), or by traffic."""
+    rate = 30e12 if problem.outputs[0].dtype.itemsize == 4 else 200e12  # type: ignore[union-attr]
+    return max(_sums(problem) / rate, traffic(problem)) + (0.0 if _is_together(problem) else traffic(problem))
+
+
+def tensor(problem: Problem) -> float:
+    """By operations at the rate of TF32, or by traffic."""
+    return max(_sums(problem) / 100e12, traffic(problem)) + (
+        0.0 if _is_together(problem) else traffic(problem)
+    )
+
+
+def library(problem: Problem) -> float:
+    """A kernel of NVIDIA's libraries, which has to be measured to be preferred."""
+    return 1.1 * plain(problem)
+
+
+def library_tensor(problem: Problem) -> float:
+    """The same with TF32."""
+    return 1.1 * tensor(problem)
+
+
+def _is_together(problem: Problem) -> bool:
+    """Whether neighbouring threads read and write what lies together."""
+    x, y = problem.inputs[0], problem.outputs[0]
+    few = "Conv" not in problem.op or shape_of(x)[1] < 4
+    return few or all(isinstance(t, TensorType) and t.layout.name != "plain" for t in (x, y))

@@ -1,0 +1,62 @@
+// What only the machine has: conversions, asynchronous copies, matrix products of a warp. sm_80 and newer.
+// Everything else is plain C++, so that the tests may put another file in the place of this one.
+
+#define DYNAMIC_SHARED(name) extern __shared__ uint4 name[]
+
+__device__ inline unsigned short half_bits(float x) {
+    unsigned short h;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(h) : "f"(x));
+    return h;
+}
+__device__ inline float half_value(unsigned short h) {
+    float x;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"(h));
+    return x;
+}
+__device__ inline unsigned short bfloat_bits(float x) {
+    unsigned short h;
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(h) : "f"(x));
+    return h;
+}
+__device__ inline unsigned tensor_float(float x) {  // rounded to TF32
+    unsigned t;
+    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(t) : "f"(x));
+    return t;
+}
+
+// Copies of 4 or 16 bytes to shared memory that run on while the warp computes; zeros where not `inside`.
+template <int BYTES>
+__device__ inline void copy_async(void *to, const void *from, bool inside) {
+    const unsigned at = (unsigned)__cvta_generic_to_shared(to);
+    const int taken = inside ? BYTES : 0;
+    if constexpr (BYTES == 16)
+        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(at), "l"(from), "r"(taken));
+    else
+        asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(at), "l"(from), "r"(taken));
+}
+__device__ inline void copies_begun() { asm volatile("cp.async.commit_group;"); }
+template <int PENDING>
+__device__ inline void copies_done() {  // all but the PENDING groups that were begun last
+    asm volatile("cp.async.wait_group %0;" ::"n"(PENDING) : "memory");
+}
+
+// Four 8 x 16-byte matrices: lane l gives the address of row l % 8 of matrix l / 8; it gets word l % 4 of row l / 4.
+__device__ inline void load_matrices(unsigned (&r)[4], const void *row) {
+    const unsigned at = (unsigned)__cvta_generic_to_shared(row);
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"(at));
+}
+
+// c [16, 8] += a [16, K] b [8, K]', a row being 32 bytes: 16 halves or bfloats, 8 TF32s, 32 int8s.
+#define MMA(name, shape, types, S, kind)                                                                     \
+    __device__ inline void name(S (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {               \
+        asm volatile("mma.sync.aligned." shape ".row.col." types " {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, " \
+                     "{%0, %1, %2, %3};"                                                                     \
+                     : "+" kind(c[0]), "+" kind(c[1]), "+" kind(c[2]), "+" kind(c[3])                        \
+                     : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));                        \
+    }
+MMA(mma_half, "m16n8k16", "f32.f16.f16.f32", float, "f")
+MMA(mma_bfloat, "m16n8k16", "f32.bf16.bf16.f32", float, "f")
+MMA(mma_tensor_float, "m16n8k8", "f32.tf32.tf32.f32", float, "f")
+#undef MMA

@@ -1,0 +1,156 @@
+"""What rules cannot say: None, or why a kernel does not take a layer."""
+
+from __future__ import annotations
+
+from math import isnan, prod
+
+from orpheus_core.plugin import Problem
+from orpheus_core.types import TensorType
+from orpheus_cuda.window import Window, shape_of, window
+
+_MOST = 2**31 - 1
+#: Blocks along the second and third axis of a grid, shares of K among them.
+_PLANES = 65535 // 32
+_WIDEST = 16
+_LONGEST = 1 << 15
+
+
+def small(problem: Problem) -> str | None:
+    """Tensors whose elements 32 bits can count."""
+    for type_ in (*problem.inputs, *problem.outputs):
+        if isinstance(type_, TensorType) and (type_.size or 0) > _MOST:
+            return f"needs at most {_MOST} elements, has {type_.size}"
+    return None
+
+
+def filled(problem: Problem) -> str | None:
+    """Tensors with elements, not too many."""
+    if any(isinstance(t, TensorType) and t.size == 0 for t in (*problem.inputs, *problem.outputs)):
+        return "needs operands with elements, has an empty one"
+    return small(problem)
+
+
+def clip(problem: Problem) -> str | None:
+    """Constant bounds that are numbers."""
+    bounds = [float(problem.constants[i].reshape(())) for i in sorted(problem.constants) if i]
+    return small(problem) or ("needs bounds that are numbers" if any(map(isnan, bounds)) else None)
+
+
+def pair(problem: Problem) -> str | None:
+    """Two operands, of an operator that takes any number of them."""
+    count = len(problem.inputs)
+    return small(problem) or (None if count == 2 else f"needs two operands, has {count}")
+
+
+def product(problem: Problem) -> str | None:
+    """Matrices with elements, not more than a grid has planes."""
+    shape = shape_of(problem.outputs[0])
+    many = prod(shape[:-2]) if "MatMul" in problem.op else 1
+    return filled(problem) or (f"needs at most {_PLANES} matrices, has {many}" if many > _PLANES else None)
+
+
+def _spatial(problem: Problem, w: Window) -> str | None:
+    return f"needs pads >= 0, has {w.pads}" if min(w.pads) < 0 else None
+
+
+def conv(problem: Problem) -> str | None:
+    """Any convolution with elements."""
+    if int(problem.attributes.get("group", 1)) > _PLANES:
+        return f"needs at most {_PLANES} groups"
+    return filled(problem) or _spatial(problem, window(problem, shape_of(problem.inputs[1])[2:]))
+
+
+def depthwise(problem: Problem) -> str | None:
+    """One channel and one filter a group, a window that a thread can hold."""
+    group, channels = int(problem.attributes.get("group", 1)), shape_of(problem.inputs[0])[1]
+    m, c = shape_of(problem.inputs[1])[:2]
+    if not (group == channels == m and c == 1):
+        return f"needs group == channels == filters, has {group}, {channels} and {m}"
+    found = filled(problem)
+    if found:
+        return found
+    w = window(problem, shape_of(problem.inputs[1])[2:])
+    if w.size[1] > _WIDEST or w.dilations[1] > _WIDEST:
+        return f"needs windows of at most {_WIDEST} columns, that far apart, has {w.size[1]} and {w.dilations[1]}"
+    if w.y[0] > _PLANES or shape_of(problem.outputs[0])[0] > _PLANES:
+        return f"needs at most {_PLANES} rows and images"
+    return _spatial(problem, w)
+
+
+def pool(problem: Problem) -> str | None:
+    """Windows that hold an element of X each; the position of a maximum is not told."""
+    if len(problem.outputs) > 1 and problem.outputs[1] is not None:
+        return "needs Indices to be left out"
+    found = filled(problem)
+    if found:
+        return found
+    w = window(problem, tuple(problem.attributes["kernel_shape"]))
+    spans = [(k - 1) * d + 1 for k, d in zip(w.size, w.dilations)]
+    for x, y, stride, span, before in zip(w.x, w.y, w.strides, spans, w.pads[:2]):
+        if before >= span or (y - 1) * stride - before >= x:
+            return f"needs windows that begin inside X or reach into it, has pads {w.pads}"
+    return _spatial(problem, w)
+
+
+def normal(problem: Problem) -> str | None:
+    """Scale and bias of the shape that is normalised; no second output."""
+    if any(t is not None for t in problem.outputs[1:]):
+        return "needs Mean and InvStdDev to be left out"
+    shape = shape_of(problem.inputs[0])
+    if problem.op in ("LayerNormalization", "RMSNormalization"):
+        wanted: tuple[int, ...] = shape[int(problem.attributes.get("axis", -1)) % len(shape) :]
+    else:
+        wanted = shape[1:2]
+    for type_ in problem.inputs[1:]:
+        if type_ is not None and prod(shape_of(type_)) != prod(wanted):
+            return f"needs scale and bias of {list(wanted)}, has {list(shape_of(type_))}"
+    return filled(problem)
+
+
+def axes(problem: Problem) -> str | None:
+    """Something to reduce; axes that are known."""
+    if len(problem.inputs) > 1 and problem.inputs[1] is not None and 1 not in problem.constants:
+        return "needs axes to be constant"
+    return filled(problem)
+
+
+def indices(problem: Problem) -> str | None:
+    """Known indices inside the axis, and no batches."""
+    if problem.attributes.get("batch_dims"):
+        return f"needs batch_dims == 0, has {problem.attributes['batch_dims']}"
+    shape, given = shape_of(problem.inputs[0]), problem.constants.get(1)
+    if given is not None and given.size and problem.op == "Gather":
+        size = shape[int(problem.attributes.get("axis", 0))]
+        if not -size <= given.min() <= given.max() < size:
+            return f"needs indices from {-size} to {size - 1}, has {given.min()} to {given.max()}"
+    return filled(problem)
+
+
+def resize(problem: Problem) -> str | None:
+    """No antialiasing, no region of interest, sides of at least one element."""
+    facts = problem.attributes
+    if facts.get("antialias"):
+        return "needs antialias == 0"
+    if facts.get("coordinate_transformation_mode") == "tf_crop_and_resize":
+        return "needs a coordinate_transformation_mode without a region of interest, has 'tf_crop_and_resize'"
+    return filled(problem)
+
+
+def ranked(problem: Problem) -> str | None:
+    """An axis short enough to compare each element with all others."""
+    shape = shape_of(problem.inputs[0])
+    length = shape[int(problem.attributes.get("axis", -1))] if shape else 0
+    return small(problem) or (
+        None if 0 < length <= _LONGEST else f"needs an axis of 1 to {_LONGEST} elements, has {length}"
+    )
+
+
+def pointwise(problem: Problem) -> str | None:
+    """A convolution that is a matrix product."""
+    w = window(problem, shape_of(problem.inputs[1])[2:])
+    if w.size != (1, 1) or w.strides != (1, 1) or any(w.pads) or int(problem.attributes.get("group", 1)) != 1:
+        return "needs windows of 1 x 1, strides of 1, no padding and one group"
+    if len(problem.outputs) > 1 and problem.outputs[1] is not None:
+        return "needs the second output to be left out"
+    scaled = [t for t in (*problem.inputs, None, None, None, None)[4:6] if t is not None]
+    return "needs scale and shift to be left out" if scaled else None

@@ -1,0 +1,67 @@
+"""Every program for every target, by the compiler that a GPU's machine has; it needs no GPU and no driver."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+
+import emulation
+import pytest
+from cases import LAYERS, Layer, model, providers
+from orpheus_cuda import driver, programs
+
+import orpheus_core as orpheus
+from orpheus_core.errors import KernelError
+from orpheus_core.plan.context import Context
+
+REQUIRED = os.environ.get("ORPHEUS_REQUIRE_NVRTC") == "1"
+
+
+@pytest.fixture(scope="module")
+def targets() -> list[str]:
+    """The oldest architecture, Hopper's, and the newest that the compiler knows."""
+    try:
+        from cupy.cuda import nvrtc
+
+        newest = nvrtc.getSupportedArchs()[-1]
+    except (ImportError, RuntimeError) as error:
+        if REQUIRED:
+            pytest.fail(f"ORPHEUS_REQUIRE_NVRTC=1, but {error}")
+        pytest.skip(f"NVRTC, of CuPy, cannot be loaded: {error}")
+    return ["sm_80", "sm_90", f"sm_{newest}"]
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=str)
+def test_programs_of_a_layer(layer: Layer, targets: list[str]) -> None:
+    pin = {"layer": f"cuda:{layer.kernel}"}
+    session = orpheus.InferenceSession(
+        model(layer, layer.dtype)[0], providers=providers(layer), fallback="error", pin=pin
+    )
+    emulation.PROGRAMS.clear()
+    Context(session.executable.ready().plan)
+    assert emulation.PROGRAMS
+    for text in emulation.PROGRAMS:
+        build(text, targets)
+
+
+@cache
+def _built(text: str, target: str) -> bytes:
+    return programs.build(text, target)
+
+
+def build(text: str, targets: list[str]) -> None:
+    """For each target, unless another layer has asked for it before."""
+    for target in targets:
+        assert _built(text, target)[:4] == b"\x7fELF"
+
+
+def test_other_programs(targets: list[str]) -> None:
+    texts = [programs.text(programs.define("suppress.cu")), driver.SPIN]
+    texts.append(programs.text(programs.define("topk.cu", T="i64")))
+    for text in texts:
+        build(text, targets)
+
+
+def test_what_does_not_build_shows_the_log(targets: list[str]) -> None:
+    with pytest.raises(KernelError, match=r"does not build for sm_90(.|\n)*no_such_thing"):
+        programs.build('extern "C" __global__ void f() { no_such_thing(); }', "sm_90")
