@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import onnx
 import pytest
@@ -18,6 +21,7 @@ if (_missing := absence(SPEC)) is not None:
 
 import tvm  # noqa: E402
 from orpheus_experiments.peers import tvm as peer  # noqa: E402
+from orpheus_experiments.peers import tvm_log  # noqa: E402
 from orpheus_experiments.peers.tvm_graph import fused  # noqa: E402
 from orpheus_experiments.peers.tvm_schedule import Rule, tile  # noqa: E402
 
@@ -93,37 +97,81 @@ def test_it_is_compiled_for_the_processor_that_is_named(model, tmp_path, monkeyp
 
 
 def test_a_log_comes_before_the_rule(model, tmp_path, monkeypatch) -> None:
-    from tvm.s_tir import meta_schedule
-
-    log = tmp_path / "log"
-    log.mkdir()
-    records = meta_schedule.database.JSONDatabase(work_dir=str(log))
-    target, told = peer._target()
-    module = fused(model, target)
-    (convolution,) = (f for v, f in module.functions.items() if "conv2d" in v.name_hint)
-    function = tvm.IRModule({"main": convolution.with_attr("global_symbol", "main")})
-    schedule = tvm.s_tir.Schedule(function)
-    assert Rule(told["lanes"], told["registers"])(schedule)
-    workload = records.commit_workload(function)
-    entry = meta_schedule.database.TuningRecord(schedule.trace, workload, [1e-3], target, None)
-    records.commit_tuning_record(entry)
-    monkeypatch.setenv(peer.LOG, str(log))
+    log = _logged(model, tmp_path)
+    monkeypatch.setenv(tvm_log.VARIABLE, str(log))
     loaded, feeds, run = _loaded(model, tmp_path)
     assert f"functions by the log {log} + " in loaded.engine.settings["schedule"]
     assert loaded.engine.settings["schedule"].startswith("1 of ")
     assert error(run(), evaluate(model, feeds, tmp_path)) < 1e-5
 
 
-def test_a_log_that_is_not_there_or_of_another_model(model, tmp_path, monkeypatch) -> None:
-    from tvm.s_tir import meta_schedule
+def test_a_tuned_log_is_used(model, tmp_path, monkeypatch) -> None:
+    for package in ("xgboost", "psutil", "cloudpickle"):
+        pytest.importorskip(package)
+    log = tmp_path / "log"
+    asked = ["-m", "orpheus_experiments.peers.tvm", str(model), "--log", str(log), "--trials", "8"]
+    # In a process of its own, as a user does: the tuner starts others.
+    done = subprocess.run([sys.executable, *asked], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    monkeypatch.setenv(tvm_log.VARIABLE, str(log))
+    loaded, feeds, run = _loaded(model, tmp_path)
+    assert not loaded.engine.settings["schedule"].startswith("0 of ")
+    assert error(run(), evaluate(model, feeds, tmp_path)) < 1e-5
 
-    monkeypatch.setenv(peer.LOG, str(tmp_path))
+
+def test_a_log_that_is_not_there_or_of_another_model(model, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv(tvm_log.VARIABLE, str(tmp_path))
     with pytest.raises(BackendError, match=r"ORPHEUS_TVM_LOG.*database_tuning_record\.json.*--trials"):
         source(SPEC, model, tmp_path)
-    meta_schedule.database.JSONDatabase(work_dir=str(tmp_path))
+    (tmp_path / "database_workload.json").touch()
     (tmp_path / "database_tuning_record.json").touch()
     loaded, _, _ = _loaded(model, tmp_path)
     assert loaded.engine.settings["schedule"].startswith("0 of ")
+
+
+def _cut(line: str) -> str:
+    return line[: len(line) // 2]
+
+
+@pytest.mark.parametrize(
+    ("name", "broken"),
+    [
+        ("tuning_record", _cut),
+        ("tuning_record", lambda line: "{}"),  # which TVM takes for a list, and crashes
+        ("tuning_record", lambda line: "[7" + line[2:]),
+        ("tuning_record", lambda line: line.replace("Parallel", "Unheard")),
+        ("workload", _cut),
+        ("workload", lambda line: '["1", "AAAA"]'),
+        ("workload", None),
+    ],
+)
+def test_a_broken_log_is_an_error(model, tmp_path, monkeypatch, name, broken) -> None:
+    log = _logged(model, tmp_path)
+    file = log / f"database_{name}.json"
+    if broken is None:
+        file.unlink()
+    else:
+        line = file.read_text()
+        assert broken(line) != line
+        file.write_text(broken(line).rstrip() + "\n")
+    monkeypatch.setenv(tvm_log.VARIABLE, str(log))
+    with pytest.raises(BackendError, match="TVM does not read the log"):
+        source(SPEC, model, tmp_path)
+
+
+def test_a_tvm_that_crashes_at_logs_names_its_versions(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(
+        subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], -11, "", "Segfault")
+    )
+    with pytest.raises(BackendError, match=r"crashes \(exit status -11\).*apache-tvm-ffi \d.*pip install"):
+        tvm_log.checked(tmp_path)
+
+
+def test_without_the_tuners_packages_it_says_so(model, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(peer, "find_spec", lambda name: None)
+    assert peer._main([str(model), "--log", str(tmp_path / "log"), "--trials", "1"]) == 1
+    assert "xgboost" in (said := capsys.readouterr().err) and "tvm-tune" in said
+    assert not (tmp_path / "log").exists()
 
 
 def test_an_operator_that_is_not_imported_is_named(tmp_path) -> None:
@@ -141,6 +189,25 @@ def test_without_a_compiler_it_says_so(model, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(tvm.support.cc, "get_cc", lambda: None)
     with pytest.raises(BackendError, match="C compiler"):
         source(SPEC, model, tmp_path)
+
+
+def _logged(model, folder):
+    """A log that schedules the convolution as the rule does."""
+    from tvm.s_tir import meta_schedule
+
+    target, told = peer._target()
+    tvm_log.checked(folder)  # where TVM does not write logs, it would crash below
+    (convolution,) = (f for v, f in fused(model, target).functions.items() if "conv2d" in v.name_hint)
+    function = tvm.IRModule({"main": convolution.with_attr("global_symbol", "main")})
+    schedule = tvm.s_tir.Schedule(function)
+    assert Rule(told["lanes"], told["registers"])(schedule)
+    log = folder / "log"
+    log.mkdir()
+    records = meta_schedule.database.JSONDatabase(work_dir=str(log))
+    workload = records.commit_workload(function)
+    entry = meta_schedule.database.TuningRecord(schedule.trace, workload, [1e-3], target, None)
+    records.commit_tuning_record(entry)
+    return log
 
 
 def _loaded(path, folder):

@@ -17,29 +17,32 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from orpheus_core.errors import BackendError
+from orpheus_core.errors import BackendError, OrpheusError
 from orpheus_core.types import Array
+from orpheus_experiments.peers import tvm_log
 from orpheus_experiments.peers.engine import LoadedEngine
 
 __all__ = ["convert", "load", "tune"]
 
-LOG, CPU = "ORPHEUS_TVM_LOG", "ORPHEUS_TVM_CPU"
+CPU = "ORPHEUS_TVM_CPU"
 _NAME = "orpheus_experiments.peers.tvm"
 _BIG_CORES = 1  # of TVM's runtime: the fastest cores first
 _ALIGNMENT = 64  # which its tensors need
+_TUNER = ("tvm", "xgboost", "psutil", "cloudpickle")
 
 
 def convert(path: Path, folder: Path) -> Path:
     """``model.so`` in ``folder``, and beside it what is known of its making, as JSON.
 
     Raises BackendError for an operator that TVM does not import, without a C compiler, which links it, and for a log
-    that does not exist. How many functions a log had is told: what is compiled may well be another model than the
-    tuned one, such as the tiny one that a benchmark loads first.
+    that is not there or broken. How many functions a log had is told: what is compiled may well be another model than
+    the tuned one, such as the tiny one that a benchmark loads first.
     """
     import tvm
     from tvm import relax
@@ -56,10 +59,9 @@ def convert(path: Path, folder: Path) -> Path:
     module = fused(path, target)
     rule = Rule(told.pop("lanes"), told.pop("registers"))
     database = meta_schedule.database.ScheduleFnDatabase(rule)
-    log = _log()
+    log = tvm_log.given()
     if log is not None:
-        records = meta_schedule.database.JSONDatabase(work_dir=str(log), allow_missing=False)
-        database = meta_schedule.database.OrderedUnionDatabase(records, database)
+        database = meta_schedule.database.OrderedUnionDatabase(tvm_log.records(log), database)
     with target, database:
         scheduled = relax.transform.MetaScheduleApplyDatabase()(module)
     count = sum(isinstance(f, tvm.tirx.PrimFunc) for f in module.functions.values())
@@ -113,14 +115,21 @@ def load(path: Path, threads: int) -> LoadedEngine:
 def tune(path: Path, log: Path, trials: int) -> None:
     """Tune the functions of the model in ``path`` by measuring ``trials`` schedules; records go into ``log``.
 
-    A log that is there grows. Needs the packages of the extra ``tvm-tune``.
+    A log that is there grows. Raises BackendError without the packages of the extra ``tvm-tune``, for an operator that
+    TVM does not import, and for a broken log.
     """
+    missing = [name for name in _TUNER if find_spec(name) is None]
+    if missing:
+        raise BackendError(
+            f"TVM's tuner needs {', '.join(missing)}; try: pip install 'orpheus-experiments[tvm-tune]'"
+        )
     from tvm.s_tir import meta_schedule
 
     from orpheus_experiments.peers.tvm_graph import fused
 
     target, _ = _target(cores=os.cpu_count() or 1)
     log.mkdir(parents=True, exist_ok=True)
+    tvm_log.checked(log)
     meta_schedule.relax_integration.tune_relax(fused(path, target), {}, target, str(log), trials)
 
 
@@ -144,18 +153,6 @@ def _target(**more: int) -> tuple[Any, dict[str, Any]]:
     raise BackendError(f"TVM's LLVM knows no vectors of the processor {name!r}; set {CPU}")
 
 
-def _log() -> Path | None:
-    given = os.environ.get(LOG)
-    if not given:
-        return None
-    log = Path(given)
-    if not (log / "database_tuning_record.json").is_file():
-        raise BackendError(
-            f"{LOG} is {given!r}, which has no log of MetaSchedule (database_tuning_record.json)"
-        )
-    return log
-
-
 def _aligned(array: Array) -> Array:
     raw = np.empty(array.nbytes + _ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % _ALIGNMENT
@@ -170,7 +167,11 @@ def _main(given: Sequence[str]) -> int:
     parser.add_argument("--log", type=Path, required=True, help="directory of the records")
     parser.add_argument("--trials", type=int, required=True, help="schedules to measure, in all")
     asked = parser.parse_args(given)
-    tune(asked.model, asked.log, asked.trials)
+    try:
+        tune(asked.model, asked.log, asked.trials)
+    except OrpheusError as error:
+        print(error, file=sys.stderr)
+        return 1
     return 0
 
 
