@@ -97,8 +97,8 @@ class Rule:
         loops = list(sch.get_loops(last))
         if len(loops) == 1:
             loops.insert(0, sch.add_unit_loop(loops[0]))
-        pixels, channels = _extents(sch, loops[-2:])
-        height, width, vector = tile(pixels, channels, self.lanes, self.registers)
+        line, channels = _extents(sch, loops[-2:])
+        height, width, vector = tile(line, channels, self.lanes, self.registers)
         row, rows = sch.split(loops[-2], [None, height])
         column, columns = sch.split(loops[-1], [None, width])
         sch.reorder(column, *loops[:-2], row, rows, columns)
