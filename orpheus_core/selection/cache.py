@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from orpheus_core.errors import UsageError
+from orpheus_core.kept import cache_folder
 
 try:
     import fcntl
@@ -20,20 +21,6 @@ except ImportError:  # not on Windows
     fcntl = None  # type: ignore[assignment]
 
 _FORMAT = 1
-
-
-def default_path() -> Path:
-    """``$ORPHEUS_CACHE`` or the user's cache folder, then ``measurements.json``."""
-    chosen = os.environ.get("ORPHEUS_CACHE")
-    if chosen:
-        return Path(chosen) / "measurements.json"
-    base = os.environ.get("XDG_CACHE_HOME")
-    if not base:
-        try:
-            base = str(Path.home() / ".cache")
-        except RuntimeError:  # a user without a home, as in some containers
-            base = tempfile.gettempdir()
-    return Path(base) / "orpheus" / "measurements.json"
 
 
 class MeasurementCache:
@@ -44,7 +31,7 @@ class MeasurementCache:
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
-        self.path = Path(path) if path is not None else default_path()
+        self.path = Path(path) if path is not None else cache_folder() / "measurements.json"
         self._entries: dict[str, dict[str, Any]] | None = None
         self._lock = threading.Lock()
 

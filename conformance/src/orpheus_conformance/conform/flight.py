@@ -14,7 +14,7 @@ from orpheus_conformance.recipe import Replayable, read_line
 from orpheus_conformance.subject import Subject
 from orpheus_conformance.verdict import Court, Judge, Verdict
 from orpheus_core.errors import OrpheusError
-from orpheus_core.selection.cache import default_path
+from orpheus_core.kept import cache_folder
 
 
 class Flight:
@@ -25,7 +25,7 @@ class Flight:
 
     def __init__(self, backend: str, folder: Path | None = None) -> None:
         self._backend = backend
-        self.folder = folder or default_path().parent / "conform"
+        self.folder = folder or cache_folder() / "conform"
         self.path = self.folder / f"{backend}-{os.getpid()}.case"
         self._file: io.FileIO | None = None
 

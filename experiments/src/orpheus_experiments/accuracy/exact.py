@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
-from orpheus_core.selection.cache import default_path
+from orpheus_core.kept import cache_folder
 from orpheus_core.types import Array
 
 __all__ = ["WRONG", "error", "evaluate", "evaluate_all", "widened"]
@@ -42,7 +42,7 @@ def evaluate_all(
         digest = model.copy()
         for name in sorted(feeds):
             digest.update(name.encode() + repr(feeds[name].shape).encode() + feeds[name].tobytes())
-        kept = (cache or default_path().parent / "float64") / f"{digest.hexdigest()[:32]}.npz"
+        kept = (cache or cache_folder() / "float64") / f"{digest.hexdigest()[:32]}.npz"
         if kept.exists():
             with np.load(kept) as file:
                 found.append([file[name] for name in file.files])

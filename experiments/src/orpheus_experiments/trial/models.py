@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from orpheus_core.errors import ModelError, UsageError
-from orpheus_core.selection.cache import default_path
+from orpheus_core.kept import cache_folder
 from orpheus_experiments import zoo
 from orpheus_experiments.trial.trial import ModelRef
 
@@ -60,7 +60,7 @@ def _kept(name: str, seed: int, raw: bool, batch: int) -> Path:
     for file in sorted(Path(zoo.__file__).parent.glob("*.py")):  # another zoo builds other networks
         code.update(file.read_bytes())
     words = [name, f"batch{batch}", f"seed{seed}", *(["raw"] if raw else []), code.hexdigest()[:12]]
-    kept = default_path().parent / "zoo" / f"{'-'.join(words)}.onnx"
+    kept = cache_folder() / "zoo" / f"{'-'.join(words)}.onnx"
     if not kept.exists():
         data = zoo.build(name, raw=raw, seed=seed, batch=batch).SerializeToString()
         kept.parent.mkdir(parents=True, exist_ok=True)

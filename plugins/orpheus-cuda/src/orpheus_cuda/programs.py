@@ -14,7 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from orpheus_core.errors import KernelError
-from orpheus_core.selection.cache import default_path
+from orpheus_core.kept import cache_folder
 
 _MAGIC = b"orpheus-cuda 1\n"
 OPTIONS = ("-std=c++17", "--extra-device-vectorization")
@@ -70,7 +70,7 @@ def kept_as(code: str, arch: str) -> Path:
     """The file of a program, beside the measured times. Another compiler, target, option or source: another name."""
     facts = (compiler(), arch, OPTIONS, code)
     digest = hashlib.sha256("\0".join(map(str, facts)).encode()).hexdigest()
-    return default_path().parent / "cuda" / f"{digest[:40]}.cubin"
+    return cache_folder() / "cuda" / f"{digest[:40]}.cubin"
 
 
 def cubin(code: str, arch: str) -> bytes:

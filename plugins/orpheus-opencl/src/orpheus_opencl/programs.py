@@ -20,7 +20,7 @@ import pyopencl as cl
 from pyopencl.characterize import has_src_build_cache
 
 from orpheus_core.errors import KernelError
-from orpheus_core.selection.cache import default_path
+from orpheus_core.kept import cache_folder
 
 _MAGIC = b"orpheus-opencl 1\n"
 _lock = threading.RLock()
@@ -58,7 +58,7 @@ def keeps(device: cl.Device) -> bool:
 
 def folder() -> Path:
     """Where compiled programs are kept: beside the measured times."""
-    return default_path().parent / "opencl"
+    return cache_folder() / "opencl"
 
 
 def kept_as(device: cl.Device, source: str, options: str) -> Path:
