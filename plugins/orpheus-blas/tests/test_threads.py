@@ -30,9 +30,13 @@ while time.thread_time() - own < 0.3:
     session.run(None, {"x": x})
 mine = time.thread_time() - own
 others = time.process_time() - whole - mine
-rest = time.process_time()
-time.sleep(0.3)
-print(json.dumps([mine, others, time.process_time() - rest]))
+asleep = []
+for _ in range(5):
+    session.run(None, {"x": x})
+    rest = time.process_time()
+    time.sleep(0.1)
+    asleep.append(time.process_time() - rest)
+print(json.dumps([mine, others, min(asleep)]))
 """
 
 

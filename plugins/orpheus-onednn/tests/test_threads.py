@@ -29,10 +29,13 @@ before = len(os.listdir("/proc/self/task"))
 feed = {{"x": np.ones((1, 64, 56, 56), np.float32)}}
 session.run(None, feed)
 during = len(os.listdir("/proc/self/task"))
-session.run(None, feed)
-start = time.process_time()
-time.sleep(0.1)
-print(before, during, time.process_time() - start)
+asleep = []
+for _ in range(5):
+    session.run(None, feed)
+    start = time.process_time()
+    time.sleep(0.1)
+    asleep.append(time.process_time() - start)
+print(before, during, min(asleep))
 """
 
 
