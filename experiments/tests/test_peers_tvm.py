@@ -105,6 +105,7 @@ def test_a_log_comes_before_the_rule(model, tmp_path, monkeypatch) -> None:
     assert error(run(), evaluate(model, feeds, tmp_path)) < 1e-5
 
 
+@pytest.mark.slow
 def test_a_tuned_log_is_used(model, tmp_path, monkeypatch) -> None:
     for package in ("xgboost", "psutil", "cloudpickle"):
         pytest.importorskip(package)
@@ -167,6 +168,16 @@ def test_a_tvm_that_crashes_at_logs_names_its_versions(tmp_path, monkeypatch) ->
         tvm_log.checked(tmp_path)
 
 
+def test_a_tuner_that_gets_nothing_to_run_says_so(model, tmp_path, monkeypatch) -> None:
+    from tvm.s_tir import meta_schedule
+
+    made = meta_schedule.database.JSONDatabase(work_dir=str(_logged(model, tmp_path, seconds=1e10)))
+    monkeypatch.setattr(peer, "find_spec", lambda name: name)
+    monkeypatch.setattr(meta_schedule.relax_integration, "tune_relax", lambda *_: made)
+    with pytest.raises(BackendError, match="none of its schedules"):
+        peer.tune(model, tmp_path / "log", 1)
+
+
 def test_without_the_tuners_packages_it_says_so(model, tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.setattr(peer, "find_spec", lambda name: None)
     assert peer._main([str(model), "--log", str(tmp_path / "log"), "--trials", "1"]) == 1
@@ -191,7 +202,7 @@ def test_without_a_compiler_it_says_so(model, tmp_path, monkeypatch) -> None:
         source(SPEC, model, tmp_path)
 
 
-def _logged(model, folder):
+def _logged(model, folder, seconds=1e-3):
     """A log that schedules the convolution as the rule does."""
     from tvm.s_tir import meta_schedule
 
@@ -205,7 +216,7 @@ def _logged(model, folder):
     log.mkdir()
     records = meta_schedule.database.JSONDatabase(work_dir=str(log))
     workload = records.commit_workload(function)
-    entry = meta_schedule.database.TuningRecord(schedule.trace, workload, [1e-3], target, None)
+    entry = meta_schedule.database.TuningRecord(schedule.trace, workload, [seconds], target, None)
     records.commit_tuning_record(entry)
     return log
 

@@ -34,6 +34,7 @@ CPU = "ORPHEUS_TVM_CPU"
 _NAME = "orpheus_experiments.peers.tvm"
 _BIG_CORES = 1  # of TVM's runtime: the fastest cores first
 _ALIGNMENT = 64  # which its tensors need
+_FAILED = 1e9  # seconds; what does not run is recorded as taking more
 _TUNER = ("tvm", "xgboost", "psutil", "cloudpickle")
 
 
@@ -116,7 +117,7 @@ def tune(path: Path, log: Path, trials: int) -> None:
     """Tune the functions of the model in ``path`` by measuring ``trials`` schedules; records go into ``log``.
 
     A log that is there grows. Raises BackendError without the packages of the extra ``tvm-tune``, for an operator that
-    TVM does not import, and for a broken log.
+    TVM does not import, for a broken log, and where nothing that was tried has run.
     """
     missing = [name for name in _TUNER if find_spec(name) is None]
     if missing:
@@ -130,7 +131,12 @@ def tune(path: Path, log: Path, trials: int) -> None:
     target, _ = _target(cores=os.cpu_count() or 1)
     log.mkdir(parents=True, exist_ok=True)
     tvm_log.checked(log)
-    meta_schedule.relax_integration.tune_relax(fused(path, target), {}, target, str(log), trials)
+    made = meta_schedule.relax_integration.tune_relax(fused(path, target), {}, target, str(log), trials)
+    times = [second for record in made.get_all_tuning_records() for second in record.run_secs or ()]
+    if not any(float(second) < _FAILED for second in times):
+        raise BackendError(
+            f"TVM built and ran none of its schedules in time, so {log} has no record; {log / 'logs'} says why"
+        )
 
 
 def _target(**more: int) -> tuple[Any, dict[str, Any]]:
