@@ -54,6 +54,10 @@ ENGINES = (
         convert=f"{_HERE}.tvm:convert", load=f"{_HERE}.tvm:load", isa={"avx2": {"ORPHEUS_TVM_CPU": "x86-64-v3"}},
     ),
     RuntimeSpec(
+        name="onnx-reference", distribution="onnx", modules=("onnx.reference", "threadpoolctl"),
+        install=_pip("reference"), load=f"{_HERE}.reference:load",
+    ),
+    RuntimeSpec(
         name="tensorrt", distribution="tensorrt", modules=("tensorrt", "cuda.bindings.runtime"),
         install=_pip("tensorrt"), convert=f"{_HERE}.tensorrt:convert", load=f"{_HERE}.tensorrt:load",
     ),
