@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from orpheus_core.errors import ModelError
 from orpheus_core.types import Array
@@ -33,7 +34,7 @@ def load(path: Path, threads: int) -> LoadedEngine:
 
     def bind(inputs: Sequence[Array]) -> Callable[[], Sequence[Array]]:
         feeds = dict(zip(names, inputs))
-        run = evaluator.run
+        run: Any = evaluator.run
         return lambda: run(None, feeds)
 
     settings = {
