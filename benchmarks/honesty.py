@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import median
 
 from orpheus_experiments import bench
-from orpheus_experiments.benchmark.comparing import compare_records
+from orpheus_experiments.benchmark.comparing import compare_records, times
 
 _PLUGIN = """
 import os, time
@@ -73,6 +73,7 @@ def main() -> int:
     args = parser.parse_args()
     os.environ.update(HONESTY_BACKENDS=args.backends, HONESTY_SLOWDOWN=str(args.slowdown))
     gaps, flagged, found = [], 0, 0
+    medians = []
     with tempfile.TemporaryDirectory() as folder:
         _install(Path(folder))
         for number in range(1, args.comparisons + 1):
@@ -90,6 +91,7 @@ def main() -> int:
             same = compare_records(second, first, paired=True)
             slowed = compare_records(slow, first, paired=True)
             gaps.append(abs(same.ratio.value - 1))
+            medians.append([times(record) for record in (first, second, slow)])
             flagged += same.is_real is True
             found += slowed.is_real is True and slowed.ratio.value > 1
             print(
@@ -103,6 +105,7 @@ def main() -> int:
             "flagged": flagged,
             "gaps": gaps,
             "found": found,
+            "medians": medians,  # of each comparison, the processes of plain, plain again and slowed
             "slowdown": args.slowdown,
         }
         args.json.write_text(json.dumps(told, indent=1), encoding="utf-8")
