@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
@@ -38,3 +40,11 @@ def environment(site, tmp_path) -> dict[str, str]:
         "ORPHEUS_CACHE": str(tmp_path / "cache"),
         "PYTHONPATH": path,
     }
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Subprocesses get Ctrl-C, even where a shell started the tests in the background and had them ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -178,6 +178,7 @@ def test_bad_input(bench, model, tmp_path, arguments, code, part) -> None:
     assert found[0] == code and part in found[2], found[2]
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.skipif(os.name != "posix", reason="needs a terminal of its own")
 def test_ctrl_c_leaves_what_was_measured(model, environment, tmp_path) -> None:
     import pty

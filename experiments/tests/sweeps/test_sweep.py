@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
 import os
 import random
@@ -17,13 +16,12 @@ from pathlib import Path
 import pytest
 from orpheus_experiments.results import Name, Results
 from orpheus_experiments.sweeps import Cell, Plan, sweep
-from orpheus_experiments.sweeps.command import _stoppable, _Teller
+from orpheus_experiments.sweeps.command import _stoppable
 from orpheus_experiments.sweeps.remaining import Remaining, duration
 from orpheus_experiments.sweeps.run import Listener
 from orpheus_experiments.trial import Failure, Record
 from orpheus_experiments.trial.together import Outcome
 
-from orpheus_core.cli.progress import progress
 from orpheus_core.errors import UsageError
 
 from .conftest import failed, make_record, make_trial, quick
@@ -250,22 +248,7 @@ def test_sigterm_does_what_ctrl_c_does() -> None:
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_that_was_lost_comes_through_at_the_next_step(number) -> None:
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
-    try:
-        with progress() as line, _stoppable() as asked:
-            teller = _Teller(line, asked)
-            teller.step("at work", 0, 1, None)
-            with contextlib.suppress(KeyboardInterrupt):
-                os.kill(os.getpid(), number)
-                time.sleep(10)
-            with pytest.raises(KeyboardInterrupt):
-                teller.step("at work", 0, 1, None)
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_leaves_a_folder_to_go_on_with(written, environment, tmp_path) -> None:
     plan = written("peer:right", processes=2, more="together = false")
     given = {"environment": environment, "cwd": tmp_path}

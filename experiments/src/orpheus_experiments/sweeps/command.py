@@ -7,7 +7,6 @@ import contextlib
 import shlex
 import signal
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -60,9 +59,9 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run:
         print(_listing(plan))
         return Exit.OK
-    with progress() as line, _stoppable() as asked:
+    with progress() as line, _stoppable():
         try:
-            found: Swept | None = _sweep(args, plan, folder, _Teller(line, asked))
+            found: Swept | None = _sweep(args, plan, folder, _Teller(line))
         except KeyboardInterrupt:  # while nothing was being measured
             found = None
     if found is None or found.interrupted:
@@ -104,19 +103,12 @@ def exit_code(records: list[Record]) -> int:
 
 
 class _Teller(Listener):
-    """One line that changes for what is going on, and one that stays for each record, both on stderr.
+    """One line that changes for what is going on, and one that stays for each record, both on stderr."""
 
-    A step is also where an interrupt comes through that was lost on its way: code that is called back by C, destructors
-    above all, may not let exceptions out.
-    """
-
-    def __init__(self, line: Progress, asked: threading.Event) -> None:
+    def __init__(self, line: Progress) -> None:
         self._line = line
-        self._asked = asked
 
     def step(self, text: str, done: int, of: int, left: float | None) -> None:
-        if self._asked.is_set():
-            raise KeyboardInterrupt
         rest = "" if left is None else f", about {duration(left)} left"
         self._line.say(f"{done} of {of} trials{rest}: {text} ...")
 
@@ -164,22 +156,18 @@ def _page(folder: Path) -> str:
 
 
 @contextlib.contextmanager
-def _stoppable() -> Iterator[threading.Event]:
-    """SIGTERM does what Ctrl-C does; the event tells that one of them came."""
-    asked = threading.Event()
+def _stoppable() -> Iterator[None]:
+    """SIGTERM does what Ctrl-C does."""
 
     def stop(*_: Any) -> None:
-        asked.set()
         raise KeyboardInterrupt
 
-    # A shell that starts it in the background has it ignore Ctrl-C; so it stays.
-    meant = [s for s in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(s) is not signal.SIG_IGN]
-    before: dict[signal.Signals, Any] = {}
     try:
-        with contextlib.suppress(ValueError):  # not the main thread, which alone gets signals
-            for number in meant:
-                before[number] = signal.signal(number, stop)
-        yield asked
+        before = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not the main thread, which alone gets signals
+        yield
+        return
+    try:
+        yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        signal.signal(signal.SIGTERM, before)
