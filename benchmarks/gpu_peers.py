@@ -1,4 +1,4 @@
-"""Orpheus on one NVIDIA GPU against PyTorch there: eager, compiled, and in a CUDA graph; TensorRT where it is.
+"""Orpheus on one NVIDIA GPU against PyTorch there: eager, compiled, and in a CUDA graph.
 
 usage: python benchmarks/gpu_peers.py [--networks resnet-50,...] [--batches 1,32] [--dtypes float32,tf32,float16]
                                       [--seconds 540] [--json FILE]
@@ -92,11 +92,13 @@ def torch_engines(path: Path, x: Any, *, half: bool, tf32: bool) -> Iterator[tup
         yield f"torch {name}", make
 
 
-def race(runs: dict[str, tuple[Callable[[], object], Any]]) -> dict[str, dict[str, float]]:
+def race(runs: dict[str, tuple[Callable[[], Any], Any]]) -> dict[str, dict[str, float]]:
     """Milliseconds an inference by events, and by the host's clock for one alone, in turns."""
     import torch
 
-    counts, times, alone = {}, {n: [] for n in runs}, {n: [] for n in runs}  # type: ignore[var-annotated]
+    counts: dict[str, int] = {}
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    alone: dict[str, list[float]] = {name: [] for name in runs}
 
     def turn(name: str, count: int) -> float:
         run, stream = runs[name]
@@ -138,7 +140,7 @@ def measure(network: str, batch: int, dtype: str, *, compiles: bool) -> dict[str
     shape = [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim]
     x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
     own = widened(model, onnx.TensorProto.FLOAT16) if half else model
-    runs: dict[str, tuple[Callable[[], object], Any]] = {}
+    runs: dict[str, tuple[Callable[[], Any], Any]] = {}
     row: dict[str, Any] = {"network": network, "batch": batch, "dtype": dtype}
     run, (handle, output) = orpheus_engine(own, x.astype(np.float16) if half else x, tf32=tf32)
     runs["orpheus"] = (run, torch.cuda.ExternalStream(handle.ptr))
@@ -151,7 +153,7 @@ def measure(network: str, batch: int, dtype: str, *, compiles: bool) -> dict[str
             try:
                 runs[name] = (make(), torch.cuda.current_stream())
                 if name == "torch eager":
-                    theirs = runs[name][0]().float().cpu().numpy()  # type: ignore[attr-defined]
+                    theirs = runs[name][0]().float().cpu().numpy()
                     row["difference"] = float(
                         np.abs(theirs - output.astype(np.float32)).max() / np.ptp(theirs)
                     )

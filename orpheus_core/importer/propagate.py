@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from orpheus_core.geometry.slices import slice_of
 from orpheus_core.graph import Node, Value
-from orpheus_core.ops.slices import slice_of
 from orpheus_core.types import Array, DType, TensorType
 
 #: The most elements a propagated value may have.

@@ -11,8 +11,8 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
+from orpheus_core.geometry.slices import slice_of
 from orpheus_core.graph import Node
-from orpheus_core.ops.slices import slice_of
 from orpheus_core.types import Array, DType
 
 

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orpheus_core.errors import KernelError
-from orpheus_core.ops.slices import slice_of
+from orpheus_core.geometry.slices import slice_of
 
 broadcast = pytest.importorskip("orpheus_openmp.broadcast", reason="orpheus-openmp is not installed")
 moves = pytest.importorskip("orpheus_openmp.moves", reason="orpheus-openmp is not installed")

@@ -18,6 +18,7 @@ VARIABLE = "ORPHEUS_TVM_LOG"
 _RECORDS = "database_tuning_record.json"
 _NAME = "orpheus_experiments.peers.tvm_log"
 _WRITES = "writes JSON"
+_LIMIT = 600  # seconds; importing TVM takes some of them, a long log the rest
 
 
 def given() -> Path | None:
@@ -46,9 +47,11 @@ def checked(log: Path) -> None:
     Raises BackendError for a TVM that crashes at its JSON, as it does with a ``tvm-ffi`` of another version than it was
     built with, and for a log that it does not read.
     """
-    done = subprocess.run(
-        [sys.executable, "-m", _NAME, str(log)], check=False, capture_output=True, text=True
-    )
+    command = [sys.executable, "-m", _NAME, str(log)]
+    try:
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=_LIMIT)
+    except subprocess.TimeoutExpired:
+        raise BackendError(f"TVM did not read the log {log} in {_LIMIT} s") from None
     if done.returncode == 0:
         return
     told = re.search(r"^\S*(Error|Exception): .*", done.stderr, re.MULTILINE)

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from orpheus_core.geometry.strides import contiguous, strides_of
+from orpheus_core.geometry.window import Window, shape_of, window
 from orpheus_core.plugin import Problem
 from orpheus_core.types import TensorType
 from orpheus_cuda.elementwise import Elementwise
@@ -16,8 +18,6 @@ from orpheus_cuda.launch import Launch, blocks, launch
 from orpheus_cuda.product import Product, Sides, pack
 from orpheus_cuda.programs import define
 from orpheus_cuda.runtime import Tensor, load
-from orpheus_cuda.strides import contiguous, strides_of
-from orpheus_cuda.window import Window, shape_of, window
 
 
 def steps(type_: Any) -> tuple[int, int, int, int]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from math import prod
 
+from orpheus_core.geometry.window import shape_of
 from orpheus_core.plugin import Problem
 from orpheus_core.types import TensorType
-from orpheus_cuda.window import shape_of
 
 _CALL = 2e-6
 _BANDWIDTH = 2e12

@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 
 from orpheus_core.errors import KernelError
+from orpheus_core.geometry.window import shape_of
 from orpheus_core.plugin import Problem
 from orpheus_cuda.device import opened
 from orpheus_cuda.launch import Launch
 from orpheus_cuda.limits import filled, pointwise
 from orpheus_cuda.runtime import Tensor, load
-from orpheus_cuda.window import shape_of
 
 _TYPES = {"float32": 0, "float16": 2, "bfloat16": 14}
 _FLOAT32, _COMPUTE, _COMPUTE_TF32 = 0, 68, 77

@@ -15,13 +15,13 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from orpheus_core.geometry.strides import contiguous
+from orpheus_core.geometry.window import Window, shape_of, window
 from orpheus_core.plugin import Problem
 from orpheus_cuda.device import opened
 from orpheus_cuda.launch import Launch
 from orpheus_cuda.limits import conv
 from orpheus_cuda.runtime import Tensor, load
-from orpheus_cuda.strides import contiguous
-from orpheus_cuda.window import Window, shape_of, window
 
 _TYPES = {"float32": "FLOAT", "float16": "HALF", "bfloat16": "BFLOAT16"}
 

@@ -8,6 +8,8 @@ from math import prod
 
 import numpy as np
 
+from orpheus_core.geometry.strides import broadcast, merged, strides_of
+from orpheus_core.geometry.window import shape_of
 from orpheus_core.ops.activations import ACTIVATIONS
 from orpheus_core.plugin import Problem
 from orpheus_core.types import DType, TensorType
@@ -15,8 +17,6 @@ from orpheus_cuda.expressions import TYPES, UNARY, WORDS, act, divide
 from orpheus_cuda.launch import Launch, blocks, launch
 from orpheus_cuda.programs import define
 from orpheus_cuda.runtime import Tensor, load
-from orpheus_cuda.strides import broadcast, merged, strides_of
-from orpheus_cuda.window import shape_of
 
 _NAMES = "xyz"
 _BYTES = {name: DType(dtype).itemsize for dtype, name in TYPES.items()}

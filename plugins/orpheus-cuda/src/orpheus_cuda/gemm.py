@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from orpheus_core.geometry.window import Window, shape_of
 from orpheus_core.plugin import Problem
 from orpheus_core.types import Array
 from orpheus_cuda.launch import Launch
 from orpheus_cuda.product import Product, Sides, pack
 from orpheus_cuda.runtime import Tensor, load
-from orpheus_cuda.window import Window, shape_of
 
 
 class _Matrices:

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from orpheus_core.errors import KernelError
+from orpheus_core.geometry.window import shape_of
 from orpheus_core.plugin import Problem
 from orpheus_cuda.driver import DOWN, UP
 from orpheus_cuda.expressions import TYPES
 from orpheus_cuda.launch import Launch, blocks, launch
 from orpheus_cuda.programs import define
 from orpheus_cuda.runtime import Tensor
-from orpheus_cuda.window import shape_of
 
 
 def made(like: Tensor, shape: Sequence[int], dtype: Any) -> Tensor:

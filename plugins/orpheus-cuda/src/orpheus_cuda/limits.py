@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from math import isnan, prod
 
+from orpheus_core.geometry.window import Window, shape_of, window
 from orpheus_core.plugin import Problem
 from orpheus_core.types import TensorType
-from orpheus_cuda.window import Window, shape_of, window
 
 _MOST = 2**31 - 1
 #: Blocks along the second and third axis of a grid, shares of K among them.

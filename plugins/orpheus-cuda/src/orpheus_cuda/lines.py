@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from orpheus_core.geometry.strides import merged, strides_of
+from orpheus_core.geometry.window import shape_of
 from orpheus_core.plugin import Problem
 from orpheus_core.types import TensorType
 from orpheus_cuda.elementwise import walk
@@ -15,8 +17,6 @@ from orpheus_cuda.expressions import TYPES
 from orpheus_cuda.launch import Launch, launch
 from orpheus_cuda.programs import define
 from orpheus_cuda.runtime import Tensor
-from orpheus_cuda.strides import merged, strides_of
-from orpheus_cuda.window import shape_of
 
 #: Where a sum starts, how an element and how another sum enter it, what is made of it in the end.
 FORMS = {

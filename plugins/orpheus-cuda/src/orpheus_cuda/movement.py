@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from orpheus_core.geometry.strides import broadcast, contiguous, merged, sliced, strides_of
+from orpheus_core.geometry.window import shape_of
 from orpheus_core.plugin import Problem
 from orpheus_core.types import TensorType
 from orpheus_cuda.elementwise import Elementwise
@@ -16,8 +18,6 @@ from orpheus_cuda.expressions import WORDS
 from orpheus_cuda.launch import Launch, blocks, copy, launch
 from orpheus_cuda.programs import define
 from orpheus_cuda.runtime import Tensor, load
-from orpheus_cuda.strides import broadcast, contiguous, merged, strides_of
-from orpheus_cuda.window import shape_of
 
 
 class Copy:
@@ -96,19 +96,7 @@ def tile(problem: Problem) -> Copy:
 def slice_(problem: Problem) -> Copy:
     """Starts, ends, axes and steps that are known; steps may be negative."""
     x: Any = problem.inputs[0]
-    shape = shape_of(x)
-    strides = list(contiguous(shape))
-    starts, _, axes, steps = (
-        problem.constants[i].tolist() if i in problem.constants else None for i in (1, 2, 3, 4)
-    )
-    first = 0
-    for n, start in enumerate(starts or ()):
-        axis = (axes[n] if axes else n) % len(shape)
-        step, size = steps[n] if steps else 1, shape[axis]
-        start += size if start < 0 else 0
-        begin = min(max(start, 0), size if step > 0 else size - 1)
-        first += begin * strides[axis]
-        strides[axis] *= step
+    first, strides = sliced(problem)
     return Copy(x.dtype.itemsize, shape_of(problem.outputs[0]), strides, first)
 
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from orpheus_core.geometry.window import Window, shape_of, window
 from orpheus_core.plugin import Problem
 from orpheus_core.types import TensorType
 from orpheus_cuda.expressions import TYPES
 from orpheus_cuda.launch import Launch, blocks, launch
 from orpheus_cuda.programs import define
 from orpheus_cuda.runtime import Tensor
-from orpheus_cuda.window import Window, shape_of, window
 
 
 class Pool:

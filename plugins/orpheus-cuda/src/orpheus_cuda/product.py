@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from orpheus_core.geometry.window import Window
 from orpheus_core.plugin import Problem
 from orpheus_core.types import Array, DType
 from orpheus_cuda.device import opened
@@ -17,7 +18,6 @@ from orpheus_cuda.launch import Launch, launch
 from orpheus_cuda.programs import define
 from orpheus_cuda.runtime import Tensor, load
 from orpheus_cuda.tiles import PIECE, Tile, choose
-from orpheus_cuda.window import Window
 
 _MMA = {"float16": "mma_half", "bfloat16": "mma_bfloat", "float32": "mma_tensor_float"}
 

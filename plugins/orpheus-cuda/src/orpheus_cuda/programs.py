@@ -5,16 +5,13 @@ A kept file begins with a digest of the rest, so that one that was cut short or 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
-import tempfile
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
 from orpheus_core.errors import KernelError
-from orpheus_core.kept import cache_folder
+from orpheus_core.kept import cache_folder, read_sealed, write_sealed
 
 _MAGIC = b"orpheus-cuda 1\n"
 OPTIONS = ("-std=c++17", "--extra-device-vectorization")
@@ -76,35 +73,10 @@ def kept_as(code: str, arch: str) -> Path:
 def cubin(code: str, arch: str) -> bytes:
     """As :func:`build`, from disk where it has been made before."""
     path = kept_as(code, arch)
-    known = _read(path)
+    known = read_sealed(path, _MAGIC)
     if known is not None:
         counts["kept"] += 1
         return known
     made = build(code, arch)
-    _write(path, made)
+    write_sealed(path, _MAGIC, made)
     return made
-
-
-def _read(path: Path) -> bytes | None:
-    try:
-        data = path.read_bytes()
-    except OSError:
-        return None
-    head = len(_MAGIC) + 32
-    if not data.startswith(_MAGIC) or hashlib.sha256(data[head:]).digest() != data[len(_MAGIC) : head]:
-        return None
-    return data[head:]
-
-
-def _write(path: Path, made: bytes) -> None:
-    """Keep it, whole or not at all. A folder that cannot be written to costs the next start its time, no more."""
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".program-")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(_MAGIC + hashlib.sha256(made).digest() + made)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise

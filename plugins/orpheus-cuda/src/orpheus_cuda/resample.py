@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from orpheus_core.geometry.strides import strides_of
+from orpheus_core.geometry.window import shape_of
 from orpheus_core.plugin import Problem
 from orpheus_core.types import Array
 from orpheus_cuda.expressions import TYPES
 from orpheus_cuda.launch import Launch, blocks, launch
 from orpheus_cuda.programs import define
 from orpheus_cuda.runtime import Tensor, load
-from orpheus_cuda.strides import strides_of
-from orpheus_cuda.window import shape_of
 
 #: Along one axis: places [size, taps] in elements of X's axis (-1: outside), and their weights or None.
 Axis = tuple[Array, "Array | None"]

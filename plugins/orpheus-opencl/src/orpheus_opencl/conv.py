@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from orpheus_core.geometry.window import Window, shape_of, window
 from orpheus_core.plugin import Problem
 from orpheus_core.types import Array
 from orpheus_opencl.device import opened
@@ -16,7 +17,6 @@ from orpheus_opencl.expressions import act, pair
 from orpheus_opencl.launch import Launch, launch
 from orpheus_opencl.runtime import Tensor, load
 from orpheus_opencl.tiles import Tile, lanes, tile
-from orpheus_opencl.window import Window, shape_of, window
 
 BLOCK = 16
 #: Strides that programs are compiled for; others are arguments.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from math import prod
 
+from orpheus_core.geometry.window import shape_of
 from orpheus_core.plugin import Problem
 from orpheus_opencl.limits import elements
-from orpheus_opencl.window import shape_of
 
 _CALL = 3e-6
 _BANDWIDTH = 8e9

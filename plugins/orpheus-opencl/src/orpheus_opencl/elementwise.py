@@ -7,15 +7,15 @@ from math import ceil, prod
 
 import numpy as np
 
+from orpheus_core.geometry.strides import broadcast, contiguous, merged
+from orpheus_core.geometry.window import shape_of
 from orpheus_core.ops.activations import ACTIVATIONS
 from orpheus_core.plugin import Problem
 from orpheus_opencl.device import opened
 from orpheus_opencl.expressions import BINARY, pair, unary
 from orpheus_opencl.launch import Launch, launch
 from orpheus_opencl.runtime import Tensor, load
-from orpheus_opencl.strides import broadcast_strides, merged
 from orpheus_opencl.tiles import lanes
-from orpheus_opencl.window import shape_of
 
 RUN = 64
 
@@ -61,7 +61,7 @@ class Binary:
         self.strides = tuple(int(prod(s) == prod(y)) for s in (a, b))
         self.table: Tensor | None = None
         if any(prod(s) not in (1, prod(y)) for s in (a, b)):
-            sizes, steps = merged(y, [broadcast_strides(s, y) for s in (a, b)])
+            sizes, steps = merged(y, [broadcast(s, contiguous(s), len(y)) for s in (a, b)])
             self.runs, self.axes = prod(sizes[:-1]), len(sizes)
             self.table = load(self.device, np.array([sizes, *steps], np.int32))
 

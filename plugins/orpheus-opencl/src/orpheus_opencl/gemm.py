@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from orpheus_core.geometry.window import shape_of
 from orpheus_core.plugin import Problem
 from orpheus_core.types import Array
 from orpheus_opencl.device import opened
@@ -15,7 +16,6 @@ from orpheus_opencl.expressions import act, pair
 from orpheus_opencl.launch import Launch, launch
 from orpheus_opencl.runtime import Tensor, load
 from orpheus_opencl.tiles import lanes
-from orpheus_opencl.window import shape_of
 
 BLOCK = 16
 

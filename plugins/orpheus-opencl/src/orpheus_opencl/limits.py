@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from math import isnan, prod
 
+from orpheus_core.geometry.window import Window, shape_of, window
 from orpheus_core.plugin import Problem
 from orpheus_core.types import TensorType
-from orpheus_opencl.window import Window, shape_of, window
 
 BLOCK = 16
 _MOST = 2**31 - 1

@@ -9,11 +9,11 @@ from math import ceil, prod
 import numpy as np
 import pyopencl as cl
 
+from orpheus_core.geometry.strides import contiguous, merged
+from orpheus_core.geometry.window import shape_of
 from orpheus_core.plugin import Problem
 from orpheus_opencl.launch import Launch, launch
 from orpheus_opencl.runtime import Tensor, load
-from orpheus_opencl.strides import contiguous, merged
-from orpheus_opencl.window import shape_of
 
 TYPES = {1: "uchar", 2: "ushort", 4: "uint", 8: "ulong"}
 

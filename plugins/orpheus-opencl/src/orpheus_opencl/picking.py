@@ -7,12 +7,12 @@ from math import prod
 
 import numpy as np
 
+from orpheus_core.geometry.strides import broadcast, contiguous, sliced
+from orpheus_core.geometry.window import shape_of
 from orpheus_core.plugin import Problem
 from orpheus_opencl.launch import Launch, launch
 from orpheus_opencl.movement import TYPES, Copy
 from orpheus_opencl.runtime import Tensor, load
-from orpheus_opencl.strides import broadcast_strides, contiguous
-from orpheus_opencl.window import shape_of
 
 
 class _Picked:
@@ -36,19 +36,7 @@ class Slice(_Picked):
     """Starts, ends, axes and steps that are known; steps may be negative."""
 
     def __init__(self, problem: Problem) -> None:
-        shape = shape_of(problem.inputs[0])
-        strides = list(contiguous(shape))
-        starts, _, axes, steps = (
-            problem.constants[i].tolist() if i in problem.constants else None for i in (1, 2, 3, 4)
-        )
-        first = 0
-        for n, start in enumerate(starts or ()):
-            axis = (axes[n] if axes else n) % len(shape)
-            step, size = steps[n] if steps else 1, shape[axis]
-            start += size if start < 0 else 0
-            begin = min(max(start, 0), size if step > 0 else size - 1)
-            first += begin * strides[axis]
-            strides[axis] *= step
+        first, strides = sliced(problem)
         super().__init__(problem, strides, first)
 
 
@@ -57,7 +45,7 @@ class Expand(_Picked):
 
     def __init__(self, problem: Problem) -> None:
         x, y = shape_of(problem.inputs[0]), shape_of(problem.outputs[0])
-        super().__init__(problem, broadcast_strides(x, y), 0)
+        super().__init__(problem, broadcast(x, contiguous(x), len(y)), 0)
 
 
 class Gather:

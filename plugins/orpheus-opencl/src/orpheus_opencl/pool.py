@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
+from orpheus_core.geometry.window import Window, shape_of, window
 from orpheus_core.plugin import Problem
 from orpheus_opencl.device import opened
 from orpheus_opencl.launch import Launch, launch
 from orpheus_opencl.runtime import Tensor
 from orpheus_opencl.tiles import lanes
-from orpheus_opencl.window import Window, shape_of, window
 
 
 class Pool:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
-import tempfile
 import threading
 from functools import cache
 from importlib.resources import files
@@ -20,7 +18,7 @@ import pyopencl as cl
 from pyopencl.characterize import has_src_build_cache
 
 from orpheus_core.errors import KernelError
-from orpheus_core.kept import cache_folder
+from orpheus_core.kept import cache_folder, read_sealed, write_sealed
 
 _MAGIC = b"orpheus-opencl 1\n"
 _lock = threading.RLock()
@@ -80,7 +78,7 @@ def kept_as(device: cl.Device, source: str, options: str) -> Path:
 def _load(context: cl.Context, device: cl.Device, source: str, options: str) -> cl.Program:
     keep = keeps(device)
     path = kept_as(device, source, options)
-    binary = _read(path) if keep else None
+    binary = read_sealed(path, _MAGIC) if keep else None
     if binary is not None:
         with contextlib.suppress(cl.Error):  # a driver that refuses what it gave: build anew
             found = cl.Program(context, [device], [binary]).build(options)
@@ -95,31 +93,7 @@ def _load(context: cl.Context, device: cl.Device, source: str, options: str) -> 
         ) from error
     counts["built"] += 1
     if keep:
-        _write(path, built)
+        with contextlib.suppress(cl.Error):  # a driver that does not give it
+            (binary,) = built.get_info(cl.program_info.BINARIES)
+            write_sealed(path, _MAGIC, binary)
     return built
-
-
-def _read(path: Path) -> bytes | None:
-    try:
-        data = path.read_bytes()
-    except OSError:
-        return None
-    head = len(_MAGIC) + 32
-    if not data.startswith(_MAGIC) or hashlib.sha256(data[head:]).digest() != data[len(_MAGIC) : head]:
-        return None
-    return data[head:]
-
-
-def _write(path: Path, built: cl.Program) -> None:
-    """Keep it, whole or not at all. A folder that cannot be written to costs the next start its time, no more."""
-    with contextlib.suppress(OSError, cl.Error):
-        (binary,) = built.get_info(cl.program_info.BINARIES)
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".program-")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(_MAGIC + hashlib.sha256(binary).digest() + binary)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise

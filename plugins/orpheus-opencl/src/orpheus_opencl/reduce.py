@@ -7,11 +7,11 @@ from math import prod
 
 import numpy as np
 
+from orpheus_core.geometry.strides import contiguous, merged
+from orpheus_core.geometry.window import shape_of
 from orpheus_core.plugin import Problem
 from orpheus_opencl.launch import Launch, launch
 from orpheus_opencl.runtime import Tensor, load
-from orpheus_opencl.strides import contiguous, merged
-from orpheus_opencl.window import shape_of
 
 #: Where a sum starts, how an element and how another sum enter it, what is made of it in the end.
 FORMS = {

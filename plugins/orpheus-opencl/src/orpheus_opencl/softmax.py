@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
+from orpheus_core.geometry.window import shape_of
 from orpheus_core.plugin import Problem
 from orpheus_opencl.launch import Launch, launch
 from orpheus_opencl.runtime import Tensor
-from orpheus_opencl.window import shape_of
 
 
 class Softmax:

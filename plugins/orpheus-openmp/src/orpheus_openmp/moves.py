@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from orpheus_core.ops.slices import slice_of
+from orpheus_core.geometry.slices import slice_of
 from orpheus_core.plugin import Problem, Step
 from orpheus_core.types import Array, TensorType
 from orpheus_openmp.layer import Layer, checked, raw, seal, static

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from orpheus_core.ops.slices import slice_of
+from orpheus_core.geometry.slices import slice_of
 from orpheus_core.plugin import Problem
 from orpheus_core.types import Array
 from orpheus_numpy.tensor._axes import NEW, Outputs, axes_of, axis_of, numbers, shape_of, store

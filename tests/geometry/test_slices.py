@@ -7,7 +7,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from orpheus_core import InferenceSession
-from orpheus_core.ops.slices import slice_of
+from orpheus_core.geometry.slices import slice_of
 
 
 def clamped(start, end, step, size):

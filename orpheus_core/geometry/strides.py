@@ -1,9 +1,11 @@
-"""Strides, in elements: of contiguous tensors, of broadcast ones, and axes merged where that changes nothing."""
+"""Strides, in elements: of contiguous, broadcast and sliced tensors, and axes merged where that changes nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from orpheus_core.geometry.slices import slice_of
+from orpheus_core.plugin import Problem
 from orpheus_core.types import TensorType
 
 
@@ -29,6 +31,23 @@ def broadcast(shape: Sequence[int], steps: Sequence[int], rank: int) -> tuple[in
     """Strides of an operand along the axes of a result of this rank: 0 where it is repeated."""
     wide = (0,) * (rank - len(shape))
     return (*wide, *(0 if size == 1 else step for size, step in zip(shape, steps)))
+
+
+def sliced(problem: Problem) -> tuple[int, tuple[int, ...]]:
+    """Of a Slice of a row-major tensor whose bounds are constants: where its first element lies, and its strides."""
+    x = problem.inputs[0]
+    assert isinstance(x, TensorType) and x.static_shape is not None
+    strides = list(contiguous(x.static_shape))
+    starts, ends, axes, steps = (
+        problem.constants[i].tolist() if i in problem.constants else None for i in (1, 2, 3, 4)
+    )
+    first = 0
+    for n, (start, end) in enumerate(zip(starts or (), ends or ())):
+        axis = (axes[n] if axes else n) % len(strides)
+        size, step = x.static_shape[axis], steps[n] if steps else 1
+        first += range(size)[slice_of(start, end, step, size)].start * strides[axis]
+        strides[axis] *= step
+    return first, tuple(strides)
 
 
 def merged(

@@ -1,0 +1,1 @@
+"""Where a layer's elements lie: windows and strides, worked out for whoever writes kernels."""
