@@ -18,7 +18,8 @@ from pathlib import Path
 from statistics import median
 
 from orpheus_experiments import bench
-from orpheus_experiments.benchmark.comparing import compare_records, times
+from orpheus_experiments.benchmark.comparing import compare_records
+from orpheus_experiments.trial import Record
 
 _PLUGIN = """
 import os, time
@@ -69,14 +70,18 @@ def main() -> int:
     parser.add_argument("--backends", default="openmp")
     parser.add_argument("--slowdown", type=float, default=0.03)
     parser.add_argument("--pin", action="store_true")
+    parser.add_argument(
+        "--first", type=int, default=1, help="number of the first comparison, the seed of its shuffle"
+    )
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     os.environ.update(HONESTY_BACKENDS=args.backends, HONESTY_SLOWDOWN=str(args.slowdown))
-    gaps, flagged, found = [], 0, 0
+    gaps: list[float] = []
+    flagged = found = 0
     medians = []
     with tempfile.TemporaryDirectory() as folder:
         _install(Path(folder))
-        for number in range(1, args.comparisons + 1):
+        for number in range(args.first, args.first + args.comparisons):
             report = bench(
                 args.model,
                 ["peer:plain", "peer:again", "peer:slowed"],
@@ -91,7 +96,7 @@ def main() -> int:
             same = compare_records(second, first, paired=True)
             slowed = compare_records(slow, first, paired=True)
             gaps.append(abs(same.ratio.value - 1))
-            medians.append([times(record) for record in (first, second, slow)])
+            medians.append([_medians(record) for record in (first, second, slow)])
             flagged += same.is_real is True
             found += slowed.is_real is True and slowed.ratio.value > 1
             print(
@@ -105,11 +110,15 @@ def main() -> int:
             "flagged": flagged,
             "gaps": gaps,
             "found": found,
-            "medians": medians,  # of each comparison, the processes of plain, plain again and slowed
+            "medians": medians,  # of each comparison: plain, plain again and slowed, their processes, those's turns
             "slowdown": args.slowdown,
         }
-        args.json.write_text(json.dumps(told, indent=1), encoding="utf-8")
+        args.json.write_text(json.dumps(told), encoding="utf-8")
     return 0
+
+
+def _medians(record: Record) -> list[list[float]]:
+    return [[median(s for row in t.samples for s in row) for t in p.turns] for p in record.processes]
 
 
 def _install(folder: Path) -> None:

@@ -9,8 +9,9 @@ from statistics import median
 
 from orpheus_experiments.accuracy.exact import WRONG
 from orpheus_experiments.metrics.throughput import rate
-from orpheus_experiments.statistics.processes import Difference, centre, compare
-from orpheus_experiments.trial import Record
+from orpheus_experiments.statistics.processes import Difference, centre, compare, compare_turns
+from orpheus_experiments.trial import Record, Trial
+from orpheus_experiments.trial.record import Turn
 
 __all__ = ["Comparison", "again", "compare_records", "fastest", "instability", "is_wrong", "times"]
 
@@ -29,9 +30,7 @@ class Comparison:
 
 def times(record: Record) -> list[float]:
     """One figure a process: the median latency, or offline the seconds of an item."""
-    if record.trial.scenario == "offline":
-        return [1 / rate(p, record.trial.batch) for p in record.processes]
-    return [median(s for t in p.turns for row in t.samples for s in row) for p in record.processes]
+    return [_time(process.turns, record.trial) for process in record.processes]
 
 
 def is_wrong(record: Record) -> bool:
@@ -44,12 +43,12 @@ def is_wrong(record: Record) -> bool:
 
 
 def compare_records(a: Record, b: Record, *, paired: bool) -> Difference:
-    """``a``'s time over ``b``'s. ``paired``: they took turns, so the processes of one round are pairs."""
-    first, second = times(a), times(b)
-    if paired:  # one that was interrupted has fewer rounds
-        least = min(len(first), len(second))
-        first, second = first[:least], second[:least]
-    return compare(first, second, paired=paired)
+    """``a``'s time over ``b``'s. ``paired``: they took turns, so the turns of one round are pairs."""
+    if not paired:
+        return compare(times(a), times(b))
+    first, second = _turns(a), _turns(b)
+    least = min(len(first), len(second))  # one that was interrupted has fewer rounds
+    return compare_turns(first[:least], second[:least])
 
 
 def fastest(labels: Sequence[str], records: Sequence[Record]) -> list[Comparison]:
@@ -84,3 +83,14 @@ def instability(record: Record) -> list[str]:
     if gaps and max(gaps) > UNSTABLE:
         found.append(f"its processes' medians are up to {max(gaps):.0%} apart")
     return found
+
+
+def _turns(record: Record) -> list[list[float]]:
+    """For each process, one figure a turn."""
+    return [[_time([turn], record.trial) for turn in process.turns] for process in record.processes]
+
+
+def _time(turns: Sequence[Turn], trial: Trial) -> float:
+    if trial.scenario == "offline":
+        return 1 / rate(turns, trial.batch)
+    return median(s for turn in turns for row in turn.samples for s in row)

@@ -16,7 +16,7 @@ def measure(observed: Observed) -> Measurement:
         return observed.missing("flops", "the model's multiply-accumulates are not known")
     if observed.peak is None:
         return observed.missing("flops", "the peak was not measured")
-    inferences = centre([rate(p, 1) for p in observed.processes]).value
+    inferences = centre([rate(p.turns, 1) for p in observed.processes]).value
     achieved = 2 * observed.macs * inferences
     peak, source = observed.peak
     values = {"achieved": achieved, "peak": peak, "share": achieved / peak, "macs": float(observed.macs)}

@@ -14,9 +14,9 @@ __all__ = ["measure"]
 def measure(observed: Observed) -> Measurement:
     """Median with its interval over processes; percentiles, the worst and its ratio to the median over all samples.
 
-    ``median`` is the geometric mean of the processes' medians, so that the ratio of two engines' medians is the ratio
-    that comparing them gives. ``p90`` and ``p99`` are told from 100 and 1000 samples on. ``jitter`` is max / median,
-    which a real-time use has to reckon with.
+    ``median`` is the geometric mean of the processes' medians: two engines that are compared turn by turn may differ by
+    a little less or more than their medians say. ``p90`` and ``p99`` are told from 100 and 1000 samples on. ``jitter``
+    is max / median, which a real-time use has to reckon with.
     """
     rows = observed.samples()
     every = [s for row in rows for s in row]

@@ -71,7 +71,7 @@ def changes(
             timed.append((name, now.trial, times(now), times(then)))
     told = holm([chance(a, b) for *_, a, b in timed])
     for (name, trial, a, b), probability in zip(timed, told):
-        difference = compare(a, b, paired=False)
+        difference = compare(a, b)
         verdict = _verdict(difference, probability, least)
         found.append(Change(trial, name.board, verdict, difference, probability))
     order = ("broke", "slower", "untold", "faster", "mended", "same", "broken in both")

@@ -1,8 +1,9 @@
 """Intervals whose unit is the process: a fresh one places memory anew, and its runs share that fate.
 
 The many runs of one process agree with each other better than two processes do, so an interval from single runs would
-promise too much. A process is one number here, the logarithm of its median, and Student's t gives the interval; for two
-engines that took turns it is the differences, process by process, so that what slowed both cancels.
+promise too much. A process is one number here, the logarithm of its median, and Student's t gives the interval. Of two
+engines that took turns, the number is the median gap between turns side by side: what slows the machine for longer than
+a turn meets both and cancels, and a turn that was hit alone does not count.
 """
 
 from __future__ import annotations
@@ -15,7 +16,17 @@ from statistics import fmean, median, stdev
 
 from orpheus_experiments.statistics.student import cumulative, quantile
 
-__all__ = ["LEVEL", "Difference", "Estimate", "centre", "chance", "compare", "noise", "percentile"]
+__all__ = [
+    "LEVEL",
+    "Difference",
+    "Estimate",
+    "centre",
+    "chance",
+    "compare",
+    "compare_turns",
+    "noise",
+    "percentile",
+]
 
 #: Of every interval: one in twenty does not hold the truth.
 LEVEL = 0.95
@@ -57,17 +68,19 @@ def centre(medians: Sequence[float]) -> Estimate:
     return _estimate([math.log(m) for m in medians])
 
 
-def compare(a: Sequence[float], b: Sequence[float], *, paired: bool) -> Difference:
-    """``a`` over ``b``, medians of processes. ``paired``: the processes of one index took turns (equally many).
+def compare(a: Sequence[float], b: Sequence[float]) -> Difference:
+    """``a`` over ``b``, medians of processes that met the machine apart, by Welch's interval. ValueError for none."""
+    return Difference(_welch(*([math.log(m) for m in medians] for medians in (a, b))), noise((a, b)))
 
-    Unpaired ones are compared by Welch's interval. ValueError for none, or pairs that are not.
+
+def compare_turns(a: Sequence[Sequence[float]], b: Sequence[Sequence[float]]) -> Difference:
+    """``a`` over ``b``, each a sequence of the turns of every process; those of one index ran side by side.
+
+    ValueError for none, and where one has another number of processes or turns.
     """
-    logs = [[math.log(m) for m in medians] for medians in (a, b)]
-    if paired and len(a) != len(b):
-        raise ValueError(f"{len(a)} and {len(b)} processes are no pairs")
-    if not paired:
-        return Difference(_welch(*logs), noise((a, b)))
-    apart = [x - y for x, y in zip(*logs)]
+    if [len(turns) for turns in a] != [len(turns) for turns in b]:
+        raise ValueError("the processes of two engines are no pairs: one has more of them, or more turns")
+    apart = [median(math.log(x) - math.log(y) for x, y in zip(*turns)) for turns in zip(a, b)]
     # Between two rounds, the difference of the engines varies by the noise of both.
     gaps = [abs(x - y) / math.sqrt(2) for x, y in combinations(apart, 2)]
     return Difference(_estimate(apart), math.expm1(median(gaps)) if gaps else None)

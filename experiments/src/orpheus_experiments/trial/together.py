@@ -31,9 +31,10 @@ __all__ = ["Outcome", "run_together"]
 
 #: Told before each step: what is done next, and which share is done.
 Say = Callable[[str, float], None]
-# A process's share of the time is split into so many turns, none shorter than this.
-_TURNS = 4
-_SHORTEST = 0.1
+# A process's share of the time is split into so many turns, none shorter than this: engines are compared turn by turn,
+# and what disturbs a machine often lasts tenths of a second.
+_TURNS = 8
+_SHORTEST = 0.05
 # For the environment, which asks every plugin.
 _PATIENCE = 60.0
 # Waiting for a processor for a larger share of the time makes figures doubtful.
