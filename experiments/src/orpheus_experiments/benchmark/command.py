@@ -38,7 +38,7 @@ _OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (("--min-runs",), {"type": positive, "default": _default("min_runs"), "metavar": "N",
       "help": "and at least so many inferences (default: 10)"}),
     (("--processes",), {"type": positive, "default": _default("processes"), "metavar": "N",
-      "help": "fresh processes of each engine (default: 7)"}),
+      "help": "fresh processes of each engine (default: 5)"}),
     (("--warm",), {"type": seconds, "default": _default("warm_limit"), "metavar": "S",
       "help": "longest warm-up of a process (default: 5 s)"}),
     (("--pin",), {"nargs": "?", "const": "auto", "metavar": "CPUS",

@@ -46,9 +46,9 @@ def compare_records(a: Record, b: Record, *, paired: bool) -> Difference:
     """``a``'s time over ``b``'s. ``paired``: they took turns, so the turns of one round are pairs."""
     if not paired:
         return compare(times(a), times(b))
-    first, second = _turns(a), _turns(b)
-    least = min(len(first), len(second))  # one that was interrupted has fewer rounds
-    return compare_turns(first[:least], second[:least])
+    # One that was interrupted has fewer rounds, and the slower one may need fewer turns for its time.
+    rounds = [(x[: len(y)], y[: len(x)]) for x, y in zip(_turns(a), _turns(b))]
+    return compare_turns([x for x, _ in rounds], [y for _, y in rounds])
 
 
 def fastest(labels: Sequence[str], records: Sequence[Record]) -> list[Comparison]:

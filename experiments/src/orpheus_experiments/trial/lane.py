@@ -81,9 +81,13 @@ class Lane:
         return self.failure is None
 
     @property
-    def turns_taken(self) -> int:
-        """By the process that is going on."""
-        return len(self._turns)
+    def is_timed(self) -> bool:
+        """Whether the process that is going on has had its share of the time and the runs."""
+        trial = self.trial
+        seconds = sum(turn.wall for turn in self._turns)
+        runs = sum(len(row) for turn in self._turns for row in turn.samples)
+        share = trial.processes
+        return bool(self._turns) and seconds >= trial.min_time / share and runs >= trial.min_runs / share
 
     def guard(self, work: Callable[[], None]) -> None:
         """Do ``work`` unless it has failed; a ChildError becomes its failure."""

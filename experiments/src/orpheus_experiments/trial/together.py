@@ -31,10 +31,11 @@ __all__ = ["Outcome", "run_together"]
 
 #: Told before each step: what is done next, and which share is done.
 Say = Callable[[str, float], None]
-# A process's share of the time is split into so many turns, none shorter than this: engines are compared turn by turn,
-# and what disturbs a machine often lasts tenths of a second.
-_TURNS = 8
-_SHORTEST = 0.05
+# A process's share of the time is split into so many turns. Engines are compared turn by turn, and what disturbs a
+# machine lasts hundredths of a second: the shorter the turns, the more of it meets all engines alike. Meters and the
+# streams of an offline load take longer to come to their rate.
+_TURNS, _LONG_TURNS = 30, 4
+_SHORTEST = 0.02
 # For the environment, which asks every plugin.
 _PATIENCE = 60.0
 # Waiting for a processor for a larger share of the time makes figures doubtful.
@@ -102,12 +103,13 @@ def _run(lanes: Sequence[Lane], say: Say, cooldown: float) -> None:
                     )
                 lane.guard(lambda lane=lane, work=work: work(lane))  # type: ignore[misc]
         say(f"process {number + 1} of {rounds}: timing", done / steps)
-        for _ in range(_TURNS):
+        while part := [lane for lane in part if lane.going and not lane.is_timed]:
             shuffled.shuffle(part)
             for lane in part:
                 lane.guard(lambda lane=lane: _turn(lane))  # type: ignore[misc]
-        for lane in part:
-            lane.guard(lane.end)
+        for lane in lanes:
+            if number < lane.trial.processes:
+                lane.guard(lane.end)
         done += len(lanes)
     for lane in lanes:  # when nothing is timed any more
         if lane.going and "layers" in lane.trial.metrics:
@@ -127,12 +129,12 @@ def _environment(peers: Sequence[str]) -> dict[str, Any]:
 
 
 def _turn(lane: Lane) -> None:
-    """A turn of its share of runs and time; a trial too short for all turns has fewer."""
+    """A turn of its share of runs and time; a process with too little time for all turns has fewer."""
     trial = lane.trial
-    turns = max(1, min(_TURNS, math.floor(trial.min_time / trial.processes / _SHORTEST)))
-    if lane.turns_taken < turns:
-        shares = trial.processes * turns
-        lane.turn(math.ceil(trial.min_runs / shares / trial.streams), trial.min_time / shares)
+    turns = _LONG_TURNS if trial.streams > 1 or "energy" in trial.metrics else _TURNS
+    seconds = trial.min_time / trial.processes
+    runs = math.ceil(trial.min_runs / trial.processes / turns / trial.streams)
+    lane.turn(runs, min(seconds, max(_SHORTEST, seconds / turns)))
 
 
 def _record(lane: Lane, before: dict[str, Any], after: dict[str, Any], started: str) -> Record:

@@ -97,7 +97,7 @@ class Trial:
     metrics: tuple[str, ...] = ("latency", "throughput")
     min_time: float = 3.0
     min_runs: int = 10
-    processes: int = 7
+    processes: int = 5
     warm_limit: float = 5.0
     warm_within: float = 0.02
     seed: int = 0

@@ -156,10 +156,15 @@ def warm(state: State, most: float, within: float) -> dict[str, Any]:
 
 
 def turn(state: State, runs: int, at_least: float, metered: bool) -> dict[str, Any]:
-    """Samples of all streams after a short lead-in, with the energy that was used meanwhile when ``metered``."""
+    """Samples of all streams after a short lead-in, with the energy that was used meanwhile when ``metered``.
+
+    They last as long as the lead-in at least, which is two calls.
+    """
     calls = state["calls"]
+    begun = time.perf_counter()
     for call in calls:
-        samples(call, 2, LEAD_IN / len(calls))
+        samples(call, 2, min(LEAD_IN, at_least / 2) / len(calls))
+    at_least = max(at_least, (time.perf_counter() - begun) / len(calls))
     if not metered:
         found = together(calls, runs, at_least)
         joules: dict[str, float] = {}
