@@ -142,13 +142,15 @@ class Lane:
         found = self._ask(self._child, "warm", most=trial.warm_limit, within=trial.warm_within)
         self._begun = replace(self._begun, steady=found["steady"], warm_runs=found["runs"])
 
-    def turn(self, runs: int, seconds: float) -> None:
-        """One turn of the process."""
+    def turn(self, runs: int, seconds: float, after: int | None = None) -> int | None:
+        """One turn of the process, from the processor ``after`` on; the one on which it ended, where that is known."""
         assert self._child is not None
         metered = "energy" in self.trial.metrics and "energy" not in self.reasons
-        found = self._ask(self._child, "turn", runs=runs, at_least=seconds, metered=metered)
+        found = self._ask(self._child, "turn", runs=runs, at_least=seconds, metered=metered, after=after)
+        ended: int | None = found.pop("processor")
         found["samples"] = tuple(tuple(row) for row in found["samples"])
         self._turns.append(Turn(**found))
+        return ended
 
     def end(self) -> None:
         """Keep what the process has found, and end it."""

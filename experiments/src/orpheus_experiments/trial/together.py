@@ -103,10 +103,11 @@ def _run(lanes: Sequence[Lane], say: Say, cooldown: float) -> None:
                     )
                 lane.guard(lambda lane=lane, work=work: work(lane))  # type: ignore[misc]
         say(f"process {number + 1} of {rounds}: timing", done / steps)
+        place = _Place()
         while part := [lane for lane in part if lane.going and not lane.is_timed]:
             shuffled.shuffle(part)
             for lane in part:
-                lane.guard(lambda lane=lane: _turn(lane))  # type: ignore[misc]
+                lane.guard(lambda lane=lane, place=place: _turn(lane, place))  # type: ignore[misc]
         for lane in lanes:
             if number < lane.trial.processes:
                 lane.guard(lane.end)
@@ -128,13 +129,23 @@ def _environment(peers: Sequence[str]) -> dict[str, Any]:
         return {**circumstances(), "versions": {}, "plugins": {}, "revision": reason}
 
 
-def _turn(lane: Lane) -> None:
+@dataclass
+class _Place:
+    """The processor of the turn before, which the next one takes over; not known before the first."""
+
+    processor: int | None = None
+
+
+def _turn(lane: Lane, place: _Place) -> None:
     """A turn of its share of runs and time; a process with too little time for all turns has fewer."""
     trial = lane.trial
     turns = _LONG_TURNS if trial.streams > 1 or "energy" in trial.metrics else _TURNS
     seconds = trial.min_time / trial.processes
     runs = math.ceil(trial.min_runs / trial.processes / turns / trial.streams)
-    lane.turn(runs, min(seconds, max(_SHORTEST, seconds / turns)))
+    # Several threads are on several processors, which the system chooses.
+    alone = trial.cpus is None and trial.threads * trial.streams == 1
+    ended = lane.turn(runs, min(seconds, max(_SHORTEST, seconds / turns)), place.processor if alone else None)
+    place.processor = ended if alone else place.processor
 
 
 def _record(lane: Lane, before: dict[str, Any], after: dict[str, Any], started: str) -> Record:

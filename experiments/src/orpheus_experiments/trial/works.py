@@ -20,6 +20,7 @@ from orpheus_core.process import ChildError
 from orpheus_core.types import Dim, TensorType
 from orpheus_experiments.noise.environment import environment
 from orpheus_experiments.timing.pages import drop
+from orpheus_experiments.timing.place import move, processor
 from orpheus_experiments.timing.prime import prime, prime_feeds
 from orpheus_experiments.timing.resident import restart_peak, status
 from orpheus_experiments.timing.steady import LEAD_IN, samples, warm_up
@@ -155,12 +156,15 @@ def warm(state: State, most: float, within: float) -> dict[str, Any]:
     return {"steady": found.steady, "runs": found.runs}
 
 
-def turn(state: State, runs: int, at_least: float, metered: bool) -> dict[str, Any]:
+def turn(state: State, runs: int, at_least: float, metered: bool, after: int | None) -> dict[str, Any]:
     """Samples of all streams after a short lead-in, with the energy that was used meanwhile when ``metered``.
 
-    They last as long as the lead-in at least, which is two calls.
+    They last as long as the lead-in at least, which is two calls. They begin on the processor ``after`` where one is
+    given; told is the one on which they end.
     """
     calls = state["calls"]
+    if after is not None:
+        move(after)
     begun = time.perf_counter()
     for call in calls:
         samples(call, 2, min(LEAD_IN, at_least / 2) / len(calls))
@@ -174,7 +178,7 @@ def turn(state: State, runs: int, at_least: float, metered: bool) -> dict[str, A
             found = together(calls, runs, at_least)
         joules = meters.joules
     times = {"wall": found.wall, "cpu": found.cpu, "waited": found.waited}
-    return {"samples": found.samples, **times, "joules": joules}
+    return {"samples": found.samples, **times, "joules": joules, "processor": processor()}
 
 
 def idle(state: State, seconds: float) -> dict[str, float]:
