@@ -39,8 +39,8 @@ class Plan:
     threads: Sequence[int] = (1, 2)
     backends: tuple[str, ...] = ("openmp", "numpy")
     runs: int = 30
-    rounds: int = 10
-    turn: float = 0.1
+    rounds: int = 20
+    turn: float = 0.05
     warm: float = 5.0
     loads: int = 3
     tune: float = 0.05
@@ -133,6 +133,7 @@ class _Heat:
         self.plan, self.network, self.path, self.threads = plan, network, path, threads
         self.lanes, self.feeds, self.exact, self.say = lanes, feeds, exact, say
         self.racers: dict[str, Child] = {}
+        self.place: int | None = None
 
     def run(self, sources: Mapping[str, Source], primes: Mapping[str, Source]) -> None:
         what = f"{self.network}, {self.threads} thread{'s' * (self.threads > 1)}"
@@ -190,7 +191,11 @@ class _Heat:
 
     def turn(self, lane: Lane) -> None:
         runs = math.ceil(self.plan.runs / self.plan.rounds)
-        fact: TurnFact = self.racers[lane.name].call("turn", runs, self.plan.turn, limit=self.plan.timeout)
+        # One thread takes over the processor of the turn before, so that none has the better one.
+        after = self.place if self.threads == 1 else None
+        racer, limit = self.racers[lane.name], self.plan.timeout
+        fact: TurnFact = racer.call("turn", runs, self.plan.turn, after, limit=limit)
+        self.place = fact.processor
         lane.rounds.append(fact.samples)
         lane.cores.append(fact.cores)
 

@@ -16,6 +16,7 @@ import numpy as np
 from orpheus_core.peers import Source
 from orpheus_core.types import Array
 from orpheus_experiments.race.entrant import make_source, open_entrant
+from orpheus_experiments.timing.place import move, processor
 from orpheus_experiments.timing.prime import prime_feeds
 from orpheus_experiments.timing.resident import restart_peak, status
 from orpheus_experiments.timing.steady import LEAD_IN, samples, warm_up
@@ -49,10 +50,14 @@ class LoadFact:
 
 @dataclass(frozen=True)
 class TurnFact:
-    """Seconds of each inference, and processor seconds spent per second: how many threads really worked."""
+    """Seconds of each inference, and processor seconds spent per second: how many threads really worked.
+
+    ``processor``: where the turn ended; None where the system does not tell.
+    """
 
     samples: list[float]
     cores: float
+    processor: int | None
 
 
 def convert(_: State, name: str, path: Path, folder: Path) -> Source:
@@ -95,9 +100,11 @@ def warm(state: State, limit: float) -> bool:
     return warm_up(state["run"], limit).steady
 
 
-def turn(state: State, runs: int, at_least: float) -> TurnFact:
-    """A turn of at least so many runs and seconds, after a short lead-in."""
+def turn(state: State, runs: int, at_least: float, after: int | None) -> TurnFact:
+    """A turn of at least so many runs and seconds, after a short lead-in, from the processor ``after`` on."""
+    if after is not None:
+        move(after)
     samples(state["run"], 2, LEAD_IN)
     cpu, wall = time.process_time(), time.perf_counter()
     found = samples(state["run"], runs, at_least)
-    return TurnFact(found, (time.process_time() - cpu) / (time.perf_counter() - wall))
+    return TurnFact(found, (time.process_time() - cpu) / (time.perf_counter() - wall), processor())
