@@ -58,7 +58,7 @@ def sanitize(kinds: list[str], arguments: list[str]) -> None:
         for module in folder.glob("_native*"):
             shutil.copy(module, package)
         test(
-            arguments,
+            ["--capture=sys", *arguments],  # a report is written past Python, and then the process ends
             PYTHONPATH=str(package.parent), LD_PRELOAD=" ".join(found), OPENBLAS_NUM_THREADS="1", **settings,
         )  # fmt: skip
 

@@ -86,14 +86,16 @@ ORPHEUS_INLINE Vec log_of_parts(Vec f, Vec e) {
 // Error below 1 unit in the last place; -infinity at zero, NaN below.
 ORPHEUS_INLINE Vec log(Vec x) {
     typedef int Ints __attribute__((vector_size(sizeof(Vec))));
-    constexpr int root = 0x3f3504f3;  // the bits of sqrt(1/2)
+    typedef unsigned Bits __attribute__((vector_size(sizeof(Vec))));
+    constexpr unsigned root = 0x3f3504f3;  // the bits of sqrt(1/2)
     const Vec infinity = broadcast(__builtin_inff());
     const auto subnormal = x < broadcast(1.17549435e-38f);
     const Vec scaled = subnormal ? x * broadcast(16777216.0f) : x;
-    Ints bits;
+    Bits bits;
     __builtin_memcpy(&bits, &scaled, sizeof bits);
-    bits -= root;
-    const Ints mantissa = (bits & 0x7fffff) + root, exponent = bits >> 23;
+    bits -= root;  // numbers below zero wrap around, to what is not used
+    const Bits mantissa = (bits & 0x7fffff) + root;
+    const Ints exponent = reinterpret_cast<Ints>(bits) >> 23;
     Vec m, e;
     __builtin_memcpy(&m, &mantissa, sizeof m);
     e = __builtin_convertvector(exponent, Vec) - (subnormal ? broadcast(24.0f) : zero());

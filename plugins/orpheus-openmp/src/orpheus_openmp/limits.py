@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 
 from orpheus_core.plugin import Problem
-from orpheus_core.types import DType, TensorType
 from orpheus_openmp import isa
 from orpheus_openmp.bilinear import ALGORITHMS
 from orpheus_openmp.conv_shape import conv_shape
 from orpheus_openmp.elementwise import unary_parameters
 from orpheus_openmp.epilogue import NUMBERS
 from orpheus_openmp.gemm import batch_runs
+from orpheus_openmp.operands import floats, input_shape, output_shape
 
 _CLAMPS = ("", "Relu", "Clip")
 _MOST_RUNS = 256  # of a broadcast batch, each a step
@@ -86,7 +86,7 @@ def matmul(problem: Problem) -> str | None:
     refusal = _tensors(problem) or _activation(problem)
     if refusal:
         return refusal
-    a, b = _shape(problem, 0), _shape(problem, 1)
+    a, b = input_shape(problem, 0), input_shape(problem, 1)
     if len(b) > 2 and len(batch_runs(a[:-2], b[:-2])) > _MOST_RUNS:
         return (
             f"needs batches that broadcast in at most {_MOST_RUNS} runs, has shapes {list(a)} and {list(b)}"
@@ -103,12 +103,12 @@ def unary(problem: Problem) -> str | None:
     """Parameters of any value but NaN."""
     if any(math.isnan(p) for p in unary_parameters(problem)):
         return "needs parameters that are numbers"
-    return _floats(problem, 1)
+    return floats(problem, 1)
 
 
 def binary_same(problem: Problem) -> str | None:
     """Two tensors of one shape."""
-    a, b = _shape(problem, 0), _shape(problem, 1)
+    a, b = input_shape(problem, 0), input_shape(problem, 1)
     return _tensors(problem) or (None if a == b else f"needs equal shapes, has {list(a)} and {list(b)}")
 
 
@@ -117,7 +117,7 @@ def binary_channel(problem: Problem) -> str | None:
     refusal = _tensors(problem)
     if refusal:
         return refusal
-    a, b, y = _shape(problem, 0), _shape(problem, 1), _output(problem)
+    a, b, y = input_shape(problem, 0), input_shape(problem, 1), output_shape(problem)
     small = b if a == y else a if b == y else None
     if small is not None and len(y) >= 2:
         full = (1,) * (len(y) - len(small)) + small
@@ -140,8 +140,8 @@ def _channel_constant(problem: Problem, index: int) -> str | None:
     refusal = binary_channel(problem)
     if refusal:
         return refusal
-    shape, y = _shape(problem, index), _output(problem)
-    if math.prod(shape) == y[1] and _shape(problem, 1 - index) == y:
+    shape, y = input_shape(problem, index), output_shape(problem)
+    if math.prod(shape) == y[1] and input_shape(problem, 1 - index) == y:
         return None
     return f"needs {'AB'[index]} of {y[1]} elements, has shape {list(shape)}"
 
@@ -158,7 +158,7 @@ def binary_single_left(problem: Problem) -> str | None:
 
 def scale_shift(problem: Problem) -> str | None:
     """Constants along axis 1."""
-    x = _shape(problem, 0)
+    x = input_shape(problem, 0)
     axis = int(problem.attributes["axis"])
     if len(x) < 2 or axis + (len(x) if axis < 0 else 0) != 1:
         return f"needs axis 1 of two or more, has axis {axis} of {len(x)}"
@@ -167,7 +167,7 @@ def scale_shift(problem: Problem) -> str | None:
 
 def softmax(problem: Problem) -> str | None:
     """Any axis."""
-    return _tensors(problem) or (None if _shape(problem, 0) else "needs an axis")
+    return _tensors(problem) or (None if input_shape(problem, 0) else "needs an axis")
 
 
 def concat(problem: Problem) -> str | None:
@@ -197,8 +197,8 @@ def _single(problem: Problem, many: int, one: int) -> str | None:
     refusal = _tensors(problem)
     if refusal:
         return refusal
-    shapes = [_shape(problem, i) for i in (0, 1)]
-    if math.prod(shapes[one]) == 1 and shapes[many] == _output(problem) and shapes[0] != shapes[1]:
+    shapes = [input_shape(problem, i) for i in (0, 1)]
+    if math.prod(shapes[one]) == 1 and shapes[many] == output_shape(problem) and shapes[0] != shapes[1]:
         return None
     return f"needs {'AB'[one]} of one element, has shapes {list(shapes[0])} and {list(shapes[1])}"
 
@@ -250,23 +250,4 @@ def _tensors(problem: Problem) -> str | None:
 
 
 def _tensors_alone(problem: Problem) -> str | None:
-    return _floats(problem, len(problem.inputs))
-
-
-def _floats(problem: Problem, count: int) -> str | None:
-    for type_ in (*problem.inputs[:count], *problem.outputs):
-        if type_ is not None and not (isinstance(type_, TensorType) and type_.dtype is DType.FLOAT32):
-            return f"needs float32 tensors, has {type_}"
-    return None
-
-
-def _shape(problem: Problem, index: int) -> tuple[int, ...]:
-    type_ = problem.inputs[index]
-    assert isinstance(type_, TensorType) and type_.static_shape is not None
-    return type_.static_shape
-
-
-def _output(problem: Problem) -> tuple[int, ...]:
-    type_ = problem.outputs[0]
-    assert isinstance(type_, TensorType) and type_.static_shape is not None
-    return type_.static_shape
+    return floats(problem)

@@ -7,7 +7,7 @@ import numpy as np
 from orpheus_core.plugin import Problem
 from orpheus_core.types import TensorType
 from orpheus_openmp.broadcast import box_rank
-from orpheus_openmp.strided import MAX_RANK
+from orpheus_openmp.operands import walkable
 
 
 def broadcast(problem: Problem) -> str | None:
@@ -38,5 +38,4 @@ def broadcast(problem: Problem) -> str | None:
         ]
         if np.broadcast_shapes(*first) != y.static_shape:
             return "needs the first two operands to span the result"
-    rank = box_rank(problem)
-    return None if rank <= MAX_RANK else f"walks {MAX_RANK} dimensions, these operands need {rank}"
+    return walkable(box_rank(problem))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from orpheus_core.plugin import Problem
 from orpheus_core.types import TensorType
 from orpheus_openmp import isa, moves
+from orpheus_openmp.operands import input_shape, walkable
 from orpheus_openmp.resampling import COORDINATES, resized_axes
-from orpheus_openmp.strided import MAX_RANK, rank_of
+from orpheus_openmp.strided import rank_of
 
 _PAD_MODES = ("constant", "edge", "reflect", "wrap")
 
@@ -18,7 +19,7 @@ def move(problem: Problem) -> str | None:
 
 def transpose_blocked(problem: Problem) -> str | None:
     """Four axes, one side blocked."""
-    return _sizes(problem) or (None if _rank_of_input(problem) == 4 else "needs four axes")
+    return _sizes(problem) or (None if len(input_shape(problem)) == 4 else "needs four axes")
 
 
 def slice_blocked(problem: Problem) -> str | None:
@@ -26,7 +27,7 @@ def slice_blocked(problem: Problem) -> str | None:
     refusal = _sizes(problem)
     if refusal:
         return refusal
-    channels = _input_shape(problem)[1]
+    channels = input_shape(problem)[1]
     for axis, start, count, step in moves.slices(problem):
         if axis == 1:
             refusal = _whole_blocks(start, count, channels) or (
@@ -42,7 +43,7 @@ def split_blocked(problem: Problem) -> str | None:
     refusal = _sizes(problem)
     if refusal:
         return refusal
-    shape = _input_shape(problem)
+    shape = input_shape(problem)
     if moves.positive(int(problem.attributes.get("axis", 0)), len(shape)) != 1:
         return None
     start = 0
@@ -62,7 +63,7 @@ def pad_blocked(problem: Problem) -> str | None:
     before, after = moves.pad_amounts(problem)
     if any((*before[:2], *after[:2])):
         return f"needs pads of rows and columns only, has {before} and {after}"
-    partial = _input_shape(problem)[1] % isa.tile_for(problem)[0]
+    partial = input_shape(problem)[1] % isa.tile_for(problem)[0]
     constant = problem.attributes.get("mode", "constant") == "constant"
     runtime = len(problem.inputs) > 2 and problem.inputs[2] is not None and 2 not in problem.constants
     if constant and partial and (runtime or moves.fill_value(problem).any()):
@@ -123,7 +124,7 @@ def _sizes(problem: Problem) -> str | None:
 
 def _settings(problem: Problem) -> str | None:
     """Attributes and constants that contradict the operator's page are left to the reference, which says how."""
-    shape = _input_shape(problem)
+    shape = input_shape(problem)
     if problem.op == "Gather":
         axis = moves.positive(int(problem.attributes.get("axis", 0)), len(shape))
         indices = problem.constants[1]
@@ -153,15 +154,4 @@ def _whole_blocks(start: int, count: int, channels: int) -> str | None:
 
 
 def _rank(problem: Problem) -> str | None:
-    rank = max(rank_of(pieces) for pieces in moves.pieces_of(problem))
-    return None if rank <= MAX_RANK else f"walks {MAX_RANK} dimensions, these operands need {rank}"
-
-
-def _rank_of_input(problem: Problem) -> int:
-    return len(_input_shape(problem))
-
-
-def _input_shape(problem: Problem) -> tuple[int, ...]:
-    type_ = problem.inputs[0]
-    assert isinstance(type_, TensorType) and type_.static_shape is not None
-    return type_.static_shape
+    return walkable(max(rank_of(pieces) for pieces in moves.pieces_of(problem)))

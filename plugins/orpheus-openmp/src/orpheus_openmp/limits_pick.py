@@ -5,22 +5,22 @@ from __future__ import annotations
 from orpheus_core.plugin import Problem
 from orpheus_core.types import DType, TensorType
 from orpheus_openmp.moves import positive
+from orpheus_openmp.operands import input_shape, shapes, walkable
 from orpheus_openmp.pick import element_box
 from orpheus_openmp.search import wanted
-from orpheus_openmp.strided import MAX_RANK
 
 
 def gather(problem: Problem) -> str | None:
     """An axis that is there."""
-    return _sizes(problem) or _axis(problem, 0)
+    return shapes(problem) or _axis(problem, 0)
 
 
 def gather_nd(problem: Problem) -> str | None:
     """Batches that agree, tuples of at least one index and of no more than the axes that are left."""
-    refusal = _sizes(problem)
+    refusal = shapes(problem)
     if refusal:
         return refusal
-    shape, indices = _shape(problem, 0), _shape(problem, 1)
+    shape, indices = input_shape(problem, 0), input_shape(problem, 1)
     batch = int(problem.attributes.get("batch_dims", 0))
     if not 0 <= batch < min(len(shape), len(indices)) or shape[:batch] != indices[:batch]:
         return f"needs {batch} batch axes that agree, has shapes {list(shape)} and {list(indices)}"
@@ -31,20 +31,19 @@ def gather_nd(problem: Problem) -> str | None:
 
 def gather_elements(problem: Problem) -> str | None:
     """Indices that lie within data beside the axis."""
-    refusal = _sizes(problem) or _axis(problem, 0)
+    refusal = shapes(problem) or _axis(problem, 0)
     if refusal:
         return refusal
-    shape, indices = _shape(problem, 0), _shape(problem, 1)
+    shape, indices = input_shape(problem, 0), input_shape(problem, 1)
     axis = positive(int(problem.attributes.get("axis", 0)), len(shape))
     if len(indices) != len(shape) or any(i > n for d, (i, n) in enumerate(zip(indices, shape)) if d != axis):
         return f"needs indices within data, has shapes {list(indices)} and {list(shape)}"
-    rank = len(element_box(shape, indices, axis))
-    return None if rank <= MAX_RANK else f"walks {MAX_RANK} dimensions, these operands need {rank}"
+    return walkable(len(element_box(shape, indices, axis)))
 
 
 def cast(problem: Problem) -> str | None:
     """One rounding: what a float32 between would round twice is left to others."""
-    refusal = _sizes(problem, 1)
+    refusal = shapes(problem, 1)
     if refusal:
         return refusal
     source, target = _dtype(problem.inputs[0]), _dtype(problem.outputs[0])
@@ -58,7 +57,7 @@ def cast(problem: Problem) -> str | None:
 
 def search(problem: Problem) -> str | None:
     """An axis that is there."""
-    return _sizes(problem, 1) or _axis(problem, -1 if problem.op == "TopK" else 0)
+    return shapes(problem, 1) or _axis(problem, -1 if problem.op == "TopK" else 0)
 
 
 def top_k(problem: Problem) -> str | None:
@@ -66,7 +65,7 @@ def top_k(problem: Problem) -> str | None:
     refusal = search(problem)
     if refusal:
         return refusal
-    shape = _shape(problem, 0)
+    shape = input_shape(problem, 0)
     size = shape[positive(int(problem.attributes.get("axis", -1)), len(shape))]
     count = wanted(problem)
     return None if 1 <= count <= size else f"needs K of 1 to {size}, has {count}"
@@ -74,7 +73,7 @@ def top_k(problem: Problem) -> str | None:
 
 def batch_norm(problem: Problem) -> str | None:
     """Inference, one value a channel."""
-    refusal = _sizes(problem)
+    refusal = shapes(problem)
     if refusal:
         return refusal
     if problem.attributes.get("training_mode", 0) or len([t for t in problem.outputs if t is not None]) > 1:
@@ -83,35 +82,20 @@ def batch_norm(problem: Problem) -> str | None:
         return "needs one value a channel, has spatial 0"
     if any(_dtype(t).value != "float32" for t in problem.inputs):
         return "needs float32 tensors"
-    shape = _shape(problem, 0)
+    shape = input_shape(problem, 0)
     if len(shape) < 2:
         return f"needs a channel axis, has {list(shape)}"
-    lengths = [_shape(problem, i) for i in range(1, 5)]
+    lengths = [input_shape(problem, i) for i in range(1, 5)]
     if all(length == (shape[1],) for length in lengths):
         return None
     return f"needs {shape[1]} values of scale, B, mean and variance, has {list(map(list, lengths))}"
 
 
-def _sizes(problem: Problem, inputs: int | None = None) -> str | None:
-    for type_ in (*problem.inputs[:inputs], *problem.outputs):
-        if type_ is None:
-            continue
-        if not isinstance(type_, TensorType) or type_.static_shape is None:
-            return f"needs tensors of known shape, has {type_}"
-    return None
-
-
 def _axis(problem: Problem, default: int) -> str | None:
-    shape, axis = _shape(problem, 0), int(problem.attributes.get("axis", default))
+    shape, axis = input_shape(problem, 0), int(problem.attributes.get("axis", default))
     return None if -len(shape) <= axis < len(shape) else f"needs an axis of shape {list(shape)}, has {axis}"
 
 
 def _dtype(type_: object) -> DType:
     assert isinstance(type_, TensorType)
     return type_.dtype
-
-
-def _shape(problem: Problem, index: int) -> tuple[int, ...]:
-    type_ = problem.inputs[index]
-    assert isinstance(type_, TensorType) and type_.static_shape is not None
-    return type_.static_shape

@@ -5,24 +5,23 @@ from __future__ import annotations
 import math
 
 from orpheus_core.plugin import Problem
-from orpheus_core.types import TensorType
 from orpheus_openmp.normalize import split_at_axis
+from orpheus_openmp.operands import floats, input_shape, walkable
 from orpheus_openmp.reduce import boxes, reduced_axes
-from orpheus_openmp.strided import MAX_RANK, View
+from orpheus_openmp.strided import View
 
 
 def reduce(problem: Problem) -> str | None:
     """Plain tensors, constant axes."""
-    refusal = _floats(problem, 1)
+    refusal = floats(problem, 1)
     if refusal:
         return refusal
-    shape, axes = _shape(problem, 0), reduced_axes(problem)
+    shape, axes = input_shape(problem, 0), reduced_axes(problem)
     if any(not 0 <= axis < len(shape) for axis in axes):
         return f"needs axes of rank {len(shape)}, has {axes}"
     if not axes:
         return "needs an axis"
-    rank = max(map(len, boxes(View.of(shape), axes)))
-    return None if rank <= MAX_RANK else f"walks {MAX_RANK} dimensions, these operands need {rank}"
+    return walkable(max(map(len, boxes(View.of(shape), axes))))
 
 
 def reduce_blocked(problem: Problem) -> str | None:
@@ -36,7 +35,7 @@ def reduce_blocked(problem: Problem) -> str | None:
 
 def layer_norm(problem: Problem) -> str | None:
     """Scale and shift of the shape that is normalised."""
-    refusal = _floats(problem, len(problem.inputs))
+    refusal = floats(problem)
     if refusal:
         return refusal
     if int(problem.attributes.get("stash_type", 1)) != 1:
@@ -47,44 +46,29 @@ def layer_norm(problem: Problem) -> str | None:
 
 def instance_norm(problem: Problem) -> str | None:
     """A scale and a shift a channel."""
-    return _floats(problem, len(problem.inputs)) or _channels(problem)
+    return floats(problem) or _channels(problem)
 
 
 def group_norm(problem: Problem) -> str | None:
     """Whole groups."""
-    refusal = _floats(problem, len(problem.inputs)) or _channels(problem)
+    refusal = floats(problem) or _channels(problem)
     if refusal:
         return refusal
     if int(problem.attributes.get("stash_type", 1)) != 1:
         return f"computes in float32, is asked for stash_type {problem.attributes['stash_type']}"
-    groups, channels = int(problem.attributes["num_groups"]), _shape(problem, 0)[1]
+    groups, channels = int(problem.attributes["num_groups"]), input_shape(problem, 0)[1]
     if groups < 1 or channels % groups:
         return f"needs groups that divide {channels} channels, has {groups}"
     return None
 
 
 def _channels(problem: Problem) -> str | None:
-    shape = _shape(problem, 0)
+    shape = input_shape(problem, 0)
     return _lengths(problem, shape[1]) if len(shape) >= 3 else f"needs three axes or more, has {list(shape)}"
 
 
 def _lengths(problem: Problem, size: int) -> str | None:
     for index in range(1, len(problem.inputs)):
-        if problem.inputs[index] is not None and math.prod(_shape(problem, index)) != size:
-            return f"needs scale and shift of {size} elements, has {list(_shape(problem, index))}"
+        if problem.inputs[index] is not None and math.prod(input_shape(problem, index)) != size:
+            return f"needs scale and shift of {size} elements, has {list(input_shape(problem, index))}"
     return None
-
-
-def _floats(problem: Problem, count: int) -> str | None:
-    for type_ in (*problem.inputs[:count], *problem.outputs):
-        if type_ is None:
-            continue
-        if not isinstance(type_, TensorType) or type_.dtype.value != "float32" or type_.static_shape is None:
-            return f"needs float32 tensors, has {type_}"
-    return None
-
-
-def _shape(problem: Problem, index: int) -> tuple[int, ...]:
-    type_ = problem.inputs[index]
-    assert isinstance(type_, TensorType) and type_.static_shape is not None
-    return type_.static_shape

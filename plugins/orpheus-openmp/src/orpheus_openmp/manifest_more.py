@@ -6,16 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from orpheus_core.plugin import Accuracy, Format, Kernel, Rule
-from orpheus_openmp.manifest_tensors import FULL
+from orpheus_openmp.manifest_tensors import ANY, FULL
 
 _FLOAT = ("float32",)
-#: Element types that look-ups move by their size.
-_ANY = (
-    "float32", "uint8", "int8", "uint16", "int16", "int32", "int64", "bool", "float16", "float64", "uint32", "uint64",
-    "complex64", "bfloat16",
-)  # fmt: skip
-#: Element types that Cast converts; orpheus_openmp.cast.TYPES.
-_NUMBERS = (
+#: Element types that Cast converts, in the order in which native/kernels/cast.cpp lists them.
+NUMBERS = (
     "float32", "float64", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "bool", "float16",
     "bfloat16",
 )  # fmt: skip
@@ -40,19 +35,14 @@ def kernels(layout: str) -> Iterator[Kernel]:
         ("GatherElements", "gather_elements", ()),
     ):
         yield _row(
-            op, "indexed", f"pick:{op}", f"limits_pick:{limit}", dtypes={"T": _ANY, **indices}, where=where
+            op, "indexed", f"pick:{op}", f"limits_pick:{limit}", dtypes={"T": ANY, **indices}, where=where
         )
     yield _row(
-        "GatherND", "indexed", "pick:GatherND", "limits_pick:gather_nd", dtypes={"T": _ANY}, opset=(11, None)
+        "GatherND", "indexed", "pick:GatherND", "limits_pick:gather_nd", dtypes={"T": ANY}, opset=(11, None)
     )
     yield _row(
-        "Cast",
-        "vector",
-        "cast:Cast",
-        "limits_pick:cast",
-        dtypes={"T1": _NUMBERS, "T2": _NUMBERS},
-        opset=(6, None),
-    )
+        "Cast", "vector", "cast:Cast", "limits_pick:cast", dtypes={"T1": NUMBERS, "T2": NUMBERS}, opset=(6, None)
+    )  # fmt: skip
     for op in ("ArgMax", "ArgMin"):
         yield _row(op, "rows", "search:Extreme", "limits_pick:search")
     yield _row(

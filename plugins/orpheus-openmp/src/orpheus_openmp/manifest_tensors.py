@@ -15,7 +15,7 @@ _MAX_OUTPUTS = 64  # of a blocked Split
 #: Operators whose first input is called data; that of the others is called input.
 _DATA = ("Transpose", "Slice", "Pad", "Gather")
 #: Every element type that is moved by its size.
-_ANY = (
+ANY = (
     "float32", "uint8", "int8", "uint16", "int16", "int32", "int64", "bool", "float16", "float64", "uint32", "uint64",
     "complex64", "bfloat16",
 )  # fmt: skip
@@ -54,7 +54,7 @@ def _moves(layout: str) -> Iterator[Kernel]:
     for op, name, limit, formats, opset, constants in rows:
         yield _row(
             op, name, "moves:Move", f"limits_moves:{limit}", formats, opset=opset,
-            dtypes={"T": _ANY if formats == (plain,) else _FLOAT},
+            dtypes={"T": ANY if formats == (plain,) else _FLOAT},
             where=(
                 Rule(f"{'data' if op in _DATA else 'input'}.size", ">=", 1), *map(_constant, constants),
                 *((Rule("data.rank", "==", 4),) if formats == sides else ()),
@@ -69,7 +69,7 @@ def _resizes(layout: str) -> Iterator[Kernel]:
     ):
         yield _row(
             "Resize", name, "resize:resize", f"limits_moves:{limit}", (formats,), opset=(11, None),
-            dtypes={"T1": _ANY if name == "separable" else _FLOAT}, accuracy=Accuracy(factor=4),
+            dtypes={"T1": ANY if name == "separable" else _FLOAT}, accuracy=Accuracy(factor=4),
             where=(
                 Rule("X.size", ">=", 1), Rule("scales.runtime", "==", False), Rule("sizes.runtime", "==", False),
             ),

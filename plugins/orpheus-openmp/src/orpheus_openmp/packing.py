@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from orpheus_core.geometry.window import shape_of
 from orpheus_core.plugin import Problem
-from orpheus_core.types import Array, TensorType
+from orpheus_core.types import Array
 
 _ROOM = 65536  # floats of a packed tile: a quarter of a megabyte, beside the weights in L2
 _HEADER = 11  # integers of a job before its lists
@@ -188,7 +189,7 @@ def _tiling(count: int, limit: int) -> list[int]:
 
 def conv_packing(problem: Problem, panel: int) -> Packing:
     """The packing of a Conv or FusedConv of static shapes."""
-    x, w, y = (_shape(t) for t in (problem.inputs[0], problem.inputs[1], problem.outputs[0]))
+    x, w, y = (shape_of(t) for t in (problem.inputs[0], problem.inputs[1], problem.outputs[0]))
     axes = _axes(problem, x, w, y, resolve=True)
     group = int(problem.attributes.get("group", 1))
     return _forward_packing(tuple(axes), x[0], group, w[1], w[0] // group, panel)
@@ -203,7 +204,7 @@ def _forward_packing(
 
 def transpose_packing(problem: Problem, panel: int) -> Packing:
     """The packing of a ConvTranspose of static shapes."""
-    x, w, y = (_shape(t) for t in (problem.inputs[0], problem.inputs[1], problem.outputs[0]))
+    x, w, y = (shape_of(t) for t in (problem.inputs[0], problem.inputs[1], problem.outputs[0]))
     extra = _ints(problem, "output_padding", len(x) - 2, 0)
     found = []
     for index, axis in enumerate(_axes(problem, x, w, y, resolve=False)):
@@ -260,8 +261,3 @@ def _three(splits: Any) -> tuple[Split, Split, Split]:
 
 def _ints(problem: Problem, name: str, count: int, default: int) -> list[int]:
     return [int(v) for v in problem.attributes.get(name) or (default,) * count]
-
-
-def _shape(type_: Any) -> tuple[int, ...]:
-    assert isinstance(type_, TensorType) and type_.static_shape is not None
-    return type_.static_shape
