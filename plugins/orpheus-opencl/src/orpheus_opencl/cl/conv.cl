@@ -3,19 +3,18 @@
 // A work item: MT blocks of filters x PT rows x QT columns of Y, as vectors of V filters in private memory; it reads
 // W once for all of them and every X once for MT blocks. Loops: c block, r, s, c. The last tile of an axis is moved
 // back to end where the axis ends; what an earlier tile stores it leaves alone. PT <= P, QT <= Q, MT <= MB.
-// SH, SW: strides, where they are few enough to have programs of their own. M: filters in all; lanes beyond them are padding, and zero. R, scale and shift, raw: where present.
+// SH, SW: strides, where they are few enough to have programs of their own. Epilogue: see common.cl.
 
 #ifndef SH
 #define SH sh
 #define SW sw
 #endif
 
-__kernel void conv(IN(x), IN(w), IN(b), IN(r), IN(scale), IN(shift), OUT(y), OUT(raw), const int CB, const int C,
+__kernel void conv(IN(x), IN(w), EPILOGUE, const int CB, const int C,
                    const int H, const int W, const int G, const int MB, const int P, const int Q, const int R,
                    const int S, const int sh, const int sw, const int dh, const int dw, const int M, const float p0,
                    const float p1) {
-    const bool added = r, scaled = scale, split = raw;
-    AT(x); AT(w); AT(b); AT(r); AT(scale); AT(shift); AT(y); AT(raw);
+    AT(x); AT(w); AT_EPILOGUE;
     const int part = get_global_id(0) % PARTS * V;
     int q = get_global_id(0) / PARTS * QT, p = get_global_id(1) * PT;
     const int mtiles = (MB + MT - 1) / MT, t = get_global_id(2);
@@ -62,21 +61,13 @@ __kernel void conv(IN(x), IN(w), IN(b), IN(r), IN(scale), IN(shift), OUT(y), OUT
         for (int j = 0; j < PT * QT; ++j) sums[i][j] = acc[i][j];
     #pragma unroll 1
     for (int i = mskip; i < MT; ++i) {
-        const int f = (g * MB + m + i) * BLOCK + part;
-        const vec bias = LOAD(b + f);
-        const vec by = scaled ? LOAD(scale + f) : (vec)(1.0f), to = scaled ? LOAD(shift + f) : (vec)(0.0f);
+        OF_FILTERS((g * MB + m + i) * BLOCK + part);
         #pragma unroll 1
         for (int k = pskip; k < PT; ++k)
             #pragma unroll 1
             for (int j = qskip; j < QT; ++j) {
                 const long at = ((((long)(n * G + g) * MB + m + i) * P + p + k) * Q + q + j) * BLOCK + part;
-                vec sum = sums[i][k * QT + j] + bias;
-                if (added) sum += LOAD(r + at);
-                if (split) STORE(sum, raw + at);
-                if (scaled) sum = fma(sum, by, to);
-                sum = ACT(sum);
-                if (f + V > M) sum = LANES + (ivec)(f) < (ivec)(M) ? sum : (vec)(0.0f);
-                STORE(sum, y + at);
+                FINISH(sums[i][k * QT + j], at)
             }
     }
 }
