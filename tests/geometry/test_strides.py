@@ -62,7 +62,10 @@ def test_slices_as_numpy(shape, data):
 @pytest.mark.parametrize("step", [2**63 - 1, -(2**63)])
 def test_a_step_beyond_the_axis_is_no_stride(step):
     for start in (0, 2):
-        assert sliced(slicing((3, 4), [start], [start + 1 if step > 0 else -100], [0], [step])) == (4 * start, (4, 1))
+        assert sliced(slicing((3, 4), [start], [start + 1 if step > 0 else -100], [0], [step])) == (
+            4 * start,
+            (4, 1),
+        )
 
 
 @given(SHAPES, st.data())

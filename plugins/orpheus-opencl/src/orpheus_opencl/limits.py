@@ -43,6 +43,18 @@ def direct(problem: Problem) -> str | None:
     return conv(problem)
 
 
+def winograd(problem: Problem) -> str | None:
+    """Pads of at most half the kernel; its size, one group, stride and dilation 1 are rules of the form."""
+    refusal = conv(problem)
+    if refusal:
+        return refusal
+    w = window(problem, shape_of(problem.inputs[1])[2:])
+    if any(pad > taps // 2 for pad, taps in zip(w.pads, w.size * 2)):
+        # A window that sees little but its border would be given its whole tile's rounding.
+        return f"needs pads of at most half the kernel, has {w.pads}"
+    return None
+
+
 def depthwise(problem: Problem) -> str | None:
     """One channel and one filter a group."""
     group, channels = int(problem.attributes.get("group", 1)), shape_of(problem.inputs[0])[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 
@@ -31,7 +32,16 @@ def tile(device: Opened, blocks: int, rows: int, columns: int) -> Tile:
 
     There are few, because each is a program to compile.
     """
-    fits = [t for t in _tiles(device) if t.blocks <= blocks and t.rows <= rows and t.columns <= columns]
+    return _best(_tiles(device), blocks, rows, columns)
+
+
+def product_tile(device: Opened, blocks: int, columns: int) -> Tile:
+    """The same for a product of matrices, whose kernel is small; few columns are tiled with many blocks."""
+    return _best((*_tiles(device), *(_FLAT if device.is_cpu else ())), blocks, 1, columns)
+
+
+def _best(tiles: Sequence[Tile], blocks: int, rows: int, columns: int) -> Tile:
+    fits = [t for t in tiles if t.blocks <= blocks and t.rows <= rows and t.columns <= columns]
 
     def cost(t: Tile) -> tuple[float, float]:
         work = ceil(blocks / t.blocks) * ceil(rows / t.rows) * ceil(columns / t.columns)
@@ -50,6 +60,7 @@ def _tiles(device: Opened) -> tuple[Tile, ...]:
     return _WIDE if lanes(device) == BLOCK else _NARROW
 
 
+_FLAT = (Tile(2, 1, 8), Tile(1, 1, 16), Tile(1, 1, 8), Tile(4, 1, 4), Tile(2, 1, 4))
 _SMALL = (Tile(1, 1, 1), Tile(1, 1, 4), Tile(2, 1, 4), Tile(1, 1, 7))
 _NARROW = (Tile(1, 1, 1), Tile(1, 1, 4), Tile(2, 1, 6), Tile(2, 1, 7), Tile(1, 1, 12))
 _WIDE = (

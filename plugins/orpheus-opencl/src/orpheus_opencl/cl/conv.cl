@@ -1,5 +1,5 @@
-// Conv and FusedConv, direct, NCHW16c: X [N, G * CB, H, W, 16], padded already, W [G * MB, CB, R, S, 16 c, 16 m],
-// B [G * MB, 16] -> Y [N, G * MB, P, Q, 16].
+// Conv and FusedConv, direct, to NCHW16c: X [N, G * CB, H, W, XB], padded already, W [G * MB, CB, R, S, XB c, 16 m],
+// B [G * MB, 16] -> Y [N, G * MB, P, Q, 16]. XB: 16, or 1 for an X that is plain.
 // A work item: MT blocks of filters x PT rows x QT columns of Y, as vectors of V filters in private memory; it reads
 // W once for all of them and every X once for MT blocks. Loops: c block, r, s, c. The last tile of an axis is moved
 // back to end where the axis ends; what an earlier tile stores it leaves alone. PT <= P, QT <= Q, MT <= MB.
@@ -22,8 +22,8 @@ __kernel void conv(IN(x), IN(w), EPILOGUE, const int CB, const int C,
     int m = t % mtiles * MT;
     const int qskip = max(q + QT - Q, 0), pskip = max(p + PT - P, 0), mskip = max(m + MT - MB, 0);
     q -= qskip, p -= pskip, m -= mskip;
-    const long taps = R * S, filter = CB * taps * BLOCK * BLOCK, pitch = (long)W * BLOCK;
-    __global const float *xs = x + (((long)(n * G + g) * CB * H + p * SH) * W + q * SW) * BLOCK;
+    const long taps = R * S, filter = CB * taps * XB * BLOCK, pitch = (long)W * XB;
+    __global const float *xs = x + (((long)(n * G + g) * CB * H + p * SH) * W + q * SW) * XB;
     __global const float *ws = w + (g * MB + m) * filter + part;
 
     vec acc[MT][PT * QT];
@@ -32,10 +32,10 @@ __kernel void conv(IN(x), IN(w), EPILOGUE, const int CB, const int C,
         #pragma unroll
         for (int j = 0; j < PT * QT; ++j) acc[i][j] = (vec)(0.0f);
     for (int cb = 0; cb < CB; ++cb, xs += H * pitch) {
-        const int cs = min(BLOCK, C - cb * BLOCK);
+        const int cs = XB == 1 ? 1 : min(XB, C - cb * XB);
         for (int u = 0; u < R; ++u)
             for (int v = 0; v < S; ++v) {
-                __global const float *xp = xs + u * dh * pitch + v * dw * BLOCK;
+                __global const float *xp = xs + u * dh * pitch + v * dw * XB;
                 #pragma unroll 1
                 for (int c = 0; c < cs; ++c) {
                     vec f[MT];
@@ -45,12 +45,12 @@ __kernel void conv(IN(x), IN(w), EPILOGUE, const int CB, const int C,
                     for (int k = 0; k < PT; ++k)
                         #pragma unroll
                         for (int j = 0; j < QT; ++j) {
-                            const vec a = (vec)(xp[k * SH * pitch + j * SW * BLOCK + c]);
+                            const vec a = (vec)(xp[k * SH * pitch + j * SW * XB + c]);
                             #pragma unroll
                             for (int i = 0; i < MT; ++i) acc[i][k * QT + j] = fma(f[i], a, acc[i][k * QT + j]);
                         }
                 }
-                ws += BLOCK * BLOCK;
+                ws += XB * BLOCK;
             }
     }
     // The sums leave the registers here, so that what follows is a loop and not a copy of itself for each of them.
