@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,15 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import orpheus_core as orpheus
+from orpheus_core.errors import SelectionError
+from orpheus_core.session import tune
 
 pytest.importorskip("pyopencl", reason="pyopencl is not installed")
 FORMS = pytest.importorskip("orpheus_opencl.cook_toom", reason="orpheus-opencl is not installed").FORMS
 pytest.importorskip("orpheus_numpy", reason="the reference is not installed")
+
+from orpheus_opencl import tiles  # noqa: E402
+from orpheus_opencl.device import opened  # noqa: E402
 
 
 @dataclass
@@ -101,6 +107,28 @@ def test_layer(layer: Layer) -> None:
     # kernel declares.
     form = FORMS.get(layer.kernel.partition("/")[2])
     np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=2e-5 * (form.factor if form else 1))
+
+
+@pytest.mark.parametrize("tile", tiles.TILES, ids=lambda t: t.name)
+def test_direct_with_a_tile_of_its_own(tile: tiles.Tile) -> None:
+    layer = conv((1, 20, 19, 17), (40, 20, 3, 3), f"Conv/{tile.name}", pads=[1, 1, 1, 1])
+    chosen = tiles.tile(opened(0), 3, 19, 17)
+    if tile in tiles.fitting(opened(0), 3, 19, 17) and tile != chosen:
+        test_layer(layer)
+        return
+    reason = "direct takes this tile here" if tile == chosen else "needs a device and an output that it fits"
+    with pytest.raises(SelectionError, match=reason):
+        test_layer(layer)
+
+
+def test_tuning_measures_tiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORPHEUS_CACHE", str(tmp_path))
+    proto = model(conv((1, 32, 8, 8), (32, 32, 1, 1)), TensorProto.FLOAT)
+    report = tune(orpheus.InferenceSession(proto, providers=["opencl"], fallback="error"), seconds=0.001)
+    (layer,) = (layer for layer in report.layers if layer.op == "Conv")
+    timed = {kernel.kernel.partition("[")[0] for kernel in layer.kernels if kernel.seconds}
+    wanted = [t.name for t in tiles.fitting(opened(0), 2, 1, 64) if t != tiles.tile(opened(0), 2, 1, 64)]
+    assert wanted and {f"opencl:Conv/{name}" for name in ("direct", "plain", *wanted)} <= timed
 
 
 def test_concat_of_pieces_that_lie_apart() -> None:

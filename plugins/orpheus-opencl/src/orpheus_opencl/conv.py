@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from math import ceil, prod
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,10 +17,10 @@ from orpheus_core.types import Array
 from orpheus_opencl.device import opened
 from orpheus_opencl.expressions import act, pair
 from orpheus_opencl.launch import Launch, launch
+from orpheus_opencl.limits import flattened
 from orpheus_opencl.runtime import Tensor, load
-from orpheus_opencl.tiles import Tile, lanes, tile
+from orpheus_opencl.tiles import BLOCK, TILES, Tile, lanes, tile
 
-BLOCK = 16
 #: Strides that programs are compiled for; others are arguments.
 COMMON_STRIDES = ((1, 1), (2, 2))
 
@@ -68,23 +70,22 @@ class Layer:
 
 
 class Direct(Layer):
-    """Conv, FusedConv: any window, stride and dilation; of several groups those that fill whole blocks."""
+    """Conv, FusedConv: any window, stride and dilation; of several groups those that fill whole blocks.
 
-    def __init__(self, problem: Problem) -> None:
+    A tile that is not ``given`` is chosen.
+    """
+
+    def __init__(self, problem: Problem, given: Tile | None = None) -> None:
         super().__init__(problem)
         self.groups = int(problem.attributes.get("group", 1))
         self.depth = 1 if problem.inputs[0].layout.name == "plain" else BLOCK  # type: ignore[union-attr]
         self.w = load(self.device, filters(self.weights, self.groups, self.depth))
-        flat = self.window
-        if prod(flat.size) == 1 and prod(flat.strides) == 1 and not any(flat.pads):
-            # A window of one element knows no rows: all of the plane is one.
-            line = (1, prod(flat.x))
-            self.window = flat = Window(line, (1, 1), line, (1, 1), (1, 1), (0, 0, 0, 0))
+        self.window = flat = flattened(self.window)
         self._bordered = flat.padded != flat.x
         self.planes = self.batch * ceil(self.channels / self.depth)
         self.workspace = self.planes * prod(flat.padded) * self.depth * 4 if self._bordered else 0
         self.blocks = ceil(self.filters / self.groups / BLOCK)
-        self.tile: Tile = tile(opened(self.device), self.blocks, *flat.y)
+        self.tile = given or tile(opened(self.device), self.blocks, *flat.y)
 
     def bind(
         self, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor | None], workspace: Tensor | None
@@ -116,6 +117,10 @@ class Direct(Layer):
         )
         operands = (x, self.w, *self.operands(inputs, outputs), *numbers)
         return steps.then(launch(y.queue, source, "conv", options, operands, size))
+
+
+#: ``prepare`` of the kernels that take a tile of their own, by name.
+tiled = SimpleNamespace(**{t.name: partial(Direct, given=t) for t in TILES})
 
 
 class Depthwise(Layer):

@@ -8,6 +8,7 @@ from typing import Any
 from orpheus_core.plugin import Accuracy, Format, Kernel, Rule
 from orpheus_opencl.cook_toom import FORMS
 from orpheus_opencl.expressions import BINARY, EXACT, KEEPS_ZERO, UNARY
+from orpheus_opencl.tiles import TILES
 
 _ORPHEUS = "ai.orpheus"
 _FLOAT = {"T": ("float32",)}
@@ -38,9 +39,13 @@ def _convolutions() -> Iterator[Kernel]:
     for op, domain in (("Conv", ""), ("FusedConv", _ORPHEUS)):
         late = ("B",) if op == "Conv" else ("B", "scale", "shift")
         known = (Rule("W.constant", "==", True), *(Rule(f"{n}.runtime", "==", False) for n in late))
-        for name, formats in (("direct", (layouts, first)), ("depthwise", (layouts,))):
+        for name, code, limit, formats in (
+            ("direct", "Direct", "direct", (layouts, first)),
+            *((t.name, f"tiled.{t.name}", f"tiled.{t.name}", (layouts, first)) for t in TILES),
+            ("depthwise", "Depthwise", "depthwise", (layouts,)),
+        ):
             yield _kernel(
-                op, name, f"conv:{name.title()}", name, "direct", formats=formats, domain=domain,
+                op, name, f"conv:{code}", limit, limit if "." in limit else "direct", formats=formats, domain=domain,
                 where=(Rule("X.rank", "==", 4), *known),
             )  # fmt: skip
         for name, form in FORMS.items():

@@ -11,12 +11,12 @@ import numpy as np
 
 from orpheus_core.plugin import Problem
 from orpheus_core.types import Array
-from orpheus_opencl.conv import BLOCK, Layer
+from orpheus_opencl.conv import Layer
 from orpheus_opencl.cook_toom import FORMS
 from orpheus_opencl.device import opened
 from orpheus_opencl.launch import Launch, launch
 from orpheus_opencl.runtime import Tensor, load
-from orpheus_opencl.tiles import product_tile
+from orpheus_opencl.tiles import BLOCK, product_tile
 
 #: Tiles of a work item that transforms, on a processor; elsewhere it takes one.
 _RUN = 8
