@@ -19,7 +19,7 @@ from orpheus_opencl.expressions import act, pair
 from orpheus_opencl.launch import Launch, launch
 from orpheus_opencl.limits import flattened
 from orpheus_opencl.runtime import Tensor, load
-from orpheus_opencl.tiles import BLOCK, TILES, Tile, lanes, tile
+from orpheus_opencl.tiles import BLOCK, TILES, Tile, lanes, line, tile
 
 #: Strides that programs are compiled for; others are arguments.
 COMMON_STRIDES = ((1, 1), (2, 2))
@@ -137,7 +137,7 @@ class Depthwise(Layer):
         """One launch."""
         y, w = outputs[0], self.window
         assert y is not None
-        columns = max(c for c in (1, 4, 8) if c <= w.y[1])
+        columns = line(opened(self.device), w.y[1])
         source, options = self.source("depthwise.cl", QT=columns, **self.strides)
         planes = ceil(self.channels / BLOCK)
         numbers = (planes, *w.x, *w.y, *w.size, *w.pads[:2], *self.numbers)

@@ -47,6 +47,12 @@ def product_tile(device: Opened, blocks: int, columns: int) -> Tile:
     return _best((*fitting(device, blocks, 1, columns), *more), blocks, 1, columns)
 
 
+def line(device: Opened, columns: int) -> int:
+    """Columns of a row that a depthwise convolution computes together: those that waste least, the most of them."""
+    few = _LINES if device.is_cpu else _LINES[:2]
+    return min((c for c in few if c <= columns), key=lambda c: (ceil(columns / c) * c, -c))
+
+
 def fitting(device: Opened, blocks: int, rows: int, columns: int) -> list[Tile]:
     """Those of the device that such an output fills."""
     there = _tiles(device)
@@ -76,6 +82,7 @@ def _tiles(device: Opened) -> tuple[Tile, ...]:
     return _WIDE if lanes(device) == BLOCK else _NARROW
 
 
+_LINES = (1, 4, 7, 8, 14, 16)
 _FLAT = (Tile(1, 1, 8), Tile(2, 1, 4))
 _FLAT_WIDE = (Tile(2, 1, 8), Tile(1, 1, 16), Tile(4, 1, 4))
 _SMALL = (Tile(1, 1, 1), Tile(1, 1, 4), Tile(2, 1, 4), Tile(1, 1, 7))
