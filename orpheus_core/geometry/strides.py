@@ -45,8 +45,9 @@ def sliced(problem: Problem) -> tuple[int, tuple[int, ...]]:
     for n, (start, end) in enumerate(zip(starts or (), ends or ())):
         axis = (axes[n] if axes else n) % len(strides)
         size, step = x.static_shape[axis], steps[n] if steps else 1
-        first += range(size)[slice_of(start, end, step, size)].start * strides[axis]
-        strides[axis] *= step
+        taken = range(size)[slice_of(start, end, step, size)]
+        first += taken.start * strides[axis]
+        strides[axis] *= step if len(taken) > 1 else 1  # a step beyond the axis may be any number
     return first, tuple(strides)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -56,6 +57,15 @@ def test_slices_as_numpy(shape, data):
     first, strides = sliced(problem)
     if wanted.size:
         assert visited(wanted.shape, strides, first) == wanted.ravel().tolist()
+
+
+@pytest.mark.parametrize("step", [2**63 - 1, -(2**63)])
+def test_a_step_beyond_the_axis_is_no_stride(step):
+    for start in (0, 2):
+        assert sliced(slicing((3, 4), [start], [start + 1 if step > 0 else -100], [0], [step])) == (
+            4 * start,
+            (4, 1),
+        )
 
 
 @given(SHAPES, st.data())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,15 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import orpheus_core as orpheus
+from orpheus_core.errors import SelectionError
+from orpheus_core.session import tune
 
 pytest.importorskip("pyopencl", reason="pyopencl is not installed")
-pytest.importorskip("orpheus_opencl", reason="orpheus-opencl is not installed")
+FORMS = pytest.importorskip("orpheus_opencl.cook_toom", reason="orpheus-opencl is not installed").FORMS
 pytest.importorskip("orpheus_numpy", reason="the reference is not installed")
+
+from orpheus_opencl import tiles  # noqa: E402
+from orpheus_opencl.device import opened  # noqa: E402
 
 
 @dataclass
@@ -46,6 +52,14 @@ LAYERS = (
     conv((2, 5, 40), (7, 5, 3), "Conv/plain", pads=[1, 0]),
     conv((2, 40, 15, 13), (40, 1, 3, 3), "Conv/depthwise", group=40, pads=[1, 1, 1, 1]),
     conv((1, 24, 15, 3), (24, 1, 5, 3), "Conv/depthwise", group=24, strides=[2, 2], pads=[2, 1, 2, 1]),
+    *(conv((2, 20, 15, 17), (40, 20, 3, 3), f"Conv/winograd{n}", pads=[1, 0, 1, 1]) for n in (2, 4)),
+    conv((1, 33, 3, 2), (16, 33, 3, 3), "Conv/winograd4", pads=[1, 1, 1, 1]),
+    conv((1, 16, 70, 90), (80, 16, 3, 3), "Conv/winograd4"),
+    conv((1, 20, 9, 11), (24, 20, 1, 3), "Conv/winograd4_1x3", pads=[0, 1, 0, 1]),
+    conv((1, 20, 9, 11), (24, 20, 3, 1), "Conv/winograd4_3x1"),
+    conv((1, 20, 9, 11), (24, 20, 5, 5), "Conv/winograd2_5x5", pads=[2, 2, 2, 2]),
+    conv((1, 20, 9, 17), (24, 20, 1, 7), "Conv/winograd4_1x7", pads=[0, 3, 0, 3]),
+    conv((2, 20, 17, 9), (24, 20, 7, 1), "Conv/winograd4_7x1", pads=[3, 0, 3, 0]),
     Layer("MatMul", (3, 1, 5, 37), "MatMul/panels", ((2, 37, 21),)),
     Layer("MatMul", (37,), "MatMul/panels", ((37, 21),)),
     Layer("Gemm", (13, 37), "Gemm/panels", ((21, 37), (21,)), {"transB": 1, "alpha": 0.5, "beta": 2.0}),
@@ -89,8 +103,32 @@ def test_layer(layer: Layer) -> None:
     exact = orpheus.InferenceSession(model(layer, TensorProto.DOUBLE), providers=["numpy"])
     (wanted,) = exact.run(None, {"x": x.astype(np.float64)})
     assert got.shape == wanted.shape
-    # Sums of at most 40 * 9 products of standard normals: an error of 2^-24 of their size for each.
-    np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=2e-5)
+    # Sums of at most 40 * 9 products of standard normals: an error of 2^-24 of their size for each, times what the
+    # kernel declares.
+    form = FORMS.get(layer.kernel.partition("/")[2])
+    np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=2e-5 * (form.factor if form else 1))
+
+
+@pytest.mark.parametrize("tile", tiles.TILES, ids=lambda t: t.name)
+def test_direct_with_a_tile_of_its_own(tile: tiles.Tile) -> None:
+    layer = conv((1, 20, 19, 17), (40, 20, 3, 3), f"Conv/{tile.name}", pads=[1, 1, 1, 1])
+    chosen = tiles.tile(opened(0), 3, 19, 17)
+    if tile in tiles.fitting(opened(0), 3, 19, 17) and tile != chosen:
+        test_layer(layer)
+        return
+    reason = "direct takes this tile here" if tile == chosen else "needs a device and an output that it fits"
+    with pytest.raises(SelectionError, match=reason):
+        test_layer(layer)
+
+
+def test_tuning_measures_tiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORPHEUS_CACHE", str(tmp_path))
+    proto = model(conv((1, 32, 8, 8), (32, 32, 1, 1)), TensorProto.FLOAT)
+    report = tune(orpheus.InferenceSession(proto, providers=["opencl"], fallback="error"), seconds=0.001)
+    (layer,) = (layer for layer in report.layers if layer.op == "Conv")
+    timed = {kernel.kernel.partition("[")[0] for kernel in layer.kernels if kernel.seconds}
+    wanted = [t.name for t in tiles.fitting(opened(0), 2, 1, 64) if t != tiles.tile(opened(0), 2, 1, 64)]
+    assert wanted and {f"opencl:Conv/{name}" for name in ("direct", "plain", *wanted)} <= timed
 
 
 def test_concat_of_pieces_that_lie_apart() -> None:

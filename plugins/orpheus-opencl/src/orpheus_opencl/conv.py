@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from math import ceil, prod
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,16 +17,16 @@ from orpheus_core.types import Array
 from orpheus_opencl.device import opened
 from orpheus_opencl.expressions import act, pair
 from orpheus_opencl.launch import Launch, launch
+from orpheus_opencl.limits import flattened
 from orpheus_opencl.runtime import Tensor, load
-from orpheus_opencl.tiles import Tile, lanes, tile
+from orpheus_opencl.tiles import BLOCK, TILES, Tile, lanes, line, tile
 
-BLOCK = 16
 #: Strides that programs are compiled for; others are arguments.
 COMMON_STRIDES = ((1, 1), (2, 2))
 
 
-class _Layer:
-    """What direct and depthwise convolutions have in common: geometry, constants by filter, and the epilogue."""
+class Layer:
+    """What blocked convolutions have in common: geometry, constants by filter, and the epilogue."""
 
     def __init__(self, problem: Problem) -> None:
         self.device = problem.outputs[0].device.index  # type: ignore[union-attr]
@@ -45,12 +47,15 @@ class _Layer:
         self.lanes = lanes(opened(self.device))
 
     def source(self, file: str, **options: int) -> tuple[str, str]:
-        """The file with its activation, and the build options of its tile and strides."""
-        strides = self.window.strides
-        if strides in COMMON_STRIDES:
-            options.update(SH=strides[0], SW=strides[1])
+        """The file with its activation, and the build options of its tile."""
         words = [f"-D{name}={value}" for name, value in {"V": self.lanes, **options}.items()]
         return f"{file}\n{act(self._name)}", " ".join(words)
+
+    @property
+    def strides(self) -> dict[str, int]:
+        """Build options of strides that have programs of their own."""
+        strides = self.window.strides
+        return dict(zip(("SH", "SW"), strides)) if strides in COMMON_STRIDES else {}
 
     @property
     def numbers(self) -> tuple[Any, ...]:
@@ -64,24 +69,23 @@ class _Layer:
         return [self.bias, residual, self.scale, self.shift, outputs[0], raw]
 
 
-class Direct(_Layer):
-    """Conv, FusedConv: any window, stride and dilation; of several groups those that fill whole blocks."""
+class Direct(Layer):
+    """Conv, FusedConv: any window, stride and dilation; of several groups those that fill whole blocks.
 
-    def __init__(self, problem: Problem) -> None:
+    A tile that is not ``given`` is chosen.
+    """
+
+    def __init__(self, problem: Problem, given: Tile | None = None) -> None:
         super().__init__(problem)
         self.groups = int(problem.attributes.get("group", 1))
-        self.w = load(self.device, filters(self.weights, self.groups))
-        flat = self.window
-        if prod(flat.size) == 1 and prod(flat.strides) == 1 and not any(flat.pads):
-            # A window of one element knows no rows: all of the plane is one.
-            line = (1, prod(flat.x))
-            self.window = flat = Window(line, (1, 1), line, (1, 1), (1, 1), (0, 0, 0, 0))
-        self._bordered = flat.padded != flat.x or problem.inputs[0].layout.name == "plain"  # type: ignore[union-attr]
-        self._plain = problem.inputs[0].layout.name == "plain"  # type: ignore[union-attr]
-        blocks_in = ceil(self.channels / BLOCK)
-        self.workspace = self.batch * blocks_in * prod(flat.padded) * BLOCK * 4 if self._bordered else 0
+        self.depth = 1 if problem.inputs[0].layout.name == "plain" else BLOCK  # type: ignore[union-attr]
+        self.w = load(self.device, filters(self.weights, self.groups, self.depth))
+        self.window = flat = flattened(self.window)
+        self._bordered = flat.padded != flat.x
+        self.planes = self.batch * ceil(self.channels / self.depth)
+        self.workspace = self.planes * prod(flat.padded) * self.depth * 4 if self._bordered else 0
         self.blocks = ceil(self.filters / self.groups / BLOCK)
-        self.tile: Tile = tile(opened(self.device), self.blocks, *flat.y)
+        self.tile = given or tile(opened(self.device), self.blocks, *flat.y)
 
     def bind(
         self, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor | None], workspace: Tensor | None
@@ -94,15 +98,17 @@ class Direct(_Layer):
         if self._bordered:
             assert workspace is not None
             inside, x = x, workspace.part(0, (workspace.nbytes // 4,))
+            xb = self.depth
             steps = launch(
-                y.queue, "reorder.cl", "block", "-DPLAIN" if self._plain else "",
-                (inside, x, self.channels, *w.x, rows, columns, *w.pads[:2]),
-                (rows, ceil(self.channels / BLOCK), self.batch),
+                y.queue, "reorder.cl", "border", "",
+                (inside, x, w.x[0], w.x[1] * xb, rows, columns * xb, w.pads[0], w.pads[1] * xb), (rows, self.planes),
             )  # fmt: skip
         depth = self.channels // self.groups
-        source, options = self.source("conv.cl", MT=t.blocks, PT=t.rows, QT=t.columns)
+        source, options = self.source(
+            "conv.cl", MT=t.blocks, PT=t.rows, QT=t.columns, XB=self.depth, **self.strides
+        )
         numbers = (
-            ceil(depth / BLOCK), depth, rows, columns, self.groups, self.blocks, *w.y, *w.size, *self.numbers,
+            ceil(depth / self.depth), depth, rows, columns, self.groups, self.blocks, *w.y, *w.size, *self.numbers,
         )  # fmt: skip
         size = (
             ceil(w.y[1] / t.columns) * BLOCK // self.lanes,
@@ -113,7 +119,11 @@ class Direct(_Layer):
         return steps.then(launch(y.queue, source, "conv", options, operands, size))
 
 
-class Depthwise(_Layer):
+#: ``prepare`` of the kernels that take a tile of their own, by name.
+tiled = SimpleNamespace(**{t.name: partial(Direct, given=t) for t in TILES})
+
+
+class Depthwise(Layer):
     """Conv, FusedConv of one channel a group."""
 
     def __init__(self, problem: Problem) -> None:
@@ -127,8 +137,8 @@ class Depthwise(_Layer):
         """One launch."""
         y, w = outputs[0], self.window
         assert y is not None
-        columns = max(c for c in (1, 4, 8) if c <= w.y[1])
-        source, options = self.source("depthwise.cl", QT=columns)
+        columns = line(opened(self.device), w.y[1])
+        source, options = self.source("depthwise.cl", QT=columns, **self.strides)
         planes = ceil(self.channels / BLOCK)
         numbers = (planes, *w.x, *w.y, *w.size, *w.pads[:2], *self.numbers)
         size = (ceil(w.y[1] / columns) * BLOCK // self.lanes, w.y[0], self.batch * planes)
@@ -179,14 +189,13 @@ def blocks(values: Array) -> Array:
     return np.ascontiguousarray(np.moveaxis(whole.reshape(count // BLOCK, BLOCK, *values.shape[1:]), 1, -1))
 
 
-def filters(weights: Array, groups: int) -> Array:
-    """W [G * M, C, R, S] as [G * MB, CB, R, S, 16 c, 16 m]; a group must fill whole blocks unless there is one."""
-    m, c, r, s = weights.shape if weights.ndim == 4 else (*weights.shape[:2], 1, *weights.shape[2:])
-    weights = weights.reshape(m, c, r, s)
-    cb = ceil(c / BLOCK)
-    whole = np.zeros((m, cb * BLOCK, r, s), np.float32)
+def filters(weights: Array, groups: int, depth: int = BLOCK) -> Array:
+    """W [G * M, C, R, S] as [G * MB, CB, R, S, depth c, 16 m]; a group must fill whole blocks unless there is one."""
+    m, c, r, s = weights.shape
+    cb = ceil(c / depth)
+    whole = np.zeros((m, cb * depth, r, s), np.float32)
     whole[:, :c] = weights
-    per_filter = whole.reshape(m, cb, BLOCK, r, s).transpose(0, 1, 3, 4, 2)
+    per_filter = whole.reshape(m, cb, depth, r, s).transpose(0, 1, 3, 4, 2)
     if groups > 1 and m // groups % BLOCK:
         raise ValueError(f"{m // groups} filters a group do not fill blocks of {BLOCK}")
     return blocks(np.ascontiguousarray(per_filter))

@@ -1,6 +1,6 @@
 """Elementwise operators as expressions of OpenCL C that hold for floats and for vectors of them alike.
 
-``max`` and ``min`` keep a NaN in their first argument, as ONNX's activations do.
+Comparisons keep a NaN, as ONNX's activations do; ``max`` and ``min`` of OpenCL need not.
 """
 
 from __future__ import annotations
@@ -9,15 +9,28 @@ from collections.abc import Sequence
 
 import numpy as np
 
+
+def _above(x: str, least: str) -> str:
+    return f"({x} < {least} ? {least} : {x})"
+
+
+def _below(x: str, most: str) -> str:
+    return f"({x} > {most} ? {most} : {x})"
+
+
+def _unit(x: str) -> str:
+    return _below(_above(f"({x})", "0.0f"), "1.0f")
+
+
 #: Of one operand x, and its parameters p0 and p1 in the order of ops.activations.
 UNARY = {
-    "Relu": "max(x, 0.0f)",
-    "Clip": "min(max(x, p0), p1)",
+    "Relu": _above("x", "0.0f"),
+    "Clip": _below(_above("x", "p0"), "p1"),
     "LeakyRelu": "(x < 0.0f ? x * p0 : x)",
     "Sigmoid": "1.0f / (1.0f + exp(-x))",
-    "Tanh": "tanh(x)",
-    "HardSigmoid": "min(max(x * p0 + p1, 0.0f), 1.0f)",
-    "HardSwish": "x * min(max(x * (1.0f / 6.0f) + 0.5f, 0.0f), 1.0f)",
+    "Tanh": "(fabs(x) > 10.0f ? sign(x) : tanh(x))",  # PoCL's tanh ends below 1
+    "HardSigmoid": _unit("x * p0 + p1"),
+    "HardSwish": f"x * {_unit('x * (1.0f / 6.0f) + 0.5f')}",
     "Swish": "x / (1.0f + exp(-x * p0))",
     "Elu": "(x < 0.0f ? p0 * expm1(x) : x)",
     "Celu": "(x < 0.0f ? p0 * expm1(x / p0) : x)",
@@ -33,10 +46,10 @@ UNARY = {
     "Floor": "floor(x)",
     "Ceil": "ceil(x)",
 }
-#: f(0) is 0, so that the padding of a blocked layout stays zero.
+#: f(0) is 0 and not -0, so that the padding of a blocked layout stays zero.
 KEEPS_ZERO = (
     "Relu", "LeakyRelu", "Tanh", "HardSwish", "Swish", "Elu", "Celu", "Selu", "Softsign", "ThresholdedRelu", "Abs",
-    "Neg", "Sqrt", "Floor", "Ceil",
+    "Sqrt", "Floor", "Ceil",
 )  # fmt: skip
 EXACT = ("Relu", "Clip", "Abs", "Neg", "Floor", "Ceil")
 #: Of two operands a and b.

@@ -15,9 +15,7 @@ from orpheus_opencl.device import opened
 from orpheus_opencl.expressions import act, pair
 from orpheus_opencl.launch import Launch, launch
 from orpheus_opencl.runtime import Tensor, load
-from orpheus_opencl.tiles import lanes
-
-BLOCK = 16
+from orpheus_opencl.tiles import BLOCK, lanes
 
 
 class _Product:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -14,22 +15,44 @@ from orpheus_opencl.programs import program
 from orpheus_opencl.runtime import Tensor
 
 
+@dataclass(frozen=True)
+class Call:
+    """A kernel with its arguments; their buffers are kept as long as it is, which OpenCL does not see to."""
+
+    name: str
+    kernel: cl.Kernel
+    size: tuple[int, ...]
+    group: tuple[int, ...] | None
+    buffers: tuple[cl.Buffer, ...]
+
+    def start(self, queue: cl.CommandQueue) -> cl.Event:
+        """Its event."""
+        return cl.enqueue_nd_range_kernel(queue, self.kernel, self.size, self.group)
+
+
+class _Start(partial[object]):
+    """A call to be started with the least work."""
+
+    call: Call
+
+
+def _start(queue: cl.CommandQueue, call: Call) -> _Start:
+    start = _Start(cl.enqueue_nd_range_kernel, queue, call.kernel, call.size, call.group)
+    start.call = call
+    return start
+
+
 class Launch:
     """One or more kernels to be started one after the other, on one queue."""
 
-    def __init__(self, queue: cl.CommandQueue, calls: Sequence[tuple[str, cl.Kernel, Any, Any]]) -> None:
+    def __init__(self, queue: cl.CommandQueue, calls: Sequence[Call]) -> None:
         self.queue = queue
         self._calls = tuple(calls)
-        self.starts: tuple[Callable[[], object], ...] = tuple(
-            partial(cl.enqueue_nd_range_kernel, queue, kernel, size, group)
-            for _, kernel, size, group in calls
-        )
+        self.starts: tuple[Callable[[], object], ...] = tuple(_start(queue, call) for call in calls)
 
     def begin(self, queue: cl.CommandQueue) -> list[cl.Event]:
         """Start the kernels on another queue; their events."""
-        return [
-            cl.enqueue_nd_range_kernel(queue, kernel, size, group) for _, kernel, size, group in self._calls
-        ]
+        return [call.start(queue) for call in self._calls]
 
     def __call__(self) -> None:
         """Start the kernels."""
@@ -37,7 +60,7 @@ class Launch:
             for start in self.starts:
                 start()
         except cl.Error as error:
-            names = ", ".join(name for name, *_ in self._calls)
+            names = ", ".join(call.name for call in self._calls)
             raise typed(error, self.queue.device, f"starting {names}") from error
 
     def then(self, other: Launch) -> Launch:
@@ -56,12 +79,16 @@ def launch(
 ) -> Launch:
     """Kernel ``name`` of ``source`` with these arguments over ``size`` work items (none at all when one is 0).
 
-    A tensor stands for its buffer and the element it begins at, None for one that is absent, an int for an int.
+    A tensor stands for its buffer and the element it begins at, None for one that is absent, an int for an int. Without
+    a ``group`` a processor takes items one by one, since its driver would compile the kernel again for every size of
+    group; other drivers choose.
     """
     if 0 in size:
         return Launch(queue, ())
     kernel = cl.Kernel(program(queue, source, options), name)
     flat: list[Any] = []
+    buffers = [argument.buffer for argument in arguments if isinstance(argument, Tensor)]
+    buffers += [argument for argument in arguments if isinstance(argument, cl.Buffer)]
     for argument in arguments:
         if argument is None:
             flat += [None, np.uint64(0)]
@@ -70,8 +97,9 @@ def launch(
         else:
             flat.append(np.int32(argument) if isinstance(argument, int) else argument)
     kernel.set_args(*flat)
-    ones = group if group is not None else (1,) * len(size)
-    return Launch(queue, [(name, kernel, size, ones)])
+    if group is None and queue.device.type & cl.device_type.CPU:
+        group = (1,) * len(size)
+    return Launch(queue, [Call(name, kernel, size, group, tuple(buffers))])
 
 
 def seal(steps: Sequence[Launch | Callable[[], object]]) -> Callable[[], None]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from math import isnan, prod
+from functools import partial
+from math import ceil, isnan, prod
+from types import SimpleNamespace
 
 from orpheus_core.geometry.window import Window, shape_of, window
 from orpheus_core.plugin import Problem
 from orpheus_core.types import TensorType
+from orpheus_opencl.device import opened
+from orpheus_opencl.tiles import BLOCK, TILES, Tile, fitting
+from orpheus_opencl.tiles import tile as best_tile
 
-BLOCK = 16
 _MOST = 2**31 - 1
 
 
@@ -41,6 +45,48 @@ def direct(problem: Problem) -> str | None:
     if group > 1 and (c % BLOCK or m // group % BLOCK):
         return f"needs groups of whole blocks of {BLOCK} channels and filters, has {c} and {m // group}"
     return conv(problem)
+
+
+def extent(problem: Problem) -> tuple[int, int, int]:
+    """Of a direct convolution's output what tiles divide: blocks of a group's filters, rows, columns."""
+    filters = shape_of(problem.inputs[1])[0] // int(problem.attributes.get("group", 1))
+    rows, columns = flattened(window(problem, shape_of(problem.inputs[1])[2:])).y
+    return ceil(filters / BLOCK), rows, columns
+
+
+def flattened(w: Window) -> Window:
+    """One of a single element knows no rows: all of the plane is one."""
+    if prod(w.size) > 1 or prod(w.strides) > 1 or any(w.pads):
+        return w
+    line = (1, prod(w.x))
+    return Window(line, (1, 1), line, (1, 1), (1, 1), (0, 0, 0, 0))
+
+
+def _tiled(tile: Tile, problem: Problem) -> str | None:
+    refusal = direct(problem)
+    if refusal:
+        return refusal
+    device, found = opened(problem.outputs[0].device.index), extent(problem)  # type: ignore[union-attr]
+    there = fitting(device, *found)
+    if tile not in there:
+        return "needs a device and an output that it fits"
+    return "direct takes this tile here" if tile == best_tile(device, *found) else None
+
+
+#: Limits of direct with a tile that is not its own choice, by the kernel's name.
+tiled = SimpleNamespace(**{t.name: partial(_tiled, t) for t in TILES})
+
+
+def winograd(problem: Problem) -> str | None:
+    """Pads of at most half the kernel; its size, one group, stride and dilation 1 are rules of the form."""
+    refusal = conv(problem)
+    if refusal:
+        return refusal
+    w = window(problem, shape_of(problem.inputs[1])[2:])
+    if any(pad > taps // 2 for pad, taps in zip(w.pads, w.size * 2)):
+        # A window that sees little but its border would be given its whole tile's rounding.
+        return f"needs pads of at most half the kernel, has {w.pads}"
+    return None
 
 
 def depthwise(problem: Problem) -> str | None:

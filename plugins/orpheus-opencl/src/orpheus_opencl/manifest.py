@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from orpheus_core.plugin import Accuracy, Format, Kernel, Rule
+from orpheus_opencl.cook_toom import FORMS
 from orpheus_opencl.expressions import BINARY, EXACT, KEEPS_ZERO, UNARY
+from orpheus_opencl.tiles import TILES
 
 _ORPHEUS = "ai.orpheus"
 _FLOAT = {"T": ("float32",)}
@@ -37,10 +39,24 @@ def _convolutions() -> Iterator[Kernel]:
     for op, domain in (("Conv", ""), ("FusedConv", _ORPHEUS)):
         late = ("B",) if op == "Conv" else ("B", "scale", "shift")
         known = (Rule("W.constant", "==", True), *(Rule(f"{n}.runtime", "==", False) for n in late))
-        for name, formats in (("direct", (layouts, first)), ("depthwise", (layouts,))):
+        for name, code, limit, formats in (
+            ("direct", "Direct", "direct", (layouts, first)),
+            *((t.name, f"tiled.{t.name}", f"tiled.{t.name}", (layouts, first)) for t in TILES),
+            ("depthwise", "Depthwise", "depthwise", (layouts,)),
+        ):
             yield _kernel(
-                op, name, f"conv:{name.title()}", name, "direct", formats=formats, domain=domain,
+                op, name, f"conv:{code}", limit, limit if "." in limit else "direct", formats=formats, domain=domain,
                 where=(Rule("X.rank", "==", 4), *known),
+            )  # fmt: skip
+        for name, form in FORMS.items():
+            size = (Rule(f"W.shape[{axis}]", "==", taps) for axis, taps in enumerate(form.kernel, 2))
+            yield _kernel(
+                op, name, f"winograd:layers.{name}", "winograd", f"winograd.{name}", formats=(layouts,), domain=domain,
+                accuracy=Accuracy(factor=form.factor, exact_integers=form.factor == 2), expands=True,
+                where=(
+                    Rule("X.rank", "==", 4), *known, Rule("group", "==", 1), Rule("strides", "each", (1,)),
+                    Rule("dilations", "each", (1,)), *size,
+                ),
             )  # fmt: skip
     yield _kernel(
         "ScaleShift", "depthwise", "conv:ScaleShift", "scale_shift", formats=(_BLOCKED,), domain=_ORPHEUS,

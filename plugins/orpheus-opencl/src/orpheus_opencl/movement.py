@@ -34,7 +34,7 @@ class Reorder:
         n, c, h, w = self.shape
         size = (h, ceil(c / 16), n) if prod(self.shape) else (0, 0, 0)
         if self.into:
-            return launch(y.queue, "reorder.cl", "block", "-DPLAIN", (x, y, c, h, w, h, w, 0, 0), size)
+            return launch(y.queue, "reorder.cl", "block", "", (x, y, c, h, w), size)
         return launch(y.queue, "reorder.cl", "unblock", "", (x, y, c, h, w), size)
 
 

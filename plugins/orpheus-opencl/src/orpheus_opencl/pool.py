@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
+from math import ceil, prod
 
 from orpheus_core.geometry.window import Window, shape_of, window
 from orpheus_core.plugin import Problem
@@ -19,7 +19,10 @@ class Pool:
     def __init__(self, problem: Problem) -> None:
         size = problem.attributes.get("kernel_shape") or shape_of(problem.inputs[0])[2:]
         self.window: Window = window(problem, tuple(size))
-        self.lanes = lanes(opened(problem.outputs[0].device.index))  # type: ignore[union-attr]
+        device = opened(problem.outputs[0].device.index)  # type: ignore[union-attr]
+        self.lanes = lanes(device)
+        # A processor's item is long enough to hide what it costs to begin one.
+        self.run = 16 if device.is_cpu else 1
         words = [f"-DV={self.lanes}"]
         words += ["-DMAXIMUM"] if "Max" in problem.op else []
         words += ["-DPADDED"] if problem.attributes.get("count_include_pad") else []
@@ -31,6 +34,6 @@ class Pool:
         """One launch."""
         x, y, w = inputs[0], outputs[0], self.window
         assert x is not None and y is not None
-        numbers = (*w.x, *w.size, *w.strides, *w.pads, *w.dilations)
-        size = (w.y[1] * 16 // self.lanes, w.y[0], prod(y.shape[:2]))
+        numbers = (*w.x, *w.y, *w.size, *w.strides, *w.pads, *w.dilations, self.run)
+        size = (ceil(w.y[1] / self.run) * 16 // self.lanes, w.y[0], prod(y.shape[:2]))
         return launch(y.queue, "pool.cl", "pool", self.options, (x, y, *numbers), size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 
@@ -19,6 +20,11 @@ class Tile:
     rows: int
     columns: int
 
+    @property
+    def name(self) -> str:
+        """As kernels that take it are called."""
+        return f"direct{self.blocks}x{self.rows}x{self.columns}"
+
 
 def lanes(device: Opened) -> int:
     """Floats in a vector: the native width where there is one of at least 8, a quarter of a block elsewhere."""
@@ -31,16 +37,42 @@ def tile(device: Opened, blocks: int, rows: int, columns: int) -> Tile:
 
     There are few, because each is a program to compile.
     """
-    fits = [t for t in _tiles(device) if t.blocks <= blocks and t.rows <= rows and t.columns <= columns]
+    return _best(fitting(device, blocks, rows, columns), blocks, rows, columns)
 
-    def cost(t: Tile) -> tuple[float, float]:
-        work = ceil(blocks / t.blocks) * ceil(rows / t.rows) * ceil(columns / t.columns)
-        # Loads for every multiply-add, and waits for sums where these are few.
-        loads = 1 / (t.rows * t.columns) + 1 / t.blocks
-        sums = t.blocks * t.rows * t.columns
-        return work * max(sums, loads * sums, 8), loads
 
-    return min(fits, key=cost)
+def product_tile(device: Opened, blocks: int, columns: int) -> Tile:
+    """The same for a product of matrices, whose kernel is small; few columns are tiled with many blocks."""
+    flat = (*_FLAT, *_FLAT_WIDE) if lanes(device) == BLOCK else _FLAT
+    more = (t for t in flat if device.is_cpu and t.blocks <= blocks and t.columns <= columns)
+    return _best((*fitting(device, blocks, 1, columns), *more), blocks, 1, columns)
+
+
+def line(device: Opened, columns: int) -> int:
+    """Columns of a row that a depthwise convolution computes together: those that waste least, the most of them."""
+    few = _LINES if device.is_cpu else _LINES[:2]
+    return min((c for c in few if c <= columns), key=lambda c: (ceil(columns / c) * c, -c))
+
+
+def fitting(device: Opened, blocks: int, rows: int, columns: int) -> list[Tile]:
+    """Those of the device that such an output fills."""
+    there = _tiles(device)
+    return [t for t in there if t.blocks <= blocks and t.rows <= rows and t.columns <= columns]
+
+
+def waste(t: Tile, blocks: int, rows: int, columns: int) -> float:
+    """The time of an output's tiles, in multiply-adds of vectors for each term of a sum."""
+    work = ceil(blocks / t.blocks) * ceil(rows / t.rows) * ceil(columns / t.columns)
+    # Waits for sums where these are few.
+    return work * max(t.blocks * t.rows * t.columns * max(1, _loads(t)), 8)
+
+
+def _loads(t: Tile) -> float:
+    """For every multiply-add."""
+    return 1 / (t.rows * t.columns) + 1 / t.blocks
+
+
+def _best(tiles: Sequence[Tile], blocks: int, rows: int, columns: int) -> Tile:
+    return min(tiles, key=lambda t: (waste(t, blocks, rows, columns), _loads(t)))
 
 
 def _tiles(device: Opened) -> tuple[Tile, ...]:
@@ -50,8 +82,13 @@ def _tiles(device: Opened) -> tuple[Tile, ...]:
     return _WIDE if lanes(device) == BLOCK else _NARROW
 
 
+_LINES = (1, 4, 7, 8, 14, 16)
+_FLAT = (Tile(1, 1, 8), Tile(2, 1, 4))
+_FLAT_WIDE = (Tile(2, 1, 8), Tile(1, 1, 16), Tile(4, 1, 4))
 _SMALL = (Tile(1, 1, 1), Tile(1, 1, 4), Tile(2, 1, 4), Tile(1, 1, 7))
 _NARROW = (Tile(1, 1, 1), Tile(1, 1, 4), Tile(2, 1, 6), Tile(2, 1, 7), Tile(1, 1, 12))
 _WIDE = (
     Tile(1, 1, 1), Tile(1, 1, 4), Tile(1, 1, 14), Tile(2, 1, 7), Tile(2, 1, 14), Tile(2, 2, 7), Tile(3, 1, 8),
 )  # fmt: skip
+#: Of any device: each is a kernel that may be measured against what :func:`tile` chooses.
+TILES = tuple(dict.fromkeys((*_WIDE, *_NARROW, *_SMALL)))

@@ -27,3 +27,26 @@ typedef CAT(int, V) ivec;
 #define ACT(x) (x)
 #endif
 
+// A convolution's epilogue: bias, residual R, second output RAW, scale and shift, activation; R, RAW, scale and shift
+// where present. M: filters in all; lanes beyond them are padding, and zero whatever the sums are.
+#define EPILOGUE IN(b), IN(r), IN(scale), IN(shift), OUT(y), OUT(raw)
+#define AT_EPILOGUE                                    \
+    const bool added = r, scaled = scale, split = raw; \
+    AT(b); AT(r); AT(scale); AT(shift); AT(y); AT(raw)
+// Of the V filters from f on.
+#define OF_FILTERS(f)                                                                             \
+    const vec bias = LOAD(b + (f)), by = scaled ? LOAD(scale + (f)) : (vec)(1.0f),                \
+              to = scaled ? LOAD(shift + (f)) : (vec)(0.0f);                                      \
+    const ivec filled = LANES + (ivec)(f) < (ivec)(M);                                            \
+    const bool partial = (f) + V > M
+#define FINISH(total, at)                                          \
+    {                                                              \
+        vec sum = total + bias;                                    \
+        if (added) sum += LOAD(r + (at));                          \
+        if (partial) sum = filled ? sum : (vec)(0.0f);             \
+        if (split) STORE(sum, raw + (at));                         \
+        if (scaled) sum = fma(sum, by, to);                        \
+        sum = ACT(sum);                                            \
+        if (partial) sum = filled ? sum : (vec)(0.0f);             \
+        STORE(sum, y + (at));                                      \
+    }

@@ -1,21 +1,20 @@
-// Conv and FusedConv, direct, NCHW16c: X [N, G * CB, H, W, 16], padded already, W [G * MB, CB, R, S, 16 c, 16 m],
-// B [G * MB, 16] -> Y [N, G * MB, P, Q, 16].
+// Conv and FusedConv, direct, to NCHW16c: X [N, G * CB, H, W, XB], padded already, W [G * MB, CB, R, S, XB c, 16 m],
+// B [G * MB, 16] -> Y [N, G * MB, P, Q, 16]. XB: 16, or 1 for an X that is plain.
 // A work item: MT blocks of filters x PT rows x QT columns of Y, as vectors of V filters in private memory; it reads
 // W once for all of them and every X once for MT blocks. Loops: c block, r, s, c. The last tile of an axis is moved
 // back to end where the axis ends; what an earlier tile stores it leaves alone. PT <= P, QT <= Q, MT <= MB.
-// SH, SW: strides, where they are few enough to have programs of their own. M: filters in all; lanes beyond them are padding, and zero. R, scale and shift, raw: where present.
+// SH, SW: strides, where they are few enough to have programs of their own. Epilogue: see common.cl.
 
 #ifndef SH
 #define SH sh
 #define SW sw
 #endif
 
-__kernel void conv(IN(x), IN(w), IN(b), IN(r), IN(scale), IN(shift), OUT(y), OUT(raw), const int CB, const int C,
+__kernel void conv(IN(x), IN(w), EPILOGUE, const int CB, const int C,
                    const int H, const int W, const int G, const int MB, const int P, const int Q, const int R,
                    const int S, const int sh, const int sw, const int dh, const int dw, const int M, const float p0,
                    const float p1) {
-    const bool added = r, scaled = scale, split = raw;
-    AT(x); AT(w); AT(b); AT(r); AT(scale); AT(shift); AT(y); AT(raw);
+    AT(x); AT(w); AT_EPILOGUE;
     const int part = get_global_id(0) % PARTS * V;
     int q = get_global_id(0) / PARTS * QT, p = get_global_id(1) * PT;
     const int mtiles = (MB + MT - 1) / MT, t = get_global_id(2);
@@ -23,8 +22,8 @@ __kernel void conv(IN(x), IN(w), IN(b), IN(r), IN(scale), IN(shift), OUT(y), OUT
     int m = t % mtiles * MT;
     const int qskip = max(q + QT - Q, 0), pskip = max(p + PT - P, 0), mskip = max(m + MT - MB, 0);
     q -= qskip, p -= pskip, m -= mskip;
-    const long taps = R * S, filter = CB * taps * BLOCK * BLOCK, pitch = (long)W * BLOCK;
-    __global const float *xs = x + (((long)(n * G + g) * CB * H + p * SH) * W + q * SW) * BLOCK;
+    const long taps = R * S, filter = CB * taps * XB * BLOCK, pitch = (long)W * XB;
+    __global const float *xs = x + (((long)(n * G + g) * CB * H + p * SH) * W + q * SW) * XB;
     __global const float *ws = w + (g * MB + m) * filter + part;
 
     vec acc[MT][PT * QT];
@@ -33,10 +32,10 @@ __kernel void conv(IN(x), IN(w), IN(b), IN(r), IN(scale), IN(shift), OUT(y), OUT
         #pragma unroll
         for (int j = 0; j < PT * QT; ++j) acc[i][j] = (vec)(0.0f);
     for (int cb = 0; cb < CB; ++cb, xs += H * pitch) {
-        const int cs = min(BLOCK, C - cb * BLOCK);
+        const int cs = XB == 1 ? 1 : min(XB, C - cb * XB);
         for (int u = 0; u < R; ++u)
             for (int v = 0; v < S; ++v) {
-                __global const float *xp = xs + u * dh * pitch + v * dw * BLOCK;
+                __global const float *xp = xs + u * dh * pitch + v * dw * XB;
                 #pragma unroll 1
                 for (int c = 0; c < cs; ++c) {
                     vec f[MT];
@@ -46,12 +45,12 @@ __kernel void conv(IN(x), IN(w), IN(b), IN(r), IN(scale), IN(shift), OUT(y), OUT
                     for (int k = 0; k < PT; ++k)
                         #pragma unroll
                         for (int j = 0; j < QT; ++j) {
-                            const vec a = (vec)(xp[k * SH * pitch + j * SW * BLOCK + c]);
+                            const vec a = (vec)(xp[k * SH * pitch + j * SW * XB + c]);
                             #pragma unroll
                             for (int i = 0; i < MT; ++i) acc[i][k * QT + j] = fma(f[i], a, acc[i][k * QT + j]);
                         }
                 }
-                ws += BLOCK * BLOCK;
+                ws += XB * BLOCK;
             }
     }
     // The sums leave the registers here, so that what follows is a loop and not a copy of itself for each of them.
@@ -62,21 +61,13 @@ __kernel void conv(IN(x), IN(w), IN(b), IN(r), IN(scale), IN(shift), OUT(y), OUT
         for (int j = 0; j < PT * QT; ++j) sums[i][j] = acc[i][j];
     #pragma unroll 1
     for (int i = mskip; i < MT; ++i) {
-        const int f = (g * MB + m + i) * BLOCK + part;
-        const vec bias = LOAD(b + f);
-        const vec by = scaled ? LOAD(scale + f) : (vec)(1.0f), to = scaled ? LOAD(shift + f) : (vec)(0.0f);
+        OF_FILTERS((g * MB + m + i) * BLOCK + part);
         #pragma unroll 1
         for (int k = pskip; k < PT; ++k)
             #pragma unroll 1
             for (int j = qskip; j < QT; ++j) {
                 const long at = ((((long)(n * G + g) * MB + m + i) * P + p + k) * Q + q + j) * BLOCK + part;
-                vec sum = sums[i][k * QT + j] + bias;
-                if (added) sum += LOAD(r + at);
-                if (split) STORE(sum, raw + at);
-                if (scaled) sum = fma(sum, by, to);
-                sum = ACT(sum);
-                if (f + V > M) sum = LANES + (ivec)(f) < (ivec)(M) ? sum : (vec)(0.0f);
-                STORE(sum, y + at);
+                FINISH(sums[i][k * QT + j], at)
             }
     }
 }

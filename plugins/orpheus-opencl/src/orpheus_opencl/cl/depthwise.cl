@@ -20,12 +20,11 @@
         }                                                                             \
     }
 
-__kernel void depthwise(IN(x), IN(w), IN(b), IN(r), IN(scale), IN(shift), OUT(y), OUT(raw), const int CB, const int H,
+__kernel void depthwise(IN(x), IN(w), EPILOGUE, const int CB, const int H,
                         const int W, const int P, const int Q, const int R, const int S, const int top, const int left,
                         const int sh, const int sw, const int dh, const int dw, const int M, const float p0,
                         const float p1) {
-    const bool added = r, scaled = scale, split = raw;
-    AT(x); AT(w); AT(b); AT(r); AT(scale); AT(shift); AT(y); AT(raw);
+    AT(x); AT(w); AT_EPILOGUE;
     const int part = get_global_id(0) % PARTS * V, p = get_global_id(1);
     int q = get_global_id(0) / PARTS * QT;
     const long plane = get_global_id(2);
@@ -34,7 +33,7 @@ __kernel void depthwise(IN(x), IN(w), IN(b), IN(r), IN(scale), IN(shift), OUT(y)
     __global const float *xs = x + plane * H * W * BLOCK + part, *ws = w + (long)cb * R * S * BLOCK + part;
     vec acc[QT];
     #pragma unroll
-    for (int j = 0; j < QT; ++j) acc[j] = LOAD(b + cb * BLOCK + part);
+    for (int j = 0; j < QT; ++j) acc[j] = (vec)(0.0f);
     if (q * SW >= left && (q + QT - 1) * SW - left + (S - 1) * dw < W) {
         TAPS(true)
     } else {
@@ -43,17 +42,10 @@ __kernel void depthwise(IN(x), IN(w), IN(b), IN(r), IN(scale), IN(shift), OUT(y)
     vec sums[QT];
     #pragma unroll
     for (int j = 0; j < QT; ++j) sums[j] = acc[j];
-    const int f = cb * BLOCK + part;
-    const vec by = scaled ? LOAD(scale + f) : (vec)(1.0f), to = scaled ? LOAD(shift + f) : (vec)(0.0f);
+    OF_FILTERS(cb * BLOCK + part);
     #pragma unroll 1
     for (int j = qskip; j < QT; ++j) {
         const long at = ((plane * P + p) * Q + q + j) * BLOCK + part;
-        vec sum = sums[j];
-        if (added) sum += LOAD(r + at);
-        if (split) STORE(sum, raw + at);
-        if (scaled) sum = fma(sum, by, to);
-        sum = ACT(sum);
-        if (f + V > M) sum = LANES + (ivec)(f) < (ivec)(M) ? sum : (vec)(0.0f);
-        STORE(sum, y + at);
+        FINISH(sums[j], at)
     }
 }
