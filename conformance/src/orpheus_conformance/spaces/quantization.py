@@ -15,7 +15,7 @@ import numpy as np
 from orpheus_conformance.case import Case, Operand
 from orpheus_conformance.draw import DIMS, FULL_DIMS, Draw
 from orpheus_conformance.space import OMIT, Layer, space
-from orpheus_conformance.spaces.convolution import window
+from orpheus_conformance.spaces.convolution import shapes
 from orpheus_conformance.tolerance import EXACT, ROUNDED, Evidence, Steps, Tolerance, eps
 from orpheus_conformance.values import int_range
 from orpheus_core.types import Array, DType
@@ -44,9 +44,11 @@ def _scale(d: Draw, name: str, dtype: str, shape: tuple[int, ...], dyadic: bool)
     return Operand(dtype, shape, "normal", values, d.constant(name))
 
 
-def _zero_point(d: Draw, name: str, dtype: str, shape: tuple[int, ...]) -> Operand:
-    """Anywhere in the range of integers; zero for floats."""
-    if DType(dtype).is_float:
+def _zero_point(
+    d: Draw, name: str, dtype: str, shape: tuple[int, ...], *, symmetric: bool = False
+) -> Operand:
+    """Anywhere in the range of integers; zero for floats, and where quantization is ``symmetric``."""
+    if symmetric or DType(dtype).is_float:
         return Operand(dtype, shape, "normal", (0.0,) * math.prod(shape), d.constant(name))
     low, high = int_range(dtype)
     near = (max(low, -3), min(high, 3))
@@ -168,21 +170,17 @@ def qlinear_matmul(d: Draw) -> Layer:
     for name, dtype, shape in (("a", types[0], a), ("b", types[1], b)):
         inputs.append(d.tensor(name, dtype, shape))
         inputs.append(_scale(d, f"{name}_scale", scale_type, (), dyadic))
-        inputs.append(_zero_point(d, f"{name}_zero_point", dtype, ()))
+        inputs.append(_zero_point(d, f"{name}_zero_point", dtype, (), symmetric=name == "b" and d.flag()))
     return Layer(
         (*inputs, _scale(d, "y_scale", scale_type, (), dyadic), _zero_point(d, "y_zero_point", types[2], ()))
     )
 
 
 def _quantized_conv(d: Draw) -> tuple[Operand, Operand, dict[str, Any]]:
-    rank = 2 + d.choose((2, 1, 3))
-    # Rules name the operands of Conv in lower case here.
-    sizes, kernel, attributes = window(d, rank)
-    group = d.attribute("group", (1, 2, 3))
-    inner, filters = d.choose((1, 2, 3)), group * d.choose((1, 2, 3))
-    attributes["group"] = d.maybe("group", group, 1)
-    x = d.tensor("x", d.dtype("T1"), (d.choose((1, 2)), group * inner, *sizes), kind="full")
-    w = d.tensor("w", d.dtype("T2"), (filters, inner, *kernel), kind="full", constant=None)
+    image, weights, attributes = shapes(d, "x", "w", (1, 2))
+    attributes["group"] = d.maybe("group", attributes["group"], 1)
+    x = d.tensor("x", d.dtype("T1"), image, kind="full")
+    w = d.tensor("w", d.dtype("T2"), weights, kind="full", constant=None)
     return x, w, attributes
 
 
@@ -211,7 +209,7 @@ def qlinear_conv(d: Draw) -> Layer:
         _zero_point(d, "x_zero_point", x.dtype, ()),
         w,
         _scale(d, "w_scale", "float32", per_filter, dyadic),
-        _zero_point(d, "w_zero_point", w.dtype, per_filter),
+        _zero_point(d, "w_zero_point", w.dtype, per_filter, symmetric=d.flag()),
         _scale(d, "y_scale", "float32", (), dyadic),
         _zero_point(d, "y_zero_point", target, ()),
         d.tensor("B", "int32", (w.shape[0],), constant=None) if d.present("B") else None,
