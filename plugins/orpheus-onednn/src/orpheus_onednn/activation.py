@@ -16,6 +16,7 @@ from orpheus_onednn.call import Call, Md, Operand, Refusal, operand, type_of
 Eltwise: TypeAlias = "tuple[int, float, float]"
 #: Kind, algorithm, and numbers or an operand; see :class:`.call.Call`.
 PostOp: TypeAlias = "tuple[Any, ...]"
+ROUND: Eltwise = (50, 0, 0)
 _ELU = 34
 
 #: ONNX operator -> its attributes, in the order of a fused operator's parameters -> algorithms one after the other.
@@ -36,7 +37,7 @@ CHAINS: dict[str, Callable[..., list[Eltwise]]] = {
     "Softplus": lambda: [(39, 1, 0)],
     # No activations of fused operators:
     "Exp": lambda: [(42, 0, 0)], "Abs": lambda: [(36, 0, 0)], "Neg": lambda: [(dnnl.LINEAR, -1, 0)],
-    "Sqrt": lambda: [(37, 0, 0)], "Log": lambda: [(45, 0, 0)], "Round": lambda: [(50, 0, 0)],
+    "Sqrt": lambda: [(37, 0, 0)], "Log": lambda: [(45, 0, 0)], "Round": lambda: [ROUND],
     "Reciprocal": lambda: [(48, 1, -1)],
 }  # fmt: skip
 EXACT = ("Relu", "Clip", "Abs", "Neg", "Round")
@@ -73,6 +74,8 @@ def as_call(source: Operand, result: Operand, post: Sequence[PostOp]) -> Call:
     if not post:
         return Call("reorder", (source, result))
     (kind, algorithm, *rest), *others = post
+    if source.md.shape[:1] > (1,) and {*source.md.shape[2:]} == {1} and any(o[0] == "binary" for o in others):
+        raise Refusal("oneDNN's results are wrong for two values a channel of several images of one pixel")
     if kind == "binary":
         return Call("binary", (algorithm, source, *rest, result), post=tuple(others))
     numbers = map(c_float, rest)
