@@ -9,6 +9,7 @@ from inspect import signature
 from typing import Any, TypeAlias
 
 from orpheus_core.plugin import Problem
+from orpheus_core.types import layout_of
 from orpheus_onednn import dnnl
 from orpheus_onednn.call import Call, Md, Operand, Refusal, operand, type_of
 
@@ -67,6 +68,12 @@ def with_operand(
     if type_of(problem, index) is None:
         return []
     return [("binary", algorithm, operand(problem, dnnl.SRC_1, index, layout, shape))]
+
+
+def along(source: Operand, axis: int, layout: str) -> tuple[str, tuple[int, ...]]:
+    """How a vector along an axis is seen: the layout, in which the library wants it, if it lies so, and its shape."""
+    shape = tuple(n if i == axis else 1 for i, n in enumerate(source.md.shape))
+    return ("plain" if any(n % layout_of(layout).block for n in shape[1:2]) else layout), shape
 
 
 def as_call(source: Operand, result: Operand, post: Sequence[PostOp]) -> Call:

@@ -8,7 +8,7 @@ from typing import Any
 
 from orpheus_core.plugin import Problem
 from orpheus_onednn import dnnl
-from orpheus_onednn.activation import as_call, fused, with_operand
+from orpheus_onednn.activation import along, as_call, fused, with_operand
 from orpheus_onednn.call import Call, Operand, Refusal, operand, shape_of, type_of
 
 BINARIES = {"Add": 131056, "Mul": 131057, "Max": 131058, "Min": 131059, "Div": 131060, "Sub": 131061}
@@ -37,10 +37,11 @@ def scale_shift(problem: Problem, x: str, y: str) -> list[Call]:
     """ScaleShift: a product whose sum and activation are post-ops."""
     source, result = _ends(problem, x, y)
     axis = int(problem.attributes["axis"]) % len(source.md.shape)
-    along = tuple(n if i == axis else 1 for i, n in enumerate(source.md.shape))
-    post = with_operand(problem, dnnl.BINARY_MUL, 1, shape=along)
-    post += [*with_operand(problem, dnnl.BINARY_ADD, 2, shape=along), *fused(problem)]
-    return [as_call(source, result, post)]
+    vector = along(source, axis, x)
+    post = with_operand(problem, dnnl.BINARY_MUL, 1, *vector)
+    return [
+        as_call(source, result, [*post, *with_operand(problem, dnnl.BINARY_ADD, 2, *vector), *fused(problem)])
+    ]
 
 
 def normalization(problem: Problem, x: str, y: str) -> list[Call]:
