@@ -36,9 +36,9 @@ CHAINS: dict[str, Callable[..., list[Eltwise]]] = {
     "Gelu": lambda tanh: [(43 if tanh else 49, 0, 0)],
     "Mish": lambda: [(51, 0, 0)],
     "Softplus": lambda: [(39, 1, 0)],
-    # No activations of fused operators:
+    # No activations of fused operators. The library's logarithm is left out: it errs by 3.5e-6, of results near 0 too.
     "Exp": lambda: [(42, 0, 0)], "Abs": lambda: [(36, 0, 0)], "Neg": lambda: [(dnnl.LINEAR, -1, 0)],
-    "Sqrt": lambda: [(37, 0, 0)], "Log": lambda: [(45, 0, 0)], "Round": lambda: [ROUND],
+    "Sqrt": lambda: [(37, 0, 0)], "Round": lambda: [ROUND],
     "Reciprocal": lambda: [(48, 1, -1)],
 }  # fmt: skip
 EXACT = ("Relu", "Clip", "Abs", "Neg", "Round")

@@ -30,8 +30,7 @@ _ISA = re.compile(":(avx|sse|amx|sve|asimd).*")  # in the name of an implementat
 _NARROW = ("bfloat16", "float16")
 _FLOATS = ("float32", *_NARROW)
 #: Operators that lose a NaN: the generated code computes them by the processor's maximum and minimum.
-_LOSES = ("Clip", "HardSigmoid", "Log", "Max", "Min", "ReduceMax", "ReduceMin", "Relu", "ScaleShift",
-          "Softmax")  # fmt: skip
+_LOSES = ("Clip", "HardSigmoid", "Max", "Min", "ReduceMax", "ReduceMin", "Relu", "ScaleShift", "Softmax")
 #: Type constraints that are not called T.
 _CONSTRAINTS = {"Resize": ("T1",), "QLinearConv": ("T1", "T3"), "QLinearMatMul": ("T1", "T3")}
 _FLOPS, _BYTES, _CALL = 1e11, 3e10, 1e-6  # a second of one thread; seconds
