@@ -48,7 +48,7 @@ class Row:
     ops: tuple[str, ...]
     describe: Callable[[Problem, str, str], list[Call]]
     samples: tuple[tuple[Mapping[str, Any], tuple[tuple[int, ...], ...], tuple[int, ...]], ...]
-    formats: str = "plain"  # "plain", "same", "all", "conv" or "reorder"; see _formats
+    formats: str = "plain"  # "plain", "same", "all", "parts", "conv" or "reorder"; see _formats
     dtypes: tuple[str, ...] = _FLOATS
     others: Mapping[int, str] = field(default_factory=dict)  # types of inputs that have one of their own
     opset: int = 1
@@ -106,7 +106,7 @@ def _rows() -> Iterator[Row]:
     yield Row(("LayerNormalization",), pointwise.normalization, _LAST, rounded=True)
     yield Row(("Softmax", "LogSoftmax"), pointwise.softmax, _LINES, opset=13, rounded=True)
     yield Row(("Concat",), pointwise.concat, (_BOTH,), "all", opset=4)
-    yield Row(("Split",), pointwise.split, _HALVES, "same", opset=2)
+    yield Row(("Split",), pointwise.split, _HALVES, "parts", opset=2)
     yield Row(tuple(pointwise.REDUCTIONS), pointwise.reduction, (({"axes": (1,)}, ((8, 64),), (8, 1)),))
     yield Row(("Resize",), pointwise.resampling, _TWICE, "same", opset=11)
     pairs = [(f.inputs[0], f.outputs[0]) for _, _, found in _formats("reorder") for f in found]
@@ -126,7 +126,7 @@ def _formats(kind: str) -> Iterator[tuple[str, str, tuple[Format, ...]]]:
         inner += [("plain", _blocked()), ("plain", "NHWC")]
     for x, y in inner:
         inputs = {"conv": (x, "plain", "plain", y), "all": (x,) * _MANY}.get(kind, (x,))
-        yield x, y, (Format(inputs, (y,) * _MANY),)
+        yield x, y, (Format(inputs, (y,) * (_MANY if kind == "parts" else 2)),)
     yield "plain", "plain", (Format(),)
 
 
