@@ -129,7 +129,8 @@ class BackendState:
         except BaseException as error:
             self.cause = error
             return Broken(f"completing its manifest raised {one_line(error)}", trace(error))
-        self._outcome = replace(loaded, backend=whole)
+        # A copy that is registered for itself, with fewer kernels or watched ones, is not to get these again.
+        self._outcome = replace(loaded, backend=replace(whole, complete=None))
         return state
 
     def _probe(self, backend: Backend | None) -> State:

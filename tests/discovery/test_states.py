@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
 from orpheus_core import BackendError, discovery
+from orpheus_core.plugin import Kernel
 
 
 @dataclass(frozen=True)
@@ -204,6 +205,15 @@ def test_kernels_that_only_the_library_tells_are_asked_for_once_it_is_ready(inst
     assert [k.name for k in row.backend.kernels] == ["k"]
     assert (discovery.get("late").version, row.ready) == ("7", True)
     assert sys.modules[module].calls == ["probe", "complete"]
+
+
+def test_a_copy_of_a_completed_backend_keeps_the_kernels_it_was_given(install) -> None:
+    module = install("late", completing(KERNEL))
+    own = Kernel(op="Relu", name="own", run="m:f")
+    copy = replace(discovery.get("late"), kernels=(own,))
+    with discovery.override(copy):
+        assert discovery.get("late").kernels == (own,)
+    assert sys.modules[module].calls.count("complete") == 1
 
 
 def test_nothing_is_completed_for_a_backend_that_is_not_usable(install) -> None:

@@ -105,6 +105,47 @@ def test_a_refusal_names_what_there_is(onednn):
     assert entry.supports(empty) == "needs tensors of known shapes and at least one element"
 
 
+@pytest.mark.parametrize("shape", [(2, 3, 1, 1), (2, 3, 1), (1, 3, 1, 1), (2, 3, 2, 1), (4, 3)])
+def test_a_scale_and_a_shift_for_each_channel_of_single_pixels(onednn, shape):
+    from orpheus_onednn.call import Walk
+    from orpheus_onednn.layer import Layer
+    from orpheus_onednn.pointwise import scale_shift
+
+    x = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    scale, shift = np.float32([2, 3, 5]), np.float32([7, 11, 13])
+    walk = Walk(scale_shift, "plain", "plain")
+    layer = problem("ScaleShift", (shape, (3,), (3,)), shape, {"axis": 1})
+    if shape in ((2, 3, 1, 1), (2, 3, 1)):  # oneDNN's own results are wrong there
+        assert "one pixel" in walk(layer)
+        return
+    prepared = Layer(layer, walk, walk(layer)[0])
+    y = np.zeros_like(x)
+    prepared.bind([x, scale, shift], [y], np.empty(prepared.workspace, np.uint8))()
+    channels = (3, *(1,) * (len(shape) - 2))
+    assert (y == x * scale.reshape(channels) + shift.reshape(channels)).all()
+
+
+@pytest.mark.parametrize("channels", [32, 20])
+def test_scale_shift_and_activation_of_the_sum_are_not_left_to_the_reference(onednn, channels):
+    from orpheus_onednn.call import Walk
+    from orpheus_onednn.convolution import convolution
+    from orpheus_onednn.layer import Layer
+    from orpheus_onednn.manifest import _blocked
+
+    shape = (1, channels, 6, 6)
+    shapes = (shape, (channels, channels, 3, 3), (channels,), shape, (channels,), (channels,))
+    layer = problem("FusedConv", shapes, shape, {"pads": (1, 1, 1, 1), "activation": "Relu"})
+    layer = replace(layer, outputs=layer.outputs * 2)
+    walk = Walk(convolution, _blocked(), _blocked())
+    names = walk(layer)
+    if channels % 16:  # the library's own order of such a vector is another
+        assert "nothing but its reference" in names
+        return
+    for name in names:
+        ran = [onednn.implementation(p.descriptor) for p in Layer(layer, walk, name).primitives]
+        assert ran[0] == name and "ref" not in ran[1]
+
+
 @pytest.mark.parametrize("channels", [5, 16, 20])
 def test_the_padding_of_blocks_is_zero_whatever_the_layer_is_fed(onednn, channels):
     from orpheus_onednn.call import Walk
@@ -129,11 +170,14 @@ def test_the_padding_of_blocks_is_zero_whatever_the_layer_is_fed(onednn, channel
         assert not y[:, -1, ..., channels % layout.block :].any()
 
 
+OPERATORS = ("Conv", "QLinearConv", "QLinearMatMul", "FusedMatMul", "MaxPool", "Add", "Reorder")
+
+
 @pytest.mark.slow
 def test_kernels_conform(onednn, tmp_path):
     pytest.importorskip("orpheus_conformance", reason="orpheus-conformance is not installed")
     report = tmp_path / "report.json"
-    ops = [part for op in ("Conv", "FusedMatMul", "MaxPool", "Add", "Reorder") for part in ("--op", op)]
+    ops = [part for op in OPERATORS for part in ("--op", op)]
     tiers = [part for tier in ("exact", "special") for part in ("--tier", tier)]
     command = ["conform", "onednn", "--examples", "2", "--json", str(report), *ops, *tiers]
     done = subprocess.run(

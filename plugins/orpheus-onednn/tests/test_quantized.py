@@ -117,6 +117,27 @@ def test_product(onednn, shapes):
         near(out.astype(np.float64), real, "uint8")
 
 
+@pytest.mark.parametrize("op", ["QLinearConv", "QLinearMatMul"])
+@pytest.mark.parametrize("zero", [4, 5])
+def test_ties_go_to_the_even_neighbour_before_the_zero_point_is_added(onednn, op, zero):
+    # Sums of 1 to 16 times 1, halved: every second one is a tie.
+    counts = np.arange(1, 17)
+    rows = (np.arange(16) < counts[:, None]).astype("uint8")
+    operands = [rows.T[None, :, None], rows][op != "QLinearConv"], np.ones((16, 16), "int8")
+    x, w = operands if op != "QLinearConv" else (operands[0], operands[1][..., None, None])
+    values = quantization(x, 0, w, 0.5, "uint8", zero, 0.25)
+    values = (values[0], np.float32(0.25), *values[2:])
+    real = np.rint(counts * 0.5) + zero
+    if op == "QLinearConv":
+        problem = layer(op, values, (1, 16, 1, 16), "uint8", group=1)
+        found = run(problem, "NHWC", np.ascontiguousarray(x.transpose(0, 2, 3, 1)), (1, 1, 16, 16))
+    else:
+        problem = layer(op, values, (16, 16), "uint8")
+        found = run(problem, "plain", x, (16, 16))
+    for name, out in found:
+        assert (out.reshape(16, 16) == real[:, None]).all(), name
+
+
 def test_weights_with_a_zero_point_are_refused(onednn):
     from orpheus_onednn.call import Walk
     from orpheus_onednn.quantized import quantized

@@ -80,6 +80,21 @@ def test_the_default_obeys_the_quota(model, quota, threads):
     assert measured(model, None, before) == (threads, threads - 1)
 
 
+def test_idle_threads_are_told_to_sleep_soon():
+    from orpheus_core.waiting import LOOKS, VARIABLE
+
+    telling = {"OMP_DISPLAY_ENV": "verbose"}  # GNU's runtime prints its settings as it is loaded
+    rest = {n: v for n, v in os.environ.items() if n not in (VARIABLE, "OMP_WAIT_POLICY")}
+    for said, expected in (({}, LOOKS), ({VARIABLE: "500"}, "500")):
+        done = subprocess.run(
+            [sys.executable, "-c", "from orpheus_openmp import isa; isa.native()"],
+            env={**rest, **telling, **said}, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        if VARIABLE not in done.stderr:
+            pytest.skip("a build without GNU's OpenMP")
+        assert f"{VARIABLE} = '{expected}'" in done.stderr
+
+
 FORKED = """
     import os, signal, sys
     import numpy as np, orpheus_core as orpheus

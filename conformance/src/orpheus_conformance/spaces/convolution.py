@@ -51,11 +51,16 @@ def _tolerance(case: Case) -> Tolerance:
     return epilogue_tolerance(case, _length)
 
 
-def window(d: Draw, rank: int) -> tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]:
-    """Input size and window size of each spatial axis, and the attributes, so that the output has no negative size."""
+def window(
+    d: Draw, rank: int, x: str = "X", w: str = "W"
+) -> tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]:
+    """Input size and window size of each spatial axis, and the attributes, so that the output has no negative size.
+
+    ``x`` and ``w`` are the operator's names of the operands, which rules speak of.
+    """
     spatial = rank - 2
     kernel = d.ints("kernel_shape", spatial, (1, 2, 3))
-    kernel = tuple(d.dim("W", 2 + i, (k,), rank=rank) for i, k in enumerate(kernel))
+    kernel = tuple(d.dim(w, 2 + i, (k,), rank=rank) for i, k in enumerate(kernel))
     strides = d.ints("strides", spatial, (1, 2, 3))
     dilations = d.ints("dilations", spatial, (1, 2))
     auto = d.attribute("auto_pad", ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER", "NOTSET"))
@@ -68,7 +73,7 @@ def window(d: Draw, rank: int) -> tuple[tuple[int, ...], tuple[int, ...], dict[s
         1 if auto.startswith("SAME") else max(1, s - pads[i] - pads[i + spatial]) for i, s in enumerate(spans)
     ]
     sizes = tuple(
-        d.dim("X", 2 + i, sorted({low, *(n for n in (*FULL_DIMS, 11) if n >= low)}), rank=rank)
+        d.dim(x, 2 + i, sorted({low, *(n for n in (*FULL_DIMS, 11) if n >= low)}), rank=rank)
         for i, low in enumerate(least)
     )
     attributes = {
@@ -81,31 +86,39 @@ def window(d: Draw, rank: int) -> tuple[tuple[int, ...], tuple[int, ...], dict[s
     return sizes, kernel, attributes
 
 
-def _conv(d: Draw) -> tuple[list[Any], dict[str, Any], tuple[int, ...]]:
-    dtype = d.dtype("T")
-    rank = d.rank("X", (4, 3, 5))
-    sizes, kernel, attributes = window(d, rank)
+def shapes(
+    d: Draw, x: str = "X", w: str = "W", batches: tuple[int, ...] = (1, 2, 3, 0)
+) -> tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]:
+    """Shapes of image and weights, by the operator's names of them, and the attributes, ``group`` always given."""
+    rank = d.rank(x, (4, 3, 5))
+    sizes, kernel, attributes = window(d, rank, x, w)
     group = d.attribute("group", (1, 2, 3))
     whole = d.block if group > 1 and d.block > 1 and d.flag() else 0  # groups of whole blocks
     depthwise = group > 1 and not whole and d.flag()
     if depthwise:
         group = d.attribute("group", d.widths((group,)))
     widths = (whole,) if whole else (1, 2, 3) if group > 1 else d.widths((1, 2, 3))
-    inner = 1 if depthwise else d.dim("W", 1, widths, rank=rank)
+    inner = 1 if depthwise else d.dim(w, 1, widths, rank=rank)
     channels = group * inner
-    wanted = [c for c in (d.dim("X", 1, (channels,), rank=rank),) if c % group == 0]
+    wanted = [c for c in (d.dim(x, 1, (channels,), rank=rank),) if c % group == 0]
     channels = wanted[0] if wanted else channels
     inner = channels // group
-    filters = d.dim("W", 0, [group * n * (whole or 1) for n in (1, 2, 3)], rank=rank)
-    batch = d.dim("X", 0, (1, 2, 3, 0), rank=rank)
+    filters = d.dim(w, 0, [group * n * (whole or 1) for n in (1, 2, 3)], rank=rank)
+    batch = d.dim(x, 0, batches, rank=rank)
+    return (batch, channels, *sizes), (filters, inner, *kernel), {**attributes, "group": group}
+
+
+def _conv(d: Draw) -> tuple[list[Any], dict[str, Any], tuple[int, ...]]:
+    dtype = d.dtype("T")
+    x, w, attributes = shapes(d)
     inputs: list[Any] = [
-        d.tensor("X", dtype, (batch, channels, *sizes)),
+        d.tensor("X", dtype, x),
         # An infinite weight meets zero pads: NaN or nothing, as one likes.
-        d.tensor("W", dtype, (filters, inner, *kernel), special=False, constant=None),
-        d.tensor("B", dtype, (filters,), constant=None) if d.present("B") else None,
+        d.tensor("W", dtype, w, special=False, constant=None),
+        d.tensor("B", dtype, w[:1], constant=None) if d.present("B") else None,
     ]
-    attributes["group"] = d.maybe("group", group, 1)
-    return inputs, attributes, (filters,)
+    attributes["group"] = d.maybe("group", attributes["group"], 1)
+    return inputs, attributes, w[:1]
 
 
 def _batch(case: Case) -> tuple[dict[int, int], dict[int, int]]:

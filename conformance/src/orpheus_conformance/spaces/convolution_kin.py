@@ -35,7 +35,9 @@ def conv_transpose(d: Draw) -> Layer:
     strides = d.ints("strides", spatial, (1, 2, 3))
     dilations = d.ints("dilations", spatial, (1, 2))
     group = d.attribute("group", (1, 2, 3))
-    inner, filters = d.choose((1, 2, 3)), d.choose((1, 2, 3))
+    widths = d.widths((1, 2, 3)) if group == 1 else (1, 2, 3)
+    inner = max(1, d.dim("X", 1, [group * n for n in widths], rank=rank) // group)
+    filters = d.choose(widths)
     sizes = tuple(d.dim("X", 2 + n, (1, 2, 3, 5), rank=rank) for n in range(spatial))
     spans = [(k - 1) * r + 1 for k, r in zip(kernel, dilations)]
     # An extra row at the end stays below the stride or the dilation.

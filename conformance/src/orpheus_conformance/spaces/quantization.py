@@ -15,13 +15,15 @@ import numpy as np
 from orpheus_conformance.case import Case, Operand
 from orpheus_conformance.draw import DIMS, FULL_DIMS, Draw
 from orpheus_conformance.space import OMIT, Layer, space
-from orpheus_conformance.spaces.convolution import window
+from orpheus_conformance.spaces.convolution import shapes
 from orpheus_conformance.tolerance import EXACT, ROUNDED, Evidence, Steps, Tolerance, eps
 from orpheus_conformance.values import int_range
 from orpheus_core.types import Array, DType
 
 _DYADIC = (0.5, 0.25, 1.0, 2.0)
 _ANY = (0.1, 0.03, 0.7)
+#: Operands quantized symmetrically: the weights, as in almost every model, every one, or none.
+_SYMMETRIC = {weights: (weights, f"{x}{weights}y", "") for x, weights in ("ab", "xw")}
 _ONE_STEP = Steps(1, "a quotient next to a tie rounds either way")
 
 
@@ -44,9 +46,11 @@ def _scale(d: Draw, name: str, dtype: str, shape: tuple[int, ...], dyadic: bool)
     return Operand(dtype, shape, "normal", values, d.constant(name))
 
 
-def _zero_point(d: Draw, name: str, dtype: str, shape: tuple[int, ...]) -> Operand:
-    """Anywhere in the range of integers; zero for floats."""
-    if DType(dtype).is_float:
+def _zero_point(
+    d: Draw, name: str, dtype: str, shape: tuple[int, ...], *, symmetric: bool = False
+) -> Operand:
+    """Anywhere in the range of integers; zero for floats, and where quantization is ``symmetric``."""
+    if symmetric or DType(dtype).is_float:
         return Operand(dtype, shape, "normal", (0.0,) * math.prod(shape), d.constant(name))
     low, high = int_range(dtype)
     near = (max(low, -3), min(high, 3))
@@ -164,25 +168,22 @@ def qlinear_matmul(d: Draw) -> Layer:
     types = [d.dtype(f"T{n}", integers) for n in (1, 2, 3)]
     scale_type = d.dtype("TS") if d.version >= 21 else "float32"
     dyadic = scale_type != "float32" or d.flag()
+    symmetric = d.choose(_SYMMETRIC["b"])
     inputs: list[Operand] = []
     for name, dtype, shape in (("a", types[0], a), ("b", types[1], b)):
         inputs.append(d.tensor(name, dtype, shape))
         inputs.append(_scale(d, f"{name}_scale", scale_type, (), dyadic))
-        inputs.append(_zero_point(d, f"{name}_zero_point", dtype, ()))
-    return Layer(
-        (*inputs, _scale(d, "y_scale", scale_type, (), dyadic), _zero_point(d, "y_zero_point", types[2], ()))
-    )
+        inputs.append(_zero_point(d, f"{name}_zero_point", dtype, (), symmetric=name in symmetric))
+    inputs.append(_scale(d, "y_scale", scale_type, (), dyadic))
+    inputs.append(_zero_point(d, "y_zero_point", types[2], (), symmetric="y" in symmetric))
+    return Layer(tuple(inputs))
 
 
 def _quantized_conv(d: Draw) -> tuple[Operand, Operand, dict[str, Any]]:
-    rank = 2 + d.choose((2, 1, 3))
-    # Rules name the operands of Conv in lower case here.
-    sizes, kernel, attributes = window(d, rank)
-    group = d.attribute("group", (1, 2, 3))
-    inner, filters = d.choose((1, 2, 3)), group * d.choose((1, 2, 3))
-    attributes["group"] = d.maybe("group", group, 1)
-    x = d.tensor("x", d.dtype("T1"), (d.choose((1, 2)), group * inner, *sizes), kind="full")
-    w = d.tensor("w", d.dtype("T2"), (filters, inner, *kernel), kind="full", constant=None)
+    image, weights, attributes = shapes(d, "x", "w", (1, 2))
+    attributes["group"] = d.maybe("group", attributes["group"], 1)
+    x = d.tensor("x", d.dtype("T1"), image, kind="full")
+    w = d.tensor("w", d.dtype("T2"), weights, kind="full", constant=None)
     return x, w, attributes
 
 
@@ -202,18 +203,18 @@ def qlinear_conv(d: Draw) -> Layer:
     """Weights have one scale, or one per filter; the bias is in units of x_scale * w_scale."""
     x, w, attributes = _quantized_conv(d)
     x, w = (Operand(o.dtype, o.shape, d.kind, constant=o.constant) for o in (x, w))
-    dyadic = d.flag()
+    dyadic, symmetric = d.flag(), d.choose(_SYMMETRIC["w"])
     per_filter = (w.shape[0],) if d.flag() else ()
     target = d.dtype("T3")
     inputs = (
         x,
         _scale(d, "x_scale", "float32", (), dyadic),
-        _zero_point(d, "x_zero_point", x.dtype, ()),
+        _zero_point(d, "x_zero_point", x.dtype, (), symmetric="x" in symmetric),
         w,
         _scale(d, "w_scale", "float32", per_filter, dyadic),
-        _zero_point(d, "w_zero_point", w.dtype, per_filter),
+        _zero_point(d, "w_zero_point", w.dtype, per_filter, symmetric="w" in symmetric),
         _scale(d, "y_scale", "float32", (), dyadic),
-        _zero_point(d, "y_zero_point", target, ()),
+        _zero_point(d, "y_zero_point", target, (), symmetric="y" in symmetric),
         d.tensor("B", "int32", (w.shape[0],), constant=None) if d.present("B") else None,
     )
     return Layer(inputs, attributes)

@@ -175,7 +175,8 @@ class Walk:
                 first, *others = self.describe(problem, self.x, self.y)
                 names = dict.fromkeys(n for n, _ in first.implementations() if not n.endswith("ref:any"))
                 found = tuple(n for n in names if not first.settings or re.search(_EXACT, n))
-                if not found or any(next(call.implementations(), None) is None for call in others):
+                firsts = (next(call.implementations(), ("ref:any",))[0] for call in others)
+                if not found or any(name.endswith("ref:any") for name in firsts):
                     return "oneDNN has nothing but its reference for this layer in these layouts and types"
         except (Refusal, KernelError) as refusal:
             return str(refusal)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from orpheus_core.plugin import Problem
 from orpheus_onednn import dnnl
-from orpheus_onednn.activation import as_call, fused, weights, with_operand
+from orpheus_onednn.activation import along, as_call, fused, weights, with_operand
 from orpheus_onednn.call import Call, Md, Operand, Refusal, dims, operand, shape_of, type_of
 
 _MAX, _AVERAGE_PADDED, _AVERAGE = 511, 767, 1023
@@ -26,10 +26,10 @@ def convolution(problem: Problem, x: str, y: str) -> list[Call]:
     )
     numbers = (dims(strides), dims([d - 1 for d in dilations]), dims(before), dims(after))
     bias = None if type_of(problem, 2) is None else operand(problem, dnnl.BIAS, 2)
-    along = (1, result.md.shape[1], *(1,) * len(sides[0]))
+    vector = along(result, 1, y if dual else "plain")
     post = with_operand(problem, dnnl.BINARY_ADD, 3, y)
-    last = with_operand(problem, dnnl.BINARY_MUL, 4, shape=along)
-    last += [*with_operand(problem, dnnl.BINARY_ADD, 5, shape=along), *fused(problem)]
+    last = with_operand(problem, dnnl.BINARY_MUL, 4, *vector)
+    last += [*with_operand(problem, dnnl.BINARY_ADD, 5, *vector), *fused(problem)]
     operands = (source, _weights(problem), bias, result)
     function, algorithm = ("deconvolution_forward", 10) if turned else ("convolution_forward", 1)
     parameters = (dnnl.FORWARD, algorithm, *operands, *numbers)

@@ -38,12 +38,10 @@ class Primitive:
             raise KernelError(f"oneDNN has no {name or call.function} for this layer")
         self.handle = Handle(found, "primitive", "primitive_create", descriptor)
         self.descriptor = descriptor  # owns the memory descriptors
-        known = {
-            o.arg: actual(descriptor, o.arg)
-            for o in call.operands
-            if not o.arg & (dnnl.SCALES | dnnl.ZERO_POINTS)
-        }
-        self.operands = [(o, known.get(o.arg, o.md.handle)) for o in call.operands]
+        own = dnnl.SCALES | dnnl.ZERO_POINTS  # of which the descriptor does not tell
+        self.operands = [
+            (o, o.md.handle if o.arg & own else actual(descriptor, o.arg)) for o in call.operands
+        ]
         self.scratch = actual(descriptor, dnnl.SCRATCHPAD)
         self.workspace = found.c.dnnl_memory_desc_get_size(self.scratch) if self.scratch else 0
         self.packed = {o.arg: _pack(o, md) for o, md in self.operands if o.constant is not None}

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from orpheus_core.errors import BackendError, KernelError
+from orpheus_core.waiting import brief, runtimes
 
 VARIABLE = "ORPHEUS_ONEDNN"
 NAME = {"darwin": "libdnnl.3.dylib", "win32": "dnnl.dll"}.get(sys.platform, "libdnnl.so.3")
 FIX = f"pip install 'orpheus-onednn[gomp]' (x86-64 Linux), or {VARIABLE}=/path/to/{NAME} of any oneDNN 3.x with OpenMP"
-_SPIN = "GOMP_SPINCOUNT"
 _STATUS = ("success", "out of memory", "invalid arguments", "not implemented", "no more", "runtime error",
            "not required")  # fmt: skip
 _SEQUENTIAL, _OPENMP = 1, 2
@@ -55,7 +54,7 @@ class Library:
     """A loaded oneDNN. BackendError, with what fixes it, when it is none that can be used."""
 
     def __init__(self, path: str) -> None:
-        self.c, self.settles = _load(path)
+        self.c, self.settles = brief(lambda: ctypes.CDLL(path))
         try:
             self.c.dnnl_version.restype = ctypes.POINTER(_Version)
             found = self.c.dnnl_version().contents
@@ -68,7 +67,7 @@ class Library:
             name = _RUNTIMES.get(found.cpu, f"runtime {found.cpu}")
             raise BackendError(f"{path}, oneDNN {self.version}, was built with {name} in the place of OpenMP")
         self.openmp = self.c if found.cpu == _OPENMP else None
-        self.runtimes = _runtimes() if self.openmp is not None else []
+        self.runtimes = runtimes() if self.openmp is not None else []
         if len(twins := [name for name in self.runtimes if "gomp" not in name]) > 1:
             raise BackendError(
                 f"{path} is built with OpenMP of LLVM or Intel, and this process has another copy of it"
@@ -108,31 +107,6 @@ class Library:
             yield
         finally:
             self.openmp.omp_set_num_threads(before)
-
-
-def _load(path: str) -> tuple[Any, bool]:
-    """The library, and whether threads that have nothing to do fall asleep soon.
-
-    GNU's runtime reads once, when it is loaded, how often a waiting thread looks before it sleeps, and takes 300000
-    times, 8 ms here, unless it is told otherwise. 2000 times outlast the pauses between two layers of a network.
-    """
-    told, before = _SPIN in os.environ or "OMP_WAIT_POLICY" in os.environ, _runtimes()
-    if told:
-        return ctypes.CDLL(path), True
-    os.environ[_SPIN] = "2000"
-    try:
-        return ctypes.CDLL(path), "gomp" in "".join(set(_runtimes()) - set(before))
-    finally:
-        del os.environ[_SPIN]
-
-
-def _runtimes() -> list[str]:
-    """This process's runtimes of OpenMP, by file, where the system tells. GNU's may be there more than once."""
-    try:
-        maps = Path("/proc/self/maps").read_text()
-    except OSError:
-        return []
-    return sorted(set(re.findall(r"/((?:lib)?[gi]?omp\d*[-.][^/\n]*)$", maps, re.M)))
 
 
 def _places() -> list[str]:

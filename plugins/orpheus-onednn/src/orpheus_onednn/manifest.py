@@ -30,9 +30,8 @@ _ISA = re.compile(":(avx|sse|amx|sve|asimd).*")  # in the name of an implementat
 _NARROW = ("bfloat16", "float16")
 _FLOATS = ("float32", *_NARROW)
 #: Operators that lose a NaN: the generated code computes them by the processor's maximum and minimum.
-_LOSES = ("Clip", "HardSigmoid", "Log", "Max", "Min", "ReduceMax", "ReduceMin", "Relu", "ScaleShift",
-          "Softmax")  # fmt: skip
-#: Type constraints that are not called T; weights of both signs are for the library's own check.
+_LOSES = ("Clip", "HardSigmoid", "Max", "Min", "ReduceMax", "ReduceMin", "Relu", "ScaleShift", "Softmax")
+#: Type constraints that are not called T.
 _CONSTRAINTS = {"Resize": ("T1",), "QLinearConv": ("T1", "T3"), "QLinearMatMul": ("T1", "T3")}
 _FLOPS, _BYTES, _CALL = 1e11, 3e10, 1e-6  # a second of one thread; seconds
 #: Each implementation is taken to be so much slower than the one that the library puts before it,
@@ -49,11 +48,9 @@ class Row:
     ops: tuple[str, ...]
     describe: Callable[[Problem, str, str], list[Call]]
     samples: tuple[tuple[Mapping[str, Any], tuple[tuple[int, ...], ...], tuple[int, ...]], ...]
-    formats: str = "plain"  # "plain", "same", "all", "conv" or "reorder"; see _formats
+    formats: str = "plain"  # "plain", "same", "all", "parts", "conv" or "reorder"; see _formats
     dtypes: tuple[str, ...] = _FLOATS
-    others: Mapping[int, str] = field(
-        default_factory=dict
-    )  # element types of inputs that have one of their own
+    others: Mapping[int, str] = field(default_factory=dict)  # types of inputs that have one of their own
     opset: int = 1
     rounded: bool = False  # by functions that are approximated
     domain: str = ""
@@ -109,7 +106,7 @@ def _rows() -> Iterator[Row]:
     yield Row(("LayerNormalization",), pointwise.normalization, _LAST, rounded=True)
     yield Row(("Softmax", "LogSoftmax"), pointwise.softmax, _LINES, opset=13, rounded=True)
     yield Row(("Concat",), pointwise.concat, (_BOTH,), "all", opset=4)
-    yield Row(("Split",), pointwise.split, _HALVES, "same", opset=2)
+    yield Row(("Split",), pointwise.split, _HALVES, "parts", opset=2)
     yield Row(tuple(pointwise.REDUCTIONS), pointwise.reduction, (({"axes": (1,)}, ((8, 64),), (8, 1)),))
     yield Row(("Resize",), pointwise.resampling, _TWICE, "same", opset=11)
     pairs = [(f.inputs[0], f.outputs[0]) for _, _, found in _formats("reorder") for f in found]
@@ -129,7 +126,7 @@ def _formats(kind: str) -> Iterator[tuple[str, str, tuple[Format, ...]]]:
         inner += [("plain", _blocked()), ("plain", "NHWC")]
     for x, y in inner:
         inputs = {"conv": (x, "plain", "plain", y), "all": (x,) * _MANY}.get(kind, (x,))
-        yield x, y, (Format(inputs, (y,) * _MANY),)
+        yield x, y, (Format(inputs, (y,) * (_MANY if kind == "parts" else 2)),)
     yield "plain", "plain", (Format(),)
 
 
@@ -190,8 +187,8 @@ def _names(row: Row, op: str, walk: Walk) -> Iterator[tuple[str, str]]:
         families: dict[str, str] = {}
         for attributes, inputs, output in row.samples:
             types = tuple(TensorType(DType(row.others.get(i, dtype)), s) for i, s in enumerate(inputs))
-            constant = () if row.formats == "all" else range(1, len(inputs))
-            weights = {i: np.zeros(inputs[i], types[i].dtype.numpy) for i in constant}
+            made = [np.full(s, i.dtype.is_float, i.dtype.numpy) for s, i in zip(inputs[1:], types[1:])]
+            weights = {} if row.formats == "all" else dict(enumerate(made, 1))
             result = (TensorType(DType(dtype), output),)
             found = walk(Problem(op, row.domain, row.opset, attributes, types, result, weights))
             for name in found if isinstance(found, tuple) else ():
@@ -199,14 +196,27 @@ def _names(row: Row, op: str, walk: Walk) -> Iterator[tuple[str, str]]:
         yield from ((name, dtype) for name in families.values())
 
 
-def _rules(row: Row, walk: Walk, name: str) -> tuple[Rule, ...]:
+def _rules(op: str, walk: Walk, name: str) -> tuple[Rule, ...]:
     """What every layer of an implementation has, as far as its name and layouts tell; ``supports`` asks the library."""
-    if row.formats != "conv" or name.endswith("gemm:jit"):
-        return ()
-    square = (Rule("W.shape[2]", "==", 1), Rule("W.shape[3]", "==", 1)) if "1x1" in name else ()
-    least = 8 if name.startswith("brgconv:") else 1 if "dw" in name else layout_of(walk.x).block
-    whole = (Rule("X.shape[1]", ">=", least),) if least > 1 else ()
-    return (Rule("X.rank", "==", 4), Rule("W.constant", "==", True), *square, *whole)
+    x, w = {"QLinearConv": ("x", "w"), "QLinearMatMul": ("a", "b")}.get(op, ("X", "W"))
+    conv = op in ("Conv", "FusedConv", "QLinearConv") and not name.endswith("gemm:jit")
+    integers, brgemm, block = op[0] == "Q", "brgconv:" in name, layout_of(walk.x).block
+    scales = [f"{n}_{fact}.constant" for n in (x, w, "y") for fact in ("scale", "zero_point")]
+    facts: tuple[tuple[bool, list[Any]], ...] = (
+        (True, [("*.size", ">=", 1)]),
+        (integers, [(scale, "==", True) for scale in scales]),
+        (op == "QLinearConv", [("B.runtime", "==", False)]),
+        (conv or integers or brgemm, [(f"{w}.constant", "==", True)]),
+        (conv, [(f"{x}.rank", "==", 4)]),
+        (conv and block > 1 and "dw" not in name, [(f"{x}.shape[1]", ">=", block)]),
+        (conv and "1x1" in name, [(f"{w}.shape[{i}]", "==", 1) for i in (2, 3)]),
+        (brgemm, [(f"{x}.shape[1]", ">=", 8)]),
+        (brgemm and not conv, [("strides", "each", (1,))]),
+        ("brdgmm" in name, [("group", ">=", 2), (f"{w}.shape[1]", "==", 1), ("dilations", "each", (1,))]),
+        (op == "BatchNormalization", [("training_mode", "!=", 1)]),
+        (name.startswith("bnorm") and walk.x == "NHWC", [("X.shape[1]", ">=", layout_of(_blocked()).block)]),
+    )
+    return tuple(Rule(*fact) for holds, found in facts if holds for fact in found)
 
 
 @cache
@@ -234,10 +244,11 @@ def _kernels(row: Row, op: str) -> Iterator[Kernel]:
             own = next(base + tag for tag in tags if base + tag not in _known)
             _known.add(own)
             special = not narrow and op not in _LOSES and not op.startswith("Fused")
+            types = dict.fromkeys(_CONSTRAINTS.get(op, ("T",)), tuple(dtypes))
             yield Kernel(
                 op=op, domain=row.domain, name=own.partition("/")[2], opset=(row.opset, None), overlap=True,
                 accuracy=Accuracy(factor=4 if row.rounded else 1, exact_integers=not row.rounded, special=special),
-                dtypes=dict.fromkeys(_CONSTRAINTS.get(op, ("T",)), tuple(dtypes)), where=_rules(row, walk, name),
+                dtypes={**types, "T2": ("int8",)} if op[0] == "Q" else types, where=_rules(op, walk, name),
                 formats=formats, prepare=f"{reference}.prepare", supports=f"{reference}.supports",
                 cost=f"{reference}.cost",
             )  # fmt: skip

@@ -8,13 +8,12 @@ from typing import Any
 
 from orpheus_core.plugin import Problem
 from orpheus_onednn import dnnl
-from orpheus_onednn.activation import fused, with_operand
+from orpheus_onednn.activation import along, as_call, fused, with_operand
 from orpheus_onednn.call import Call, Operand, Refusal, operand, shape_of, type_of
 
 BINARIES = {"Add": 131056, "Mul": 131057, "Max": 131058, "Min": 131059, "Div": 131060, "Sub": 131061}
-REDUCTIONS = {  # of norms the library has nothing but its reference
-    "ReduceMax": 196594, "ReduceMin": 196595, "ReduceSum": 196596, "ReduceProd": 196597, "ReduceMean": 196598,
-}  # fmt: skip
+#: Of norms the library has nothing but its reference.
+REDUCTIONS = {f"Reduce{n}": 196594 + i for i, n in enumerate(("Max", "Min", "Sum", "Prod", "Mean"))}
 _SOFTMAX = {"Softmax": 196608, "LogSoftmax": 196609}
 _NEAREST, _LINEAR = 196592, 196593
 _USE_GLOBAL, _USE_SCALE, _USE_SHIFT = 1, 2, 4
@@ -38,10 +37,11 @@ def scale_shift(problem: Problem, x: str, y: str) -> list[Call]:
     """ScaleShift: a product whose sum and activation are post-ops."""
     source, result = _ends(problem, x, y)
     axis = int(problem.attributes["axis"]) % len(source.md.shape)
-    along = tuple(n if i == axis else 1 for i, n in enumerate(source.md.shape))
-    factor = operand(problem, dnnl.SRC_1, 1, shape=along)
-    post = (*with_operand(problem, dnnl.BINARY_ADD, 2, shape=along), *fused(problem))
-    return [Call("binary", (dnnl.BINARY_MUL, source, factor, result), post=post)]
+    vector = along(source, axis, x)
+    post = with_operand(problem, dnnl.BINARY_MUL, 1, *vector)
+    return [
+        as_call(source, result, [*post, *with_operand(problem, dnnl.BINARY_ADD, 2, *vector), *fused(problem)])
+    ]
 
 
 def normalization(problem: Problem, x: str, y: str) -> list[Call]:
@@ -123,9 +123,7 @@ def resampling(problem: Problem, x: str, y: str) -> list[Call]:
         ("asymmetric", "floor"), ("half_pixel", "round_prefer_floor"), ("half_pixel", "round_prefer_ceil"),
     )  # fmt: skip
     if not (nearest or (mode, how) == ("linear", "half_pixel")):
-        raise Refusal(
-            f"needs linear of half_pixel, or nearest of half_pixel or rounded down, has {mode}, {how}"
-        )
+        raise Refusal(f"needs linear or nearest of half_pixel, or nearest rounded down, has {mode}, {how}")
     if nearest and any(b % a for a, b in zip(before, after)):
         raise Refusal("needs a multiple of every size for nearest")
     if type_of(problem, 2) is not None:

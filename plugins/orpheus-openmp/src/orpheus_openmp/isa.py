@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import os
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
 from orpheus_core.errors import BackendError
 from orpheus_core.plugin import Problem, Ready, Unavailable
+from orpheus_core.waiting import brief
 
 VARIABLE = "ORPHEUS_ISA"
 #: Name, as ORPHEUS_ISA has it -> name in print.
@@ -26,12 +28,11 @@ _FIX = "pip install --force-reinstall orpheus-openmp: a wheel, or from source wi
 def native() -> ModuleType:
     """The native module; BackendError when it was not built, does not load, or is older than the Python sources."""
     try:
-        from orpheus_openmp import _native
+        found, _ = brief(lambda: import_module("orpheus_openmp._native"))
     except ImportError as error:
         raise BackendError(
             f"orpheus-openmp's native module does not load: {error}; to fix: {_FIX}"
         ) from error
-    found: ModuleType = _native
     check_build(found, _ROOT)
     return found
 
