@@ -35,6 +35,7 @@ _NAME = "orpheus_experiments.peers.tvm"
 _BIG_CORES = 1  # of TVM's runtime: the fastest cores first
 _ALIGNMENT = 64  # which its tensors need
 _FAILED = 1e9  # seconds; what does not run is recorded as taking more
+_PATIENCE = 300.0  # seconds for a build or a run; its processes import TVM first: half a minute on a busy machine
 _TUNER = ("tvm", "xgboost", "psutil", "cloudpickle")
 
 
@@ -131,12 +132,28 @@ def tune(path: Path, log: Path, trials: int) -> None:
     target, _ = _target(cores=os.cpu_count() or 1)
     log.mkdir(parents=True, exist_ok=True)
     tvm_log.checked(log)
-    made = meta_schedule.relax_integration.tune_relax(fused(path, target), {}, target, str(log), trials)
+    made = meta_schedule.relax_integration.tune_relax(
+        fused(path, target),
+        {},
+        target,
+        str(log),
+        trials,
+        builder=meta_schedule.builder.LocalBuilder(timeout_sec=_PATIENCE, f_build=_build),
+        runner=meta_schedule.runner.LocalRunner(timeout_sec=_PATIENCE),
+    )
     times = [second for record in made.get_all_tuning_records() for second in record.run_secs or ()]
     if not any(float(second) < _FAILED for second in times):
         raise BackendError(
             f"TVM built and ran none of its schedules in time, so {log} has no record; {log / 'logs'} says why"
         )
+
+
+def _build(module: Any, target: Any, _parameters: Any) -> Any:
+    """As TVM's own builder, which first parses the tensor instructions of all GPUs: minutes for each worker."""
+    from tvm.driver import build
+    from tvm.s_tir.transform import RemoveWeightLayoutRewriteBlock
+
+    return build(RemoveWeightLayoutRewriteBlock(skip_tensor_rewrite=True)(module), target=target)
 
 
 def _target(**more: int) -> tuple[Any, dict[str, Any]]:
