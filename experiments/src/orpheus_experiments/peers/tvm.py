@@ -35,7 +35,7 @@ _NAME = "orpheus_experiments.peers.tvm"
 _BIG_CORES = 1  # of TVM's runtime: the fastest cores first
 _ALIGNMENT = 64  # which its tensors need
 _FAILED = 1e9  # seconds; what does not run is recorded as taking more
-_PATIENCE = 300.0  # seconds for a build or a run; its processes import TVM first: half a minute on a busy machine
+_PATIENCE = 300.0  # seconds for a build or a run, in which its processes import TVM, too
 _TUNER = ("tvm", "xgboost", "psutil", "cloudpickle")
 
 
