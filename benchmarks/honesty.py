@@ -109,7 +109,7 @@ def main() -> int:
             "flagged": flagged,
             "gaps": gaps,
             "found": found,
-            "medians": medians,  # of each comparison: plain, plain again and slowed, their processes, those's turns
+            "medians": medians,  # by comparison, engine (plain, again, slowed), process and turn
             "slowdown": args.slowdown,
         }
         args.json.write_text(json.dumps(kept), encoding="utf-8")

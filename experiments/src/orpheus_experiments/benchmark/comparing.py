@@ -58,9 +58,8 @@ def fastest(labels: Sequence[str], records: Sequence[Record]) -> list[Comparison
         return []
     best = min(rows, key=lambda row: centre(times(row[1])).value)
     found = _against(best, rows)
-    if (
-        found[0].difference.ratio.value < 1
-    ):  # turn by turn, another one is faster than that of the least median
+    # Turn by turn, another one may be faster than that of the least median.
+    if found[0].difference.ratio.value < 1:
         found = _against(next(row for row in rows if row[0] == found[0].slow), rows)
     return found
 

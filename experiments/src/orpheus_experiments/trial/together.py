@@ -145,7 +145,8 @@ def _turn(lane: Lane, place: _Place) -> None:
     # Several threads are on several processors, which the system chooses.
     alone = trial.cpus is None and trial.threads * trial.streams == 1
     ended = lane.turn(runs, min(seconds, max(_SHORTEST, seconds / turns)), place.processor if alone else None)
-    place.processor = ended if alone else place.processor
+    if alone:
+        place.processor = ended
 
 
 def _record(lane: Lane, before: dict[str, Any], after: dict[str, Any], started: str) -> Record:
