@@ -8,7 +8,6 @@ import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +155,7 @@ def first_run(state: dict[str, Any], feeds: dict[str, Array]) -> RunFact:
         state["run"] = state["peer"].bind(feeds)
         return RunFact(state["run"](), None, None, state["peer"].summary)
     session = state["session"]
-    state["run"] = partial(session.run, None, feeds)
+    state["run"] = session.bind(feeds)
     outputs = state["run"]()
     stats = session.stats
     return RunFact(outputs, stats.weight_bytes, stats.arena_bytes, session.explain().summary)

@@ -240,6 +240,8 @@ def test_inputs_with_defaults_may_be_left_out_or_overridden() -> None:
     np.testing.assert_array_equal(s.run(None, {"x": x})[0], x * np.array([2, 3], np.float32))
     w2 = draw(2, seed=3)
     np.testing.assert_array_equal(s.run(None, {"x": x, "w": w2})[0], x * w2)
+    np.testing.assert_array_equal(s.bind({"x": x, "w": w2})()[0], x * w2)
+    np.testing.assert_array_equal(s.bind({"x": x})()[0], x * np.array([2, 3], np.float32))
     np.testing.assert_array_equal(s.run(None, {"x": x})[0], x * np.array([2, 3], np.float32))
 
 
@@ -285,6 +287,30 @@ def test_io_binding_reads_and_writes_in_place() -> None:
     s.run_with_iobinding(binding)
     np.testing.assert_allclose(y, s.run(None, {"x": x})[0], rtol=1e-6)
     assert binding.get_outputs()[0] is y
+
+
+def test_a_bound_call_reads_its_feeds_at_each_call_and_gives_new_outputs() -> None:
+    s = session(small_network(), shapes={"x": [2, 3, 8, 8]})
+    x = draw(2, 3, 8, 8)
+    call = s.bind({"x": x})
+    first = call()
+    np.testing.assert_array_equal(first[0], s.run(None, {"x": x})[0])
+    kept = first[0].copy()
+    x[:] = draw(2, 3, 8, 8, seed=5)
+    second = call()
+    np.testing.assert_array_equal(second[0], s.run(None, {"x": x})[0])
+    np.testing.assert_array_equal(first[0], kept)
+    assert not np.array_equal(first[0], second[0])
+
+
+def test_a_bound_call_checks_its_feeds_when_it_is_made() -> None:
+    s = session(small_network())
+    with pytest.raises(orpheus.InputError, match="'x'"):
+        s.bind({})
+    with pytest.raises(orpheus.InputError, match="no input 'z'"):
+        s.bind({"x": draw(2, 3, 8, 8), "z": draw(1)})
+    with pytest.raises(orpheus.InputError, match="float64"):
+        s.bind({"x": np.zeros((2, 3, 8, 8))})
 
 
 def test_io_binding_checks_what_is_bound() -> None:

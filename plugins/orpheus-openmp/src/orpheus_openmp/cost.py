@@ -28,6 +28,7 @@ _CACHE = 3e10  # bytes a second of tensors that lie in L2
 _CALL = 2e-7  # seconds of a step inside a segment
 _TRANSFORM = 1.5e9  # vectors a second loaded, transformed along one axis, stored
 _SLOT = 2.0  # multiply-adds of a vector that take as long as an accumulator's way to L1 or back
+_MEET = 6e-6  # seconds more that several threads take who share sums: two meetings, and lines of another core
 _SUM = 1.8  # the same of a vector of an input sum, times the side of the algorithm: the more, the farther from L1
 _GATHER = 2e9  # elements a second into im2col's panels
 _PACK = 4e9  # elements a second into a packed tile, and where columns are left out between them
@@ -212,7 +213,8 @@ def _bilinear(problem: Problem, name: str) -> float:
     weights = 4 * shape.group * filters * channels * block**2
     stored = 1 + done * (found.products / side**2 - 1)
     work = shape.batch * shape.group * macs / _peak(problem) + weights / _MORE * (stored - 1)
-    return _CALL + max(work / problem.threads, weights / _STREAM * stored)
+    meet = _MEET if problem.threads > 1 else 0.0
+    return _CALL + meet + max(work / problem.threads, weights / _STREAM * stored)
 
 
 def _share(row: int, limit: int) -> float:
