@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from orpheus_core.geometry.window import pads_of, shape_of
 from orpheus_core.plugin import Problem
-from orpheus_core.types import TensorType
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def window_of(
     rank = len(x) - 2
     strides = _ints(attributes.get("strides"), rank, 1)
     dilations = _ints(attributes.get("dilations"), rank, 1)
-    pads = _ints(attributes.get("pads"), 2 * rank, 0)
+    pads = tuple(attributes.get("pads") or ())
     auto = attributes.get("auto_pad", "NOTSET")
     return _window(tuple(kernel), strides, dilations, pads, auto, tuple(x), tuple(y))
 
@@ -70,16 +70,8 @@ def _window(
     kernel: _Sizes, strides: _Sizes, dilations: _Sizes, pads: _Sizes, auto: str, x: _Sizes, y: _Sizes
 ) -> Window:
     rank = len(x) - 2
-    before, after = list(pads[:rank]), list(pads[rank:])
-    if auto == "VALID":
-        before, after = [0] * rank, [0] * rank
-    elif auto in ("SAME_UPPER", "SAME_LOWER"):
-        for axis in range(rank):
-            reach = (kernel[axis] - 1) * dilations[axis] + 1
-            total = max(0, (y[2 + axis] - 1) * strides[axis] + reach - x[2 + axis])
-            small = total // 2
-            before[axis] = small if auto == "SAME_UPPER" else total - small
-            after[axis] = total - before[axis]
+    pads = pads_of(auto, pads, x[2:], y[2:], kernel, strides, dilations)
+    before, after = pads[:rank], pads[rank:]
     return Window(
         _pair(kernel, 1), _pair(strides, 1), _pair(dilations, 1), _pair(before, 0), _pair(after, 0),
         _pair(x[2:], 1), _pair(y[2:], 1),
@@ -117,9 +109,7 @@ def conv_shape(problem: Problem) -> ConvShape:
 
 
 def _conv_shape(problem: Problem) -> ConvShape:
-    x, w, y = problem.inputs[0], problem.inputs[1], problem.outputs[0]
-    assert isinstance(x, TensorType) and isinstance(w, TensorType) and isinstance(y, TensorType)
-    assert x.static_shape is not None and w.static_shape is not None and y.static_shape is not None
-    window = window_of(problem.attributes, w.static_shape[2:], x.static_shape, y.static_shape)
+    x, w, y = (shape_of(t) for t in (*problem.inputs[:2], problem.outputs[0]))
+    window = window_of(problem.attributes, w[2:], x, y)
     group = int(problem.attributes.get("group", 1))
-    return ConvShape(x.static_shape[0], x.static_shape[1], w.static_shape[0], group, window)
+    return ConvShape(x[0], x[1], w[0], group, window)
