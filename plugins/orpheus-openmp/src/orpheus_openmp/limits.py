@@ -30,7 +30,7 @@ def stem(problem: Problem) -> str | None:
 def pointwise(problem: Problem) -> str | None:
     """1x1 without pads."""
     refusal = direct(problem)
-    if refusal or conv_shape(problem).window.is_pointwise:
+    if refusal or conv_shape(problem).is_pointwise:
         return refusal
     return "needs a 1x1 kernel without pads"
 
@@ -64,10 +64,9 @@ def winograd(problem: Problem) -> str | None:
     if refusal:
         return refusal
     window = conv_shape(problem).window
-    pads = zip((*window.before, *window.after), window.kernel * 2)
-    if any(pad > taps // 2 for pad, taps in pads):
+    if any(pad > taps // 2 for pad, taps in zip(window.pads, window.size * 2)):
         # A window that sees little but pads would be given its whole tile's rounding.
-        return f"needs pads of at most half the kernel, has {window.before} and {window.after}"
+        return f"needs pads of at most half the kernel, has {window.pads[:2]} and {window.pads[2:]}"
     return None
 
 
@@ -222,10 +221,9 @@ def _bilinear(problem: Problem, name: str) -> str | None:
     refusal = direct(problem)
     if refusal:
         return refusal
-    window = conv_shape(problem).window
-    if not window.is_pointwise or window.strides != (1, 1):
-        return "needs a 1x1 kernel of stride 1 without pads"
     shape, (block, _, vectors) = conv_shape(problem), isa.tile_for(problem)
+    if not shape.is_pointwise or shape.window.strides != (1, 1):
+        return "needs a 1x1 kernel of stride 1 without pads"
     channels, filters = shape.channels // shape.group, shape.filters // shape.group
     least = ALGORITHMS[name].least(block, vectors)
     if channels >= least[0] and filters >= least[1]:
