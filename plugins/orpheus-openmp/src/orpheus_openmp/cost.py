@@ -16,6 +16,7 @@ from orpheus_openmp import isa
 from orpheus_openmp.bilinear import ALGORITHMS
 from orpheus_openmp.conv_shape import ConvShape, conv_shape
 from orpheus_openmp.cook_toom import FORMS, Form
+from orpheus_openmp.operands import input_shape, output_shape
 from orpheus_openmp.packing import Packing, conv_packing, transpose_packing
 from orpheus_openmp.winograd import band_rows
 
@@ -113,11 +114,9 @@ def top_k(problem: Problem) -> float:
 
 def product(problem: Problem) -> float:
     """Gemm and MatMul; one row is bound by the weights' way from memory."""
-    a, y = problem.inputs[0], problem.outputs[0]
-    assert isinstance(a, TensorType) and isinstance(y, TensorType)
-    depth = (a.size or 1) / max(1, math.prod((y.static_shape or (1, 1))[:-1]))
-    rows = (y.size or 1) // max(1, (y.static_shape or (1,))[-1])
-    macs = (y.size or 1) * depth
+    a, y = input_shape(problem, 0), output_shape(problem)
+    rows, depth = math.prod(y[:-1]), a[-2 if problem.attributes.get("transA", 0) else -1]
+    macs = rows * y[-1] * depth
     return _CALL + max(
         macs / (_peak(problem) * 0.8 * _share(max(rows, 4), isa.tile_for(problem)[1])) / problem.threads,
         _weights(problem) / _STREAM,
