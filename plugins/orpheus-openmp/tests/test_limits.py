@@ -128,6 +128,14 @@ REFUSED = {
         "BatchNormalization", "limits_pick:batch_norm", [values(1, 2, 3), *(values(2) for _ in range(4))],
         [(1, 2, 3)], {"training_mode": 1}, (), "computes inference only",
     ),
+    "a part left out": (
+        "Split", "limits_moves:move", [values(1, 6)], [(1, 2), None, (1, 2)], {"axis": 1}, (),
+        "needs all of its outputs",
+    ),
+    "a block left out": (
+        "Split", "limits_moves:split_blocked", [values(1, 48, 1, 1)], [(1, 16, 1, 1), None, (1, 16, 1, 1)], {"axis": 1},
+        (), "needs all of its outputs",
+    ),
     "index": (
         "Gather", "limits_moves:move", [values(3), np.array([3])], [(1,)], {}, (1,), "needs indices inside axis 0",
     ),
