@@ -184,7 +184,8 @@ _RULE_OPS: dict[str, Callable[[Any, Any], Any]] = {
 class Format:
     """One combination of memory layouts a kernel accepts, by name (see :class:`types.Layout`).
 
-    ``inputs[i]`` is the layout of input i; inputs and outputs beyond the tuples' ends are plain.
+    ``inputs[i]`` is the layout of input i; inputs and outputs beyond the tuples' ends are plain. A format that names
+    the tensors of a list, as Concat's inputs are, fits no node with more of them than it names.
     """
 
     inputs: tuple[str, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orpheus_core.plugin import Problem
@@ -44,7 +45,8 @@ def window(problem: Problem, size: tuple[int, ...]) -> Window:
     facts = problem.attributes
     strides = tuple(facts.get("strides") or (1,) * axes)
     dilations = tuple(facts.get("dilations") or (1,) * axes)
-    pads = _pads(problem, x, y, size, strides, dilations)
+    automatic, given = facts.get("auto_pad", "NOTSET"), facts.get("pads") or ()
+    pads = pads_of(automatic, given, x, y, size, strides, dilations)
     before, after = pads[:axes], pads[axes:]
     flat = [x, size, y, strides, dilations]
     if axes == 1:
@@ -53,17 +55,18 @@ def window(problem: Problem, size: tuple[int, ...]) -> Window:
     return Window(a, b, c, d, e, (before[0], before[1], after[0], after[1]))
 
 
-def _pads(
-    problem: Problem,
-    x: tuple[int, ...],
-    y: tuple[int, ...],
-    size: tuple[int, ...],
-    strides: tuple[int, ...],
-    dilations: tuple[int, ...],
+def pads_of(
+    automatic: str,
+    given: Sequence[int],
+    x: Sequence[int],
+    y: Sequence[int],
+    size: Sequence[int],
+    strides: Sequence[int],
+    dilations: Sequence[int],
 ) -> tuple[int, ...]:
-    automatic = problem.attributes.get("auto_pad", "NOTSET")
+    """Pads at the beginning of every axis, then at the end of every one: those ``given`` where auto_pad is NOTSET."""
     if automatic == "NOTSET":
-        return tuple(problem.attributes.get("pads") or (0,) * (2 * len(x)))
+        return tuple(given) or (0,) * (2 * len(x))
     if automatic == "VALID":
         return (0,) * (2 * len(x))
     totals = [

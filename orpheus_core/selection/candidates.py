@@ -130,7 +130,7 @@ def candidates(problem: Problem, backends: Iterable[Backend]) -> tuple[list[Cand
             fits = [candidate for number, candidate in row.candidates if judge.fits(number, candidate.format)]
             if not fits:
                 names = sorted({n for f in kernel.formats for n in (*f.inputs, *f.outputs)})
-                text = f"its layouts ({', '.join(names)}) do not fit the operands' ranks"
+                text = f"its layouts ({', '.join(names)}) do not fit the operands' ranks or their number"
                 refused.append(Refusal(row.id, RefusalCode.LAYOUT, text))
             found.extend(fits)
     return found, refused
@@ -236,6 +236,12 @@ def _is_static(problem: Problem) -> bool:
 
 
 def _fits(problem: Problem, fmt: Format) -> bool:
+    lists = (
+        (problem.inputs, fmt.inputs, problem.input_names),
+        (problem.outputs, fmt.outputs, problem.output_names),
+    )
+    if any(len(types) > len(layouts) > len(formal) for types, layouts, formal in lists):
+        return False
     operands = (*zip(problem.inputs, fmt.inputs), *zip(problem.outputs, fmt.outputs))
     for type_, layout in operands:
         if layout == "plain" or type_ is None:

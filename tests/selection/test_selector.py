@@ -13,7 +13,9 @@ from onnx import parser
 
 import orpheus_core as orpheus
 from orpheus_core import discovery
+from orpheus_core.ops import find_spec
 from orpheus_core.plugin import Accuracy, Backend, Format, Kernel, Problem, Rule
+from orpheus_core.selection.candidates import candidates
 from orpheus_core.types import DType, TensorType
 
 SHAPE = (1, 24, 8, 8)  # 24 channels: the last block of 16 is half padding
@@ -307,3 +309,22 @@ def test_a_conversion_costs_what_the_kernel_that_does_it_says(cost: str, expecte
     backends = [toys.plain(relu="toys:cost_20"), replace(blocked, kernels=(*blocked.kernels, reorder))]
     s = session(CHAIN[:1], backends, ["a"], policy="cost")
     assert [d.chosen.split(":")[0] for d in s.explain().decisions] == [expected]
+
+
+@pytest.mark.parametrize(("op", "count"), [("Concat", 2), ("Concat", 3), ("Split", 2), ("Split", 3)])
+def test_a_format_fits_no_more_tensors_of_a_list_than_it_names(op: str, count: int) -> None:
+    """Further ones would be plain, and be read as what the others are."""
+    part, whole = (TensorType(DType.FLOAT32, (1, 16 * n, 2, 2)) for n in (1, count))
+    spec = find_spec("", op, 13)
+    assert spec is not None
+    problem = Problem(
+        op=op, domain="", version=13, attributes={"axis": 1}, input_names=spec.input_names,
+        inputs=(part,) * count if op == "Concat" else (whole,), output_names=spec.output_names,
+        outputs=(whole,) if op == "Concat" else (part,) * count,
+    )  # fmt: skip
+    blocks = ("NCHW16c",)
+    layouts = Format(blocks * 2, blocks) if op == "Concat" else Format(blocks, blocks * 2)
+    kernel = Kernel(op=op, name="b", run="toys:relu", formats=(layouts,))
+    found, refused = candidates(problem, [Backend(name="one", api=1, kernels=(kernel,))])
+    assert [c.format for c in found] == [layouts] * (count == 2)
+    assert ["or their number" in str(r) for r in refused] == [True] * (count == 3)

@@ -10,9 +10,9 @@
 namespace orpheus {
 
 // What is done to a result before it is stored: y = act(clamp((sum + bias + residual) * scale + shift)).
-// Pointers may be null. `sum` receives the value before scale and shift. `act` is one of Activation, 0 for none.
-// `tail` is the number of channels in the last block when they do not fill it, else 0. The lanes beyond it are stored as
-// zeros: an activation may move zero, and an infinite input times a weight of zero is not a number.
+// Pointers may be null. `sum` receives the value before scale and shift. `act` is an activation as activate.cpp numbers
+// them, 0 for none. `tail` is the number of channels in the last block when they do not fill it, else 0. The lanes beyond
+// it are stored as zeros: an activation may move zero, and an infinite input times a weight of zero is not a number.
 #define ORPHEUS_EPILOGUE(M) \
     M(Ptr, bias) M(Ptr, residual) M(Ptr, scale) M(Ptr, shift) M(Out, sum) M(float, lo) M(float, hi) M(Int, act) \
     M(float, act_a) M(float, act_b) M(Int, tail)
@@ -56,9 +56,9 @@ namespace orpheus {
 // those beyond the padded input. A global pooling has one window. `images` counts the blocks of n images; x_plane and
 // y_plane are as in a convolution.
 #define ORPHEUS_POOL(M) \
-    M(Int, n) M(Int, images) M(Int, x_plane) M(Int, y_plane) M(Int, depth) M(Int, in_h) M(Int, in_w) M(Int, out_h) M(Int, out_w) M(Int, kh) M(Int, kw) \
-    M(Int, sh) M(Int, sw) M(Int, dh) M(Int, dw) M(Int, pt) M(Int, pl) M(Int, pb) M(Int, pr) M(Int, kind) M(Ptr, x) \
-    M(Out, y)
+    M(Int, n) M(Int, images) M(Int, x_plane) M(Int, y_plane) M(Int, depth) M(Int, in_h) M(Int, in_w) M(Int, out_h) \
+    M(Int, out_w) M(Int, kh) M(Int, kw) M(Int, sh) M(Int, sw) M(Int, dh) M(Int, dw) M(Int, pt) M(Int, pl) M(Int, pb) \
+    M(Int, pr) M(Int, kind) M(Ptr, x) M(Out, y)
 
 // y = op(x, z) over [outer, channels, inner] elements. z is like x (z_kind 0), one value a channel (1) or a single
 // value (2); swapped, it is op(z, x). Unary operators have no z. `blocks` are those of one image; see elementwise.cpp.
@@ -182,7 +182,7 @@ struct PickElementsArgs { ORPHEUS_PICK_ELEMENTS(ORPHEUS_MEMBER) };
 struct CastArgs { ORPHEUS_CAST(ORPHEUS_MEMBER) };
 struct ExtremeArgs { ORPHEUS_EXTREME(ORPHEUS_MEMBER) };
 struct TopKArgs { ORPHEUS_TOP_K(ORPHEUS_MEMBER) };
-struct BatchNormArgs { ORPHEUS_BATCH_NORM(ORPHEUS_MEMBER) }; \
+struct BatchNormArgs { ORPHEUS_BATCH_NORM(ORPHEUS_MEMBER) };
 struct PackArgs { ORPHEUS_PACK(ORPHEUS_MEMBER) };
 #undef ORPHEUS_MEMBER
 

@@ -13,6 +13,8 @@ from orpheus_core.selection.candidates import problem_of
 from orpheus_core.selection.cost import Scored
 from orpheus_core.types import DType, TensorType
 
+product = pytest.importorskip("orpheus_openmp.cost", reason="orpheus-openmp is not installed").product
+
 SHAPES = [  # channels, filters, group, kernel, stride, size
     (3, 32, 1, 3, 2, 64), (32, 32, 32, 3, 1, 28), (64, 64, 1, 1, 1, 28), (512, 512, 1, 1, 1, 14), (96, 40, 1, 3, 1, 17),
     (64, 96, 1, 3, 2, 14), (16, 24, 1, 5, 1, 35), (32, 32, 2, 3, 1, 9), (3, 64, 1, 7, 2, 56), (20, 30, 1, 1, 2, 13),
@@ -60,3 +62,12 @@ def test_a_whole_convolution_never_costs_more_than_its_parts(
     parts = [cheapest(part, threads).seconds for part in spec.decompose(node).nodes]
     assert len(parts) == 2 + residual + 4 * scale  # of them two Reshapes
     assert own.seconds <= sum(parts)
+
+
+def test_a_product_whose_left_factor_repeats_costs_as_much_as_one_that_is_written_out(layers):
+    b = np.zeros((32, 64, 48), np.float32)
+    once, each = (
+        layers.problem("MatMul", [np.zeros(shape, np.float32), b], [(32, 40, 48)])
+        for shape in ((40, 64), (32, 40, 64))
+    )
+    assert product(once) == product(each)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -241,6 +243,17 @@ def test_unary(layers, op, blocked):
 def _exact(function, x, words):
     result = function(x.astype(np.float64), **words)
     return result[0] if isinstance(result, tuple) else result
+
+
+@pytest.mark.parametrize(
+    ("op", "name"), [("Swish", "alpha"), ("Selu", "gamma"), ("Elu", "alpha"), ("Celu", "alpha")]
+)
+@pytest.mark.parametrize("value", [math.inf, -math.inf])
+def test_pads_stay_zero_under_infinite_parameters(layers, op, name, value):
+    """Zero times infinity is not a number; ``run`` looks at the pads."""
+    x = normal(1, 5, 3, 3)
+    places = {"layouts": (layers.blocked,), "out": (layers.blocked,)}
+    assert layers.run(elementwise.Unary, layers.problem(op, [x], [x.shape], {name: value}, **places), [x])
 
 
 def test_exponential_at_its_ends(layers):

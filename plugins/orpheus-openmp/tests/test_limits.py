@@ -104,6 +104,14 @@ REFUSED = {
         "LayerNormalization", "limits_reduce:layer_norm", [values(2, 3), values(3)], [(2, 3)], {"stash_type": 16}, (),
         "computes in float32, is asked for stash_type 16",
     ),
+    "a scale a row": (
+        "LayerNormalization", "limits_reduce:layer_norm", [values(4, 4), values(4, 1)], [(4, 4)], {"axis": -1}, (),
+        "needs scale and shift of shape [4], has [4, 1]",
+    ),
+    "a scale an image": (
+        "RMSNormalization", "limits_reduce:layer_norm", [values(6, 2, 3), values(6, 1, 1)], [(6, 2, 3)], {"axis": 1},
+        (), "needs scale and shift of shape [2, 3], has [6, 1, 1]",
+    ),
     "groups": (
         "GroupNormalization", "limits_reduce:group_norm", [values(1, 4, 2), values(4), values(4)], [(1, 4, 2)],
         {"num_groups": 3}, (), "needs groups that divide 4 channels, has 3",
@@ -120,6 +128,14 @@ REFUSED = {
         "BatchNormalization", "limits_pick:batch_norm", [values(1, 2, 3), *(values(2) for _ in range(4))],
         [(1, 2, 3)], {"training_mode": 1}, (), "computes inference only",
     ),
+    "a part left out": (
+        "Split", "limits_moves:move", [values(1, 6)], [(1, 2), None, (1, 2)], {"axis": 1}, (),
+        "needs all of its outputs",
+    ),
+    "a block left out": (
+        "Split", "limits_moves:split_blocked", [values(1, 48, 1, 1)], [(1, 16, 1, 1), None, (1, 16, 1, 1)], {"axis": 1},
+        (), "needs all of its outputs",
+    ),
     "index": (
         "Gather", "limits_moves:move", [values(3), np.array([3])], [(1,)], {}, (1,), "needs indices inside axis 0",
     ),
@@ -131,6 +147,12 @@ def test_what_would_be_computed_wrongly_is_refused(layers, name):
     op, limit, inputs, shapes, attributes, constants, words = REFUSED[name]
     problem = layers.problem(op, inputs, shapes, attributes, constants=constants)
     assert words in (refusal(limit, problem) or "taken")
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (1, 2, 3)])
+def test_a_scale_of_the_normalised_axes_is_taken(layers, shape):
+    problem = layers.problem("RMSNormalization", [values(6, 2, 3), values(*shape)], [(6, 2, 3)], {"axis": 1})
+    assert refusal("limits_reduce:layer_norm", problem) is None
 
 
 @pytest.mark.parametrize(

@@ -137,12 +137,14 @@ def group_normalization(d: Draw) -> Layer:
 
 
 def _trailing(d: Draw) -> tuple[tuple[int, ...], Any, tuple[int, ...]]:
-    """Shape of X, the axis attribute, and the normalized axes' shape; a shape that broadcasts to it is allowed."""
+    """Shape of X, the axis attribute, and the normalized axes' shape or one that broadcasts to it or to X."""
     shape = d.shape("X", (2, 3, 1, 4), (3, 2, 5, 7))
     axis = d.choose((OMIT, d.axis(len(shape))))
     start: Any = -1 if axis is OMIT else axis
     last = shape[start:]
-    return shape, axis, last if d.flag() else (last if d.flag() else d.broadcastable(last))
+    if d.flag() or d.flag():
+        return shape, axis, last
+    return shape, axis, d.broadcastable(d.choose((last, shape)))
 
 
 @space(

@@ -101,9 +101,10 @@ def normal(problem: Problem) -> str | None:
         wanted: tuple[int, ...] = shape[int(problem.attributes.get("axis", -1)) % len(shape) :]
     else:
         wanted = shape[1:2]
-    for type_ in problem.inputs[1:]:
-        if type_ is not None and prod(shape_of(type_)) != prod(wanted):
-            return f"needs scale and bias of {list(wanted)}, has {list(shape_of(type_))}"
+    for given in (shape_of(t) for t in problem.inputs[1:] if t is not None):
+        # One that broadcasts may have as many elements and mean others.
+        if any(n != 1 for n in given[: -len(wanted)]) or given[-len(wanted) :] != wanted:
+            return f"needs scale and bias of {list(wanted)}, has {list(given)}"
     return filled(problem)
 
 

@@ -14,6 +14,11 @@ namespace orpheus::ORPHEUS_NAMESPACE {
 
 namespace {
 
+enum class Act : Int {
+    none, leaky_relu, sigmoid, tanh, hard_sigmoid, hard_swish, swish, elu, celu, selu, gelu, gelu_tanh, mish, softplus,
+    softsign, thresholded_relu, exp, abs, neg, sqrt, reciprocal, log, erf, floor, ceil
+};
+
 template <class F>
 ORPHEUS_INLINE void each(float* p, Int count, F f) {
     Int i = 0;
@@ -30,46 +35,45 @@ ORPHEUS_INLINE Vec elu(Vec x, float alpha, float divisor) {
 
 void activate(Int act, float a, float b, float* p, Int count) {
     const Vec va = broadcast(a), vb = broadcast(b), one = broadcast(1.0f);
-    switch (act) {
-        case 1: return each(p, count, [=](Vec x) { return x < zero() ? va * x : x; });  // LeakyRelu
-        case 2: return each(p, count, [=](Vec x) { return sigmoid(x); });
-        case 3: return each(p, count, [=](Vec x) { return tanh(x); });
-        case 4: return each(p, count, [=](Vec x) { return clamp(fma(va, x, vb), zero(), one); });  // HardSigmoid
-        case 5:  // HardSwish
+    switch (static_cast<Act>(act)) {
+        case Act::leaky_relu: return each(p, count, [=](Vec x) { return x < zero() ? va * x : x; });
+        case Act::sigmoid: return each(p, count, [=](Vec x) { return sigmoid(x); });
+        case Act::tanh: return each(p, count, [=](Vec x) { return tanh(x); });
+        case Act::hard_sigmoid: return each(p, count, [=](Vec x) { return clamp(fma(va, x, vb), zero(), one); });
+        case Act::hard_swish:
             return each(p, count, [=](Vec x) {
                 return x * clamp(fma(broadcast(1.0f / 6.0f), x, broadcast(0.5f)), zero(), one);
             });
-        case 6: return each(p, count, [=](Vec x) { return x * sigmoid(va * x); });  // Swish
-        case 7: return each(p, count, [=](Vec x) { return elu(x, a, 1.0f); });
-        case 8: return each(p, count, [=](Vec x) { return elu(x, a, a); });  // Celu
-        case 9: return each(p, count, [=](Vec x) { return vb * elu(x, a, 1.0f); });  // Selu
-        case 10:  // Gelu, exact
-            return each(p, count, [=](Vec x) { return gelu(x); });
-        case 11:  // Gelu, tanh: x * sigmoid(2 * sqrt(2 / pi) * (x + 0.044715 x^3))
+        case Act::swish: return each(p, count, [=](Vec x) { return x * sigmoid(va * x); });
+        case Act::elu: return each(p, count, [=](Vec x) { return elu(x, a, 1.0f); });
+        case Act::celu: return each(p, count, [=](Vec x) { return elu(x, a, a); });
+        case Act::selu: return each(p, count, [=](Vec x) { return vb * elu(x, a, 1.0f); });
+        case Act::gelu: return each(p, count, [=](Vec x) { return gelu(x); });
+        case Act::gelu_tanh:  // x * sigmoid(2 * sqrt(2 / pi) * (x + 0.044715 x^3))
             return each(p, count, [=](Vec x) {
                 const Vec inner = x * fma(x * x, broadcast(0.044715f), one);
                 return x * sigmoid(broadcast(1.5957691216f) * inner);
             });
-        case 12:  // Mish: tanh(log(1 + e)) = n / (n + 2) with n = e (e + 2); beyond 20 that is 1
+        case Act::mish:  // tanh(log(1 + e)) = n / (n + 2) with n = e (e + 2); beyond 20 that is 1
             return each(p, count, [=](Vec x) {
                 const Vec two = broadcast(2.0f), e = exp(min(broadcast(20.0f), x)), n = e * (e + two);
                 return x * (n / (n + two));
             });
-        case 13: return each(p, count, [=](Vec x) { return softplus(x); });
-        case 14: return each(p, count, [=](Vec x) { return x / (one + max(x, zero() - x)); });  // Softsign
-        case 15:  // ThresholdedRelu
+        case Act::softplus: return each(p, count, [=](Vec x) { return softplus(x); });
+        case Act::softsign: return each(p, count, [=](Vec x) { return x / (one + max(x, zero() - x)); });
+        case Act::thresholded_relu:
             return each(p, count, [=](Vec x) {
                 return lanewise(x, [=](float v) { return v > a ? v : v == v ? 0.0f : v; });
             });
-        case 16: return each(p, count, [=](Vec x) { return exp(x); });
-        case 17: return each(p, count, [=](Vec x) { return lanewise(x, [](float v) { return ::fabsf(v); }); });
-        case 18: return each(p, count, [=](Vec x) { return lanewise(x, [](float v) { return -v; }); });
-        case 19: return each(p, count, [=](Vec x) { return lanewise(x, [](float v) { return ::sqrtf(v); }); });
-        case 20: return each(p, count, [=](Vec x) { return one / x; });  // Reciprocal
-        case 21: return each(p, count, [=](Vec x) { return log(x); });
-        case 22: return each(p, count, [=](Vec x) { return erf(x); });
-        case 23: return each(p, count, [=](Vec x) { return lanewise(x, [](float v) { return ::floorf(v); }); });
-        case 24: return each(p, count, [=](Vec x) { return lanewise(x, [](float v) { return ::ceilf(v); }); });
+        case Act::exp: return each(p, count, [=](Vec x) { return exp(x); });
+        case Act::abs: return each(p, count, [=](Vec x) { return lanewise(x, [](float v) { return ::fabsf(v); }); });
+        case Act::neg: return each(p, count, [=](Vec x) { return lanewise(x, [](float v) { return -v; }); });
+        case Act::sqrt: return each(p, count, [=](Vec x) { return lanewise(x, [](float v) { return ::sqrtf(v); }); });
+        case Act::reciprocal: return each(p, count, [=](Vec x) { return one / x; });
+        case Act::log: return each(p, count, [=](Vec x) { return log(x); });
+        case Act::erf: return each(p, count, [=](Vec x) { return erf(x); });
+        case Act::floor: return each(p, count, [=](Vec x) { return lanewise(x, [](float v) { return ::floorf(v); }); });
+        case Act::ceil: return each(p, count, [=](Vec x) { return lanewise(x, [](float v) { return ::ceilf(v); }); });
         default: return;
     }
 }

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from orpheus_core.geometry.window import shape_of
 from orpheus_core.plugin import Problem, Step
 from orpheus_openmp.layer import Layer, checked, raw, seal
 from orpheus_openmp.strided import Dimension, View, collapsed, table_of
@@ -68,6 +69,4 @@ def boxed(shapes: Sequence[Sequence[int]], target: Sequence[int]) -> list[Dimens
 
 def box_rank(problem: Problem) -> int:
     """The dimensions that the operands' box has."""
-    shapes: list[Any] = [t.static_shape for t in problem.inputs]  # type: ignore[union-attr]
-    target: Any = problem.outputs[0]
-    return len(boxed(shapes, target.static_shape))
+    return len(boxed([shape_of(t) for t in problem.inputs], shape_of(problem.outputs[0])))

@@ -13,7 +13,7 @@ import numpy as np
 from orpheus_core.plugin import Problem
 from orpheus_core.types import Array
 from orpheus_openmp import epilogue
-from orpheus_openmp.conv_shape import conv_shape
+from orpheus_openmp.conv_shape import arguments, conv_shape, planes
 from orpheus_openmp.layer import Layer, padded
 
 
@@ -35,7 +35,7 @@ class Conv(Layer):
         self.values = {
             "n": shape.batch, "groups": groups, "in_blocks": self.in_blocks, "out_blocks": self.out_blocks,
             "in_depth": depth, "last_depth": self.last_depth, "form": 0, "band": 1, "padded_w": 0,
-            **shape.window.values, **shape.window.planes,
+            **arguments(shape.window), **planes(shape.window),
             **epilogue.of_attributes(problem.attributes),
             "tail": shape.filters % self.block,
         }  # fmt: skip
@@ -63,25 +63,23 @@ class Direct(Conv):
         super().__init__(problem, isa)
         window, (width, outside) = self.shape.window, self.edges()
         if outside:  # a window for each thread
-            columns = min(window.output[1], self.tile_pixels) - 1
-            across = columns * window.strides[1] + (window.kernel[1] - 1) * window.dilations[1] + 1
-            self.workspace = 4 * self.threads * self.in_blocks * window.kernel[0] * across * self.depth
+            columns = min(window.y[1], self.tile_pixels) - 1
+            across = columns * window.strides[1] + (window.size[1] - 1) * window.dilations[1] + 1
+            self.workspace = 4 * self.threads * self.in_blocks * window.size[0] * across * self.depth
         if outside > 1 and self.depth > 1:  # a plain input's edges are few values, and it may head a chain
             self.values["padded_w"] = width
-            rows = self.shape.batch * self.shape.group * self.in_blocks * window.input[0]
+            rows = self.shape.batch * self.shape.group * self.in_blocks * window.x[0]
             # As a link of a chain it takes windows all the same.
             self.workspace = max(self.workspace, 4 * rows * width * self.depth)
 
     def edges(self) -> tuple[int, float]:
         """The columns read, pads included, and how often a value would be copied for the tiles at the edges."""
         window = self.shape.window
-        if not (window.before[1] or window.after[1]):
+        if not (window.pads[1] or window.pads[3]):
             return 0, 0.0
-        reach = (window.kernel[1] - 1) * window.dilations[1] + 1
-        width = max((window.output[1] - 1) * window.strides[1] + reach, window.before[1] + window.input[1])
-        tiles = -(-window.output[1] // self.tile_pixels)
+        tiles = -(-window.y[1] // self.tile_pixels)
         chunks = -(-self.out_blocks // self.tile_vectors)
-        return width, chunks * min(2, tiles) / tiles * window.kernel[0] / window.strides[0]
+        return window.padded[1], chunks * min(2, tiles) / tiles * window.size[0] / window.strides[0]
 
 
 class Pointwise(Conv):
@@ -94,7 +92,7 @@ class Pointwise(Conv):
         shape = self.shape
         if shape.window.strides != (1, 1):
             blocks = shape.batch * shape.group * self.in_blocks
-            self.workspace = 4 * blocks * math.prod(shape.window.output) * self.depth
+            self.workspace = 4 * blocks * math.prod(shape.window.y) * self.depth
 
 
 class Depthwise(Conv):

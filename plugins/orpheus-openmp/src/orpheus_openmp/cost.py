@@ -16,6 +16,7 @@ from orpheus_openmp import isa
 from orpheus_openmp.bilinear import ALGORITHMS
 from orpheus_openmp.conv_shape import ConvShape, conv_shape
 from orpheus_openmp.cook_toom import FORMS, Form
+from orpheus_openmp.operands import input_shape, output_shape
 from orpheus_openmp.packing import Packing, conv_packing, transpose_packing
 from orpheus_openmp.winograd import band_rows
 
@@ -44,19 +45,19 @@ def direct(problem: Problem) -> float:
     shape = conv_shape(problem)
     channels = shape.channels // shape.group
     empty = 1 - channels / _padded(channels, isa.tile_for(problem)[0])  # of the cache lines that are read
-    return (1 + 0.6 * empty) * _direct(problem, shape, shape.window.output[1], channels)
+    return (1 + 0.6 * empty) * _direct(problem, shape, shape.window.y[1], channels)
 
 
 def stem(problem: Problem) -> float:
     """Direct from a plain input: each channel is a loop of its own."""
     shape = conv_shape(problem)
-    return 1.2 * _direct(problem, shape, shape.window.output[1], shape.channels // shape.group)
+    return 1.2 * _direct(problem, shape, shape.window.y[1], shape.channels // shape.group)
 
 
 def pointwise(problem: Problem) -> float:
     """1x1: all pixels are one row, gathered first where a stride leaves some out."""
     shape = conv_shape(problem)
-    pixels = math.prod(shape.window.output)
+    pixels = math.prod(shape.window.y)
     gathered = 4 * shape.batch * shape.channels * pixels if shape.window.strides != (1, 1) else 0
     row = 0.95 * _direct(problem, shape, pixels, shape.channels // shape.group)
     return row + gathered / _CACHE / problem.threads
@@ -78,8 +79,8 @@ def depthwise(problem: Problem) -> float:
     macs = (
         shape.batch
         * _padded(shape.channels, isa.tile_for(problem)[0])
-        * math.prod(shape.window.output)
-        * shape.window.taps
+        * math.prod(shape.window.y)
+        * shape.taps
     )
     return _CALL + max(4 * macs / _peak(problem), _bytes(problem) / _CACHE) / problem.threads
 
@@ -87,8 +88,8 @@ def depthwise(problem: Problem) -> float:
 def im2col(problem: Problem) -> float:
     """Gather every window, then one plain product."""
     shape = conv_shape(problem)
-    pixels = math.prod(shape.window.output)
-    gathered = shape.batch * shape.channels * shape.window.taps * pixels
+    pixels = math.prod(shape.window.y)
+    gathered = shape.batch * shape.channels * shape.taps * pixels
     rows = shape.filters // shape.group
     macs = shape.macs / rows * _tiled(rows)
     work = macs / (_peak(problem) * 0.7 * _share(rows, isa.tile_for(problem)[1])) + gathered / _GATHER
@@ -114,11 +115,9 @@ def top_k(problem: Problem) -> float:
 
 def product(problem: Problem) -> float:
     """Gemm and MatMul; one row is bound by the weights' way from memory."""
-    a, y = problem.inputs[0], problem.outputs[0]
-    assert isinstance(a, TensorType) and isinstance(y, TensorType)
-    depth = (a.size or 1) / max(1, math.prod((y.static_shape or (1, 1))[:-1]))
-    rows = (y.size or 1) // max(1, (y.static_shape or (1,))[-1])
-    macs = (y.size or 1) * depth
+    a, y = input_shape(problem, 0), output_shape(problem)
+    rows, depth = math.prod(y[:-1]), a[-2 if problem.attributes.get("transA", 0) else -1]
+    macs = rows * y[-1] * depth
     return _CALL + max(
         macs / (_peak(problem) * 0.8 * _share(max(rows, 4), isa.tile_for(problem)[1])) / problem.threads,
         _weights(problem) / _STREAM,
@@ -165,18 +164,18 @@ def _panel(problem: Problem) -> int:
 
 
 def _direct(problem: Problem, shape: ConvShape, row: int, channels: int) -> float:
-    pixels = math.prod(shape.window.output)
+    pixels = math.prod(shape.window.y)
     block, limit, _ = isa.tile_for(problem)
     groups, filters = shape.group, _padded(shape.filters // shape.group, block)
-    macs = shape.batch * groups * filters * channels * shape.window.taps * pixels
+    macs = shape.batch * groups * filters * channels * shape.taps * pixels
     work = macs / (_peak(problem) * 0.9 * _share(row, limit))
-    return _CALL + max(work / problem.threads, 4 * groups * filters * channels * shape.window.taps / _STREAM)
+    return _CALL + max(work / problem.threads, 4 * groups * filters * channels * shape.taps / _STREAM)
 
 
 def _winograd(form: Form, problem: Problem) -> float:
     """Products in register tiles, transforms by the vectors that they pass, or the weights' way from memory."""
     shape, (block, limit, _) = conv_shape(problem), isa.tile_for(problem)
-    rows, across = (-(-size // out) for size, out in zip(shape.window.output, form.out))
+    rows, across = (-(-size // out) for size, out in zip(shape.window.y, form.out))
     tiles, band = shape.batch * rows * across, band_rows(rows, across, problem.threads) * across
     channels, filters, elements = _padded(shape.channels, block), _padded(shape.filters, block), form.elements
     products = (
@@ -200,7 +199,7 @@ def _bilinear(problem: Problem, name: str) -> float:
     """Pointwise with fewer products, more weights (measured cold: part of their way is hidden), and sums to move."""
     shape, found = conv_shape(problem), ALGORITHMS[name]
     block, limit, vectors = isa.tile_for(problem)
-    side, pixels = found.side, math.prod(shape.window.output)
+    side, pixels = found.side, math.prod(shape.window.y)
     channels, filters = (-(-n // shape.group // block) for n in (shape.channels, shape.filters))
     chunks, part = filters // (side * vectors), channels // side
     done = chunks * side * vectors * part * side / (filters * channels)  # by fewer products

@@ -92,10 +92,7 @@ class ScaleShift(Layer):
 
     def __init__(self, problem: Problem, isa: str | None = None) -> None:
         super().__init__(problem, isa)
-        self.values = {
-            **_extent(self), "op": _SCALE_SHIFT, "z_kind": PER_CHANNEL, "swapped": 0,
-            **epilogue.of_attributes(problem.attributes),
-        }  # fmt: skip
+        self.values = scale_shift(self)
         length = self.values["channels"] * self.values["block"]
         self.values["scale"] = padded(problem.constants[1], length)
         self.values["shift"] = padded(problem.constants[2], length)
@@ -103,14 +100,11 @@ class ScaleShift(Layer):
 
 
 def scale_shift(layer: Layer) -> dict[str, Any]:
-    """The arguments of y = x * scale + shift, but for the two vectors."""
+    """The arguments of y = activation(x * scale + shift), but for the two vectors."""
     return {
-        **_extent(layer),
-        "op": _SCALE_SHIFT,
-        "z_kind": PER_CHANNEL,
-        "swapped": 0,
-        **epilogue.activation(""),
-    }
+        **_extent(layer), "op": _SCALE_SHIFT, "z_kind": PER_CHANNEL, "swapped": 0,
+        **epilogue.of_attributes(layer.problem.attributes),
+    }  # fmt: skip
 
 
 def _extent(layer: Layer) -> dict[str, Any]:

@@ -13,7 +13,7 @@ NUMBERS = {
     "Exp": 16, "Abs": 17, "Neg": 18, "Sqrt": 19, "Reciprocal": 20, "Log": 21, "Erf": 22, "Floor": 23, "Ceil": 24,
 }  # fmt: skip
 _GELU_TANH = 11
-#: Those that do not leave zero at zero, whatever their parameters. Neg makes it -0, whose bits are not those of zero.
+#: Those that move zero, whatever their parameters. Neg makes it -0, whose bits are not those of zero.
 _MOVES_ZERO = ("Sigmoid", "HardSigmoid", "Softplus", "Exp", "Reciprocal", "Log", "Neg")
 
 
@@ -50,4 +50,5 @@ def moves_zero(name: str, parameters: Sequence[float] = ()) -> bool:
         return low > 0 or high < 0
     if name == "ThresholdedRelu":
         return bool(parameters) and parameters[0] < 0
-    return name in _MOVES_ZERO
+    # Zero times infinity is not a number.
+    return name in _MOVES_ZERO or not all(map(math.isfinite, parameters))

@@ -6,7 +6,7 @@ import numpy as np
 
 from orpheus_core.plugin import Problem
 from orpheus_openmp import epilogue
-from orpheus_openmp.conv_shape import conv_shape
+from orpheus_openmp.conv_shape import arguments, conv_shape
 from orpheus_openmp.layer import Layer
 
 
@@ -23,7 +23,7 @@ class Im2col(Layer):
         channels = shape.channels // shape.group
         self.values = {
             "n": shape.batch, "groups": shape.group, "channels": channels, "filters": shape.filters // shape.group,
-            **shape.window.values, **epilogue.of_attributes(problem.attributes), "tail": 0,
+            **arguments(shape.window), **epilogue.of_attributes(problem.attributes), "tail": 0,
         }  # fmt: skip
         panel = self.tile_vectors * self.block
-        self.workspace = np.dtype(np.float32).itemsize * self.threads * channels * shape.window.taps * panel
+        self.workspace = np.dtype(np.float32).itemsize * self.threads * channels * shape.taps * panel

@@ -19,18 +19,18 @@ _MOST_RUNS = 256  # of a broadcast batch, each a step
 
 def direct(problem: Problem) -> str | None:
     """Blocked to blocked: one group, or groups of whole blocks."""
-    return _blocked_conv(problem) or _whole_blocks(problem, inputs=True)
+    return _fused(problem) or _whole_blocks(problem, inputs=True)
 
 
 def stem(problem: Problem) -> str | None:
     """Plain to blocked: one group, or groups that fill whole blocks of the result."""
-    return _blocked_conv(problem) or _whole_blocks(problem, inputs=False)
+    return _fused(problem) or _whole_blocks(problem, inputs=False)
 
 
 def pointwise(problem: Problem) -> str | None:
     """1x1 without pads."""
     refusal = direct(problem)
-    if refusal or conv_shape(problem).window.is_pointwise:
+    if refusal or conv_shape(problem).is_pointwise:
         return refusal
     return "needs a 1x1 kernel without pads"
 
@@ -47,7 +47,7 @@ def strassen2(problem: Problem) -> str | None:
 
 def depthwise(problem: Problem) -> str | None:
     """One channel and one filter a group."""
-    refusal = _blocked_conv(problem)
+    refusal = _fused(problem)
     if refusal:
         return refusal
     shape = conv_shape(problem)
@@ -60,30 +60,29 @@ def depthwise(problem: Problem) -> str | None:
 
 def winograd(problem: Problem) -> str | None:
     """Pads of at most half the kernel; its size, one group, stride and dilation 1 are rules of the form."""
-    refusal = _blocked_conv(problem)
+    refusal = _fused(problem)
     if refusal:
         return refusal
     window = conv_shape(problem).window
-    pads = zip((*window.before, *window.after), window.kernel * 2)
-    if any(pad > taps // 2 for pad, taps in pads):
+    if any(pad > taps // 2 for pad, taps in zip(window.pads, window.size * 2)):
         # A window that sees little but pads would be given its whole tile's rounding.
-        return f"needs pads of at most half the kernel, has {window.before} and {window.after}"
+        return f"needs pads of at most half the kernel, has {window.pads[:2]} and {window.pads[2:]}"
     return None
 
 
 def im2col(problem: Problem) -> str | None:
     """Any convolution, also a packed or transposed one; how many axes is a rule."""
-    return _tensors(problem) or _activation(problem)
+    return _fused(problem)
 
 
 def gemm(problem: Problem) -> str | None:
     """A bias with a row or column stride; see :class:`orpheus_openmp.gemm.Gemm`."""
-    return _tensors(problem) or _activation(problem)
+    return _fused(problem)
 
 
 def matmul(problem: Problem) -> str | None:
     """A of rank 1 or more, batches that broadcast in few runs."""
-    refusal = _tensors(problem) or _activation(problem)
+    refusal = _fused(problem)
     if refusal:
         return refusal
     a, b = input_shape(problem, 0), input_shape(problem, 1)
@@ -162,7 +161,7 @@ def scale_shift(problem: Problem) -> str | None:
     axis = int(problem.attributes["axis"])
     if len(x) < 2 or axis + (len(x) if axis < 0 else 0) != 1:
         return f"needs axis 1 of two or more, has axis {axis} of {len(x)}"
-    return _tensors(problem) or _activation(problem)
+    return _fused(problem)
 
 
 def softmax(problem: Problem) -> str | None:
@@ -203,7 +202,7 @@ def _single(problem: Problem, many: int, one: int) -> str | None:
     return f"needs {'AB'[one]} of one element, has shapes {list(shapes[0])} and {list(shapes[1])}"
 
 
-def _blocked_conv(problem: Problem) -> str | None:
+def _fused(problem: Problem) -> str | None:
     return _tensors(problem) or _activation(problem)
 
 
@@ -222,10 +221,9 @@ def _bilinear(problem: Problem, name: str) -> str | None:
     refusal = direct(problem)
     if refusal:
         return refusal
-    window = conv_shape(problem).window
-    if not window.is_pointwise or window.strides != (1, 1):
-        return "needs a 1x1 kernel of stride 1 without pads"
     shape, (block, _, vectors) = conv_shape(problem), isa.tile_for(problem)
+    if not shape.is_pointwise or shape.window.strides != (1, 1):
+        return "needs a 1x1 kernel of stride 1 without pads"
     channels, filters = shape.channels // shape.group, shape.filters // shape.group
     least = ALGORITHMS[name].least(block, vectors)
     if channels >= least[0] and filters >= least[1]:

@@ -111,8 +111,9 @@ def _resize(problem: Problem) -> str | None:
 
 
 def _sizes(problem: Problem) -> str | None:
-    types = [t for t in (problem.inputs[0], *problem.outputs) if t is not None]
-    for type_ in types:
+    if None in problem.outputs:
+        return "needs all of its outputs"
+    for type_ in (problem.inputs[0], *problem.outputs):
         if not isinstance(type_, TensorType) or type_.static_shape is None:
             return f"needs tensors of known shape, has {type_}"
         if type_.size == 0:

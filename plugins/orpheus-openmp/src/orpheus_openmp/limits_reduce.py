@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
-
 from orpheus_core.plugin import Problem
-from orpheus_openmp.normalize import split_at_axis
+from orpheus_openmp.moves import positive
 from orpheus_openmp.operands import floats, input_shape, walkable
 from orpheus_openmp.reduce import boxes, reduced_axes
 from orpheus_openmp.strided import View
@@ -40,8 +38,15 @@ def layer_norm(problem: Problem) -> str | None:
         return refusal
     if int(problem.attributes.get("stash_type", 1)) != 1:
         return f"computes in float32, is asked for stash_type {problem.attributes['stash_type']}"
-    size = split_at_axis(problem)[1]
-    return _lengths(problem, size)
+    shape = input_shape(problem, 0)
+    rows = positive(int(problem.attributes.get("axis", -1)), len(shape))
+    for given in (
+        input_shape(problem, i) for i in range(1, len(problem.inputs)) if problem.inputs[i] is not None
+    ):
+        # One that broadcasts may have as many elements and mean others.
+        if (1,) * (len(shape) - len(given)) + given != (1,) * rows + shape[rows:]:
+            return f"needs scale and shift of shape {list(shape[rows:])}, has {list(given)}"
+    return None
 
 
 def instance_norm(problem: Problem) -> str | None:
@@ -64,11 +69,11 @@ def group_norm(problem: Problem) -> str | None:
 
 def _channels(problem: Problem) -> str | None:
     shape = input_shape(problem, 0)
-    return _lengths(problem, shape[1]) if len(shape) >= 3 else f"needs three axes or more, has {list(shape)}"
-
-
-def _lengths(problem: Problem, size: int) -> str | None:
-    for index in range(1, len(problem.inputs)):
-        if problem.inputs[index] is not None and math.prod(input_shape(problem, index)) != size:
-            return f"needs scale and shift of {size} elements, has {list(input_shape(problem, index))}"
+    if len(shape) < 3:
+        return f"needs three axes or more, has {list(shape)}"
+    for index in (1, 2):
+        if input_shape(problem, index) != shape[1:2]:
+            return (
+                f"needs scale and shift of shape {list(shape[1:2])}, has {list(input_shape(problem, index))}"
+            )
     return None

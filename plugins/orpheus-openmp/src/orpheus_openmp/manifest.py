@@ -9,12 +9,11 @@ from orpheus_core.plugin import Accuracy, Format, Kernel, Rule
 from orpheus_openmp import manifest_more, manifest_tensors
 from orpheus_openmp.bilinear import ALGORITHMS
 from orpheus_openmp.cook_toom import FORMS
-from orpheus_openmp.manifest_tensors import FULL
+from orpheus_openmp.manifest_tensors import FULL, MOST_PARTS
 
 _ORPHEUS = "ai.orpheus"
 _FLOAT = {"T": ("float32",)}
 _TILE_VECTORS = 2  # of every instruction set's register tile
-_MAX_INPUTS = 64  # of a blocked Concat
 #: Activations and elementary functions of one tensor, and the newest version of each that is implemented.
 UNARY = (
     "Relu", "Clip", "LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "Swish", "Elu", "Celu", "Selu", "Gelu",
@@ -174,7 +173,7 @@ def _movement(layout: str) -> Iterator[Kernel]:
     )  # fmt: skip
     yield _by_traffic("Concat", "plain", "movement:Concat", "concat", (Format(),), opset=(4, None))
     yield _by_traffic(
-        "Concat", "blocked", "splice:concat", "concat_blocks", (Format((layout,) * _MAX_INPUTS, (layout,)),),
+        "Concat", "blocked", "splice:concat", "concat_blocks", (Format((layout,) * MOST_PARTS, (layout,)),),
         opset=(4, None),
     )  # fmt: skip
     for op in ("Softmax", "LogSoftmax"):

@@ -11,7 +11,8 @@ _FLOAT = ("float32",)
 #: There is something to compute.
 FULL = Rule("*.size", ">=", 1)
 _ROUNDED = Accuracy(factor=4, exact_integers=False)
-_MAX_OUTPUTS = 64  # of a blocked Split
+#: Inputs of a blocked Concat and outputs of a blocked Split that the formats name; more are refused.
+MOST_PARTS = 128
 #: Operators whose first input is called data; that of the others is called input.
 _DATA = ("Transpose", "Slice", "Pad", "Gather")
 #: Every element type that is moved by its size.
@@ -33,7 +34,7 @@ def kernels(layout: str) -> Iterator[Kernel]:
 
 def _moves(layout: str) -> Iterator[Kernel]:
     plain, blocked = Format(), Format((layout,), (layout,))
-    parts, sides = Format((layout,), (layout,) * _MAX_OUTPUTS), (Format((layout,), ()), Format((), (layout,)))
+    parts, sides = Format((layout,), (layout,) * MOST_PARTS), (Format((layout,), ()), Format((), (layout,)))
     # Operator, name, limit, layouts, versions, constant inputs. What older versions have as attributes
     # the importer makes constant inputs.
     rows: tuple[tuple[str, str, str, tuple[Format, ...], tuple[int, int | None], tuple[str, ...]], ...] = (

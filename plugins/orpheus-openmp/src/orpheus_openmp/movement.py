@@ -38,12 +38,10 @@ class Concat(Layer):
         axis = int(self.problem.attributes["axis"])
         axis += len(self.output_shape()) if axis < 0 else 0
         outer = math.prod(target.shape[:axis])
-        total, offset, steps = target.size // max(outer, 1), 0, []
+        total, offset, steps = target.size // outer, 0, []
         for array, type_ in zip(inputs, self.problem.inputs):
             source = checked(array, type_, "Concat x")
-            width = source.size // max(outer, 1)
-            if width == 0:
-                continue
+            width = source.size // outer
             values = {"count": outer, "width": width, "x_stride": width, "y_stride": total}
             steps.append(self.step({"x": source, "y": target.reshape(-1)[offset:]}, **values))
             offset += width

@@ -40,8 +40,6 @@ class Move(Layer):
             value = raw(checked(inputs[2], problem.inputs[2], "Pad constant_value"))
         steps = []
         for array, type_, (table, count) in zip(outputs, problem.outputs, self.tables):
-            if array is None:
-                continue
             target = checked(array, type_, f"{problem.op} y", written=True)
             values = {"pieces": count, "width": target.itemsize, "table": table, "value": value}
             steps.append(self.step({"x": source, "y": raw(target)}, **values))

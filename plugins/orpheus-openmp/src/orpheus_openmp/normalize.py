@@ -8,6 +8,7 @@ from typing import Any
 from orpheus_core.plugin import Problem
 from orpheus_openmp.layer import Layer
 from orpheus_openmp.moves import positive
+from orpheus_openmp.operands import input_shape
 
 
 class _Normalize(Layer):
@@ -65,6 +66,6 @@ class GroupNorm(_Normalize):
 
 def split_at_axis(problem: Problem) -> tuple[int, int]:
     """(rows, elements of a row) of an operator that normalises from ``axis`` on."""
-    x: Any = problem.inputs[0]
-    axis = positive(int(problem.attributes.get("axis", -1)), len(x.shape))
-    return math.prod(x.shape[:axis]), math.prod(x.shape[axis:])
+    shape = input_shape(problem)
+    axis = positive(int(problem.attributes.get("axis", -1)), len(shape))
+    return math.prod(shape[:axis]), math.prod(shape[axis:])

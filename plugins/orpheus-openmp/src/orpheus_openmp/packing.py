@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from orpheus_core.geometry.window import shape_of
+from orpheus_core.geometry.window import pads_of, shape_of
 from orpheus_core.plugin import Problem
 from orpheus_core.types import Array
 
@@ -232,18 +232,11 @@ def _axes(
     """Three axes, those that are missing of size 1; ``resolve`` a Conv's auto_pad."""
     rank = len(x) - 2
     strides, dilations = (_ints(problem, name, rank, 1) for name in ("strides", "dilations"))
-    pads = _ints(problem, "pads", 2 * rank, 0)
-    auto = problem.attributes.get("auto_pad", "NOTSET")
-    axes = [Axis(1, 1, 1, 1, 1, 0)] * (3 - rank)
-    for i in range(rank):
-        axis = Axis(x[2 + i], y[2 + i], w[2 + i], strides[i], dilations[i], pads[i])
-        if resolve and auto == "VALID":
-            axis = _with_pad(axis, 0)
-        elif resolve and auto in ("SAME_UPPER", "SAME_LOWER"):
-            both = max(0, (axis.output - 1) * axis.stride + _reach(axis) - axis.input)
-            axis = _with_pad(axis, both // 2 if auto == "SAME_UPPER" else both - both // 2)
-        axes.append(axis)
-    return axes
+    pads = problem.attributes.get("pads") or ()
+    automatic = problem.attributes.get("auto_pad", "NOTSET") if resolve else "NOTSET"
+    pads = pads_of(automatic, pads, x[2:], y[2:], w[2:], strides, dilations)
+    missing = [Axis(1, 1, 1, 1, 1, 0)] * (3 - rank)
+    return missing + list(map(Axis, x[2:], y[2:], w[2:], strides, dilations, pads[:rank]))
 
 
 def _with_pad(axis: Axis, before: int) -> Axis:

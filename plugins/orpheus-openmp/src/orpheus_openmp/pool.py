@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from orpheus_core.geometry.window import Window, window
 from orpheus_core.plugin import Problem
-from orpheus_openmp.conv_shape import Window, window_of
+from orpheus_openmp.conv_shape import arguments, planes
 from orpheus_openmp.layer import Layer
 
 MAXIMUM, AVERAGE_INSIDE, AVERAGE_PADDED = range(3)
@@ -16,19 +17,18 @@ class _Pool(Layer):
         super().__init__(problem, isa)
         shape = self.input_shape(0)
         depth = self.block if self.type_of(0).layout.block > 1 else 1
-        window = self.window()
+        found = self.window()
         self.values = {
             "n": shape[0], "images": shape[0] * -(-shape[1] // depth), "depth": depth, "kind": self.kind(),
-            **window.values, **window.planes,
-            "pb": window.after[0], "pr": window.after[1],
+            **arguments(found), **planes(found),
+            "pb": found.pads[2], "pr": found.pads[3],
         }  # fmt: skip
 
     def kind(self) -> int:
         return MAXIMUM
 
     def window(self) -> Window:
-        kernel = self.problem.attributes["kernel_shape"]
-        return window_of(self.problem.attributes, kernel, self.input_shape(0), self.output_shape())
+        return window(self.problem, tuple(self.problem.attributes["kernel_shape"]))
 
 
 class MaxPool(_Pool):
@@ -48,8 +48,7 @@ class GlobalMaxPool(_Pool):
 
     def window(self) -> Window:
         """One window of the input's size."""
-        shape = self.input_shape(0)
-        return window_of({}, shape[2:], shape, self.output_shape())
+        return window(self.problem, self.input_shape(0)[2:])
 
 
 class GlobalAveragePool(GlobalMaxPool):

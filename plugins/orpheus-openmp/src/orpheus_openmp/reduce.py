@@ -11,6 +11,7 @@ import numpy as np
 from orpheus_core.plugin import Problem, Step
 from orpheus_openmp.layer import Layer, seal
 from orpheus_openmp.moves import numbers, positive
+from orpheus_openmp.operands import input_shape
 from orpheus_openmp.strided import Dimension, View, collapsed, table_of
 
 OPS = {
@@ -62,8 +63,7 @@ def boxes(memory: View, axes: Sequence[int]) -> tuple[list[Dimension], list[Dime
 
 def reduced_axes(problem: Problem) -> list[int]:
     """The axes, in order; all where none are given."""
-    x: Any = problem.inputs[0]
-    rank = len(x.shape)
+    rank = len(input_shape(problem))
     given = numbers(problem, 1)
     if not given:
         return [] if problem.attributes.get("noop_with_empty_axes", 0) else list(range(rank))

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from orpheus_core.geometry.window import shape_of
 from orpheus_core.plugin import Problem
-from orpheus_core.types import Array, TensorType
+from orpheus_core.types import Array
 
 COORDINATES = (
     "half_pixel", "asymmetric", "pytorch_half_pixel", "half_pixel_symmetric", "align_corners",
@@ -31,9 +32,7 @@ class Axis:
 
 def resized_axes(problem: Problem) -> list[Axis]:
     """The axes that are resampled, from constant scales or sizes."""
-    x, y = problem.inputs[0], problem.outputs[0]
-    assert isinstance(x, TensorType) and isinstance(y, TensorType)
-    shape, target = x.static_shape or (), y.static_shape or ()
+    shape, target = shape_of(problem.inputs[0]), shape_of(problem.outputs[0])
     chosen = [a % len(shape) for a in problem.attributes.get("axes") or range(len(shape))]
     scales, sizes = problem.constants.get(2), problem.constants.get(3)
     if sizes is not None and sizes.size:

@@ -22,7 +22,7 @@ class Strassen(Conv):
         super().__init__(problem, isa)
         found = ALGORITHMS[self.kernel]
         tile = self.tile_pixels * self.block
-        pixels = math.prod(self.shape.window.output)
+        pixels = math.prod(self.shape.window.y)
         groups = -(-pixels // (found.side * self.tile_pixels))
         group = sum(at >= 0 for at in found.formed) * (self.in_blocks // found.side) * tile
         bands = max(1, -(-4 * group * groups // _BAND_BYTES))

@@ -30,7 +30,7 @@ class Winograd(Conv):
         super().__init__(problem, isa)
         if self.depth == 1 and not form.plain:
             raise KernelError(f"{name} reads a blocked input, was prepared for {self.type_of(0)}")
-        down, across = (-(-size // out) for size, out in zip(self.shape.window.output, form.out))
+        down, across = (-(-size // out) for size, out in zip(self.shape.window.y, form.out))
         band = band_rows(down, across, self.threads)
         self.values |= {"form": list(FORMS).index(name), "band": band}
         if form.step > 1:
