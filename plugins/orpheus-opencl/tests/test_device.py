@@ -14,12 +14,13 @@ from onnx import TensorProto, helper
 import orpheus_core as orpheus
 from orpheus_core import discovery
 from orpheus_core.errors import DeviceError, KernelError, UsageError
-from orpheus_core.plugin import Ready, Unavailable
+from orpheus_core.plugin import Ready, Unavailable, resolve
 
 cl = pytest.importorskip("pyopencl", reason="pyopencl is not installed")
 pytest.importorskip("orpheus_opencl", reason="orpheus-opencl is not installed")
 
-from orpheus_opencl import device, faults, programs  # noqa: E402
+import orpheus_opencl  # noqa: E402
+from orpheus_opencl import device, faults, peak, programs  # noqa: E402
 from orpheus_opencl.launch import launch  # noqa: E402
 from orpheus_opencl.runtime import Runtime  # noqa: E402
 
@@ -132,6 +133,30 @@ def _error(code: int) -> Any:
     return cl.RuntimeError(
         SimpleNamespace(routine=lambda: "clX", code=lambda: code, what=lambda: "clX failed")
     )
+
+
+def test_the_peak_is_of_multiply_adds_that_were_done() -> None:
+    runtime = Runtime(Device("opencl"))
+    y = runtime.empty((3, 4), np.float32)
+    peak.work(y, 50)()
+    got = np.empty(y.shape, np.float32)
+    runtime.download(y, got)
+    sums = np.arange(peak.CHAINS, dtype=np.float64)
+    for _ in range(50):
+        sums = 0.999 * sums + 0.1
+    # Each of 50 steps, and of 11 additions, rounds once.
+    np.testing.assert_allclose(got, sums.sum(), rtol=61 * 2.0**-24)
+
+
+def test_a_configured_backend_measures_its_own_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[int] = []
+    monkeypatch.setattr(peak, "of_device", lambda index, threads: measured.append(index))
+    backend = device.configure(orpheus_opencl.orpheus_backend(), {"device": 0})
+    resolve(backend.peak or "")(1)
+    peak.device3(1)
+    assert measured == [0, 3]
+    with pytest.raises(AttributeError, match="no attribute 'deviceX'"):
+        _ = peak.deviceX
 
 
 @pytest.fixture
