@@ -47,12 +47,12 @@ class Launch:
 
     def __init__(self, queue: cl.CommandQueue, calls: Sequence[Call]) -> None:
         self.queue = queue
-        self._calls = tuple(calls)
+        self.calls = tuple(calls)
         self.starts: tuple[Callable[[], object], ...] = tuple(_start(queue, call) for call in calls)
 
     def begin(self, queue: cl.CommandQueue) -> list[cl.Event]:
         """Start the kernels on another queue; their events."""
-        return [call.start(queue) for call in self._calls]
+        return [call.start(queue) for call in self.calls]
 
     def __call__(self) -> None:
         """Start the kernels."""
@@ -60,12 +60,12 @@ class Launch:
             for start in self.starts:
                 start()
         except cl.Error as error:
-            names = ", ".join(call.name for call in self._calls)
+            names = ", ".join(call.name for call in self.calls)
             raise typed(error, self.queue.device, f"starting {names}") from error
 
     def then(self, other: Launch) -> Launch:
         """This, then the other."""
-        return Launch(self.queue, (*self._calls, *other._calls))
+        return Launch(self.queue, (*self.calls, *other.calls))
 
 
 def launch(
