@@ -20,7 +20,7 @@ cl = pytest.importorskip("pyopencl", reason="pyopencl is not installed")
 pytest.importorskip("orpheus_opencl", reason="orpheus-opencl is not installed")
 
 import orpheus_opencl  # noqa: E402
-from orpheus_opencl import device, faults, peak, programs  # noqa: E402
+from orpheus_opencl import device, faults, peak, programs, tiles  # noqa: E402
 from orpheus_opencl.launch import launch  # noqa: E402
 from orpheus_opencl.runtime import Runtime  # noqa: E402
 
@@ -146,6 +146,23 @@ def test_the_peak_is_of_multiply_adds_that_were_done() -> None:
         sums = 0.999 * sums + 0.1
     # Each of 50 steps, and of 11 additions, rounds once.
     np.testing.assert_allclose(got, sums.sum(), rtol=61 * 2.0**-24)
+
+
+def test_the_peak_leaves_out_what_compiling_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And one run that another program disturbed."""
+    rounds: list[int] = []
+
+    def seconds(runtime: Any, step: Any) -> float:
+        rounds.append(step)
+        return 0.5 if len(rounds) in (1, 3) else step * 1e-6
+
+    monkeypatch.setattr(peak, "work", lambda y, n: n)
+    monkeypatch.setattr(peak, "_seconds", seconds)
+    units = device.opened(0).device.max_compute_units
+    lanes = tiles.lanes(device.opened(0))
+    items = units * (16 if device.opened(0).is_cpu else 2048)
+    assert peak.of_device(0, 1) == pytest.approx(2e6 * peak.CHAINS * items * lanes)
+    assert rounds[-1] == 2000
 
 
 def test_a_configured_backend_measures_its_own_device(monkeypatch: pytest.MonkeyPatch) -> None:
