@@ -49,7 +49,8 @@ def measure(network: str, device: int, seconds: float) -> Row:
     providers: list[object] = [("opencl", {"device": device}), "numpy"]
     session = orpheus.InferenceSession(build(network), providers=providers, fallback="error")  # type: ignore[arg-type]
     info = session.get_inputs()[0]
-    feed = {info.name: np.random.default_rng(0).standard_normal(info.shape).astype(np.float32)}
+    shape = [size for size in info.shape if isinstance(size, int)]
+    feed = {info.name: np.random.default_rng(0).standard_normal(shape).astype(np.float32)}
     peak = of_device(device, 0)
     times = repeat(lambda: session.run(None, feed), seconds)
     profiles = [session.profile(feed).rows for _ in range(_PROFILES)]
