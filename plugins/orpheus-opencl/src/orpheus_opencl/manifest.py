@@ -30,7 +30,7 @@ _LOOSE = Accuracy(factor=4, exact_integers=False)
 
 def kernels() -> tuple[Kernel, ...]:
     """The table."""
-    return (*_convolutions(), *_products(), *_pools(), *_elementwise(), *_movement())
+    return (*_convolutions(), *_products(), *_pools(), *_elementwise(), *_movement(), *_sampling(), *_lines())
 
 
 def _convolutions() -> Iterator[Kernel]:
@@ -145,6 +145,22 @@ def _movement() -> Iterator[Kernel]:
         "Gather", "table", "picking:Gather", "gather", where=(Rule("indices.constant", "==", True),),
         dtypes={"T": _ANY},
     )  # fmt: skip
+
+
+def _sampling() -> Iterator[Kernel]:
+    # On a blocked X the axes of batches and channels stay as they are; padding of channels is zero, and so is its sum.
+    both = (_PLAIN, _BLOCKED)
+    known = _known("pads", "constant_value", "axes")
+    for opset, where in (((11, 17), known[:2]), ((18, None), known)):
+        yield _kernel("Pad", "tables", "resample:Pad", "pad", opset=opset, where=where, formats=both)
+    for opset in ((11, 12), (13, 17), (18, None)):
+        yield _kernel(
+            "Resize", "tables", "resample:Resize", "resize", opset=opset, formats=both, dtypes={"T1": _FLOAT["T"]},
+            accuracy=_LOOSE, where=_known("roi", "scales", "sizes"),
+        )  # fmt: skip
+
+
+def _lines() -> Iterator[Kernel]:
     for op in REDUCTIONS:
         # Since this version the axes are an input.
         since = 13 if op == "ReduceSum" else 18
@@ -153,6 +169,15 @@ def _movement() -> Iterator[Kernel]:
             yield _kernel(op, "lines", "reduce:Reduce", "reduce", accuracy=accuracy, opset=opset, where=where)
     for op in ("Softmax", "LogSoftmax"):
         yield _kernel(op, "lines", "softmax:Softmax", "moves", opset=(13, None), accuracy=_LOOSE)
+    for op in ("LayerNormalization", "RMSNormalization", "InstanceNormalization", "GroupNormalization"):
+        yield _kernel(
+            op, "lines", "lines:Normalize", "normal", accuracy=_LOOSE, opset=(21 if op[0] == "G" else 1, None),
+            dtypes={"V" if op[0] == "R" else "T": _FLOAT["T"]},
+        )  # fmt: skip
+    yield _kernel(
+        "InstanceNormalization", "blocked", "lines:Instances", "normal", accuracy=_LOOSE, formats=(_BLOCKED,),
+        where=(Rule("input.rank", "==", 4), Rule("scale.constant", "==", True), Rule("B.constant", "==", True)),
+    )  # fmt: skip
 
 
 def _known(*names: str) -> tuple[Rule, ...]:
