@@ -77,17 +77,18 @@ def _along(facts: Mapping[str, Any], size: int, whole: int, scale: float) -> Axi
     """Places and weights along one axis; see ONNX's Resize for the formulas."""
     y = np.arange(whole, dtype=np.float64)
     kind = facts.get("coordinate_transformation_mode", "half_pixel")
+    # Of a fraction, which the operator's examples mean where its page says length_resized.
     length = size * scale
+    at = (y + 0.5) / scale - 0.5
     if kind == "asymmetric":
         at = y / scale
     elif kind == "align_corners":
-        at = y * (size - 1) / (length - 1) if length > 1 else y * 0
-    elif kind == "pytorch_half_pixel":
-        at = (y + 0.5) / scale - 0.5 if length > 1 else y * 0
+        at = y * ((size - 1) / (length - 1)) if length != 1 else y * 0
+    elif kind == "pytorch_half_pixel" and whole == 1:
+        at = y * 0
     elif kind == "half_pixel_symmetric":
+        # In the page's order: a sum that is whole stays so, and its floor is no element off.
         at = size / 2 * (1 - whole / length) + (y + 0.5) / scale - 0.5
-    else:
-        at = (y + 0.5) / scale - 0.5
     mode = facts.get("mode", "nearest")
     if mode == "nearest":
         rounding = facts.get("nearest_mode", "round_prefer_floor")

@@ -41,6 +41,18 @@ def test_nearest() -> None:
     assert resize([1, 2], 4, **facts, nearest_mode="ceil") == [1, 2, 2, 2]
 
 
+def test_symmetric_positions_that_are_whole_stay_so() -> None:
+    # 5 elements by half: of 2.5 there are 2, and the first lies at 2.5 (1 - 2 / 2.5) + 0.5 / 0.5 - 0.5 = 1.
+    facts = {
+        "mode": "nearest",
+        "coordinate_transformation_mode": "half_pixel_symmetric",
+        "nearest_mode": "floor",
+    }
+    scales = {2: np.array([1, 0.5], np.float32)}
+    axis = resized(problem("Resize", 5, 2, scales, **facts))[1]
+    assert taken(axis, [0, 1, 2, 3, 4]) == [1, 3]
+
+
 def test_cubic_weights_sum_to_one() -> None:
     for exclude in (0, 1):
         assert resize([3, 3, 3], 8, mode="cubic", exclude_outside=exclude) == pytest.approx([3] * 8)

@@ -181,27 +181,31 @@ def reduce(problem: Problem) -> str | None:
 
 
 def pad(problem: Problem) -> str | None:
-    """An X with elements; in NCHW16c borders of zeros around planes, since padding of channels is zero."""
-    found = _empty(problem)
-    if found or problem.inputs[0].layout.name == "plain":  # type: ignore[union-attr]
-        return found
+    """An X with elements."""
+    return _empty(problem)
+
+
+def pad_planes(problem: Problem) -> str | None:
+    """Around planes alone, and with zeros, as the padding of channels is."""
     value = float(problem.constants[2].reshape(())) if 2 in problem.constants else 0.0
     if value != 0 and problem.attributes.get("mode", "constant") == "constant":
-        return f"needs constant_value == 0 for blocks of channels, has {value}"
-    return _planes(problem)
+        return f"needs constant_value == 0, has {value}"
+    return _empty(problem) or _planes(problem)
 
 
 def resize(problem: Problem) -> str | None:
-    """No antialiasing, no region of interest, sides of at least one element; in NCHW16c planes alone."""
+    """No antialiasing, no region of interest, sides of at least one element."""
     facts = problem.attributes
     if facts.get("antialias"):
         return "needs antialias == 0"
     if facts.get("coordinate_transformation_mode") == "tf_crop_and_resize":
         return "needs a coordinate_transformation_mode without a region of interest, has 'tf_crop_and_resize'"
-    found = _empty(problem)
-    if found or problem.inputs[0].layout.name == "plain":  # type: ignore[union-attr]
-        return found
-    return _planes(problem)
+    return _empty(problem)
+
+
+def resize_planes(problem: Problem) -> str | None:
+    """The same, of planes alone."""
+    return resize(problem) or _planes(problem)
 
 
 def _planes(problem: Problem) -> str | None:

@@ -148,15 +148,17 @@ def _movement() -> Iterator[Kernel]:
 
 
 def _sampling() -> Iterator[Kernel]:
-    # On a blocked X the axes of batches and channels stay as they are; padding of channels is zero, and so is its sum.
-    both = (_PLAIN, _BLOCKED)
-    known = _known("pads", "constant_value", "axes")
-    for opset, where in (((11, 17), known[:2]), ((18, None), known)):
-        yield _kernel("Pad", "tables", "resample:Pad", "pad", opset=opset, where=where, formats=both)
-    for opset in ((11, 12), (13, 17), (18, None)):
+    # In blocks the axes of batches and channels stay as they are.
+    for name, layouts in (("tables", _PLAIN), ("blocked", _BLOCKED)):
+        suffix = "" if name == "tables" else "_planes"
+        known = _known("pads", "constant_value", "axes")
+        for opset, where in (((11, 17), known[:2]), ((18, None), known)):
+            yield _kernel(
+                "Pad", name, "resample:Pad", f"pad{suffix}", opset=opset, where=where, formats=(layouts,)
+            )
         yield _kernel(
-            "Resize", "tables", "resample:Resize", "resize", opset=opset, formats=both, dtypes={"T1": _FLOAT["T"]},
-            accuracy=_LOOSE, where=_known("roi", "scales", "sizes"),
+            "Resize", name, "resample:Resize", f"resize{suffix}", opset=(11, None), formats=(layouts,),
+            dtypes={"T1": _FLOAT["T"]}, accuracy=_LOOSE, where=_known("roi", "scales", "sizes"),
         )  # fmt: skip
 
 
