@@ -2,7 +2,7 @@
 
 The peak is that of the plugin's multiply-add kernel, measured in the same run before and after each network, the
 higher counting. A share is of the operations of direct sums, whatever the kernel computes. A convolution's time is the
-device's own, by its events, the least of a few profiled runs; a network's is the least and the median of whole runs on
+device's own, by its events, the least of ten profiled runs; a network's is the least and the median of whole runs on
 the host's clock. A launch is compared with the driver's own call.
 
 usage: python benchmarks/opencl.py [NETWORK ...] [--device 0] [--seconds 2] [--json]
@@ -29,7 +29,7 @@ import orpheus_core as orpheus
 from orpheus_core.types import Device
 
 NETWORKS = ("wrn-40-2", "mobilenet-v1", "resnet-18", "inception-v3", "resnet-50")
-_PROFILES = 5
+_PROFILES = 10
 _LAUNCHES = 1000
 
 

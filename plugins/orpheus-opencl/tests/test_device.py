@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from onnx import TensorProto, helper
 
@@ -67,6 +70,32 @@ def test_two_sessions_at_once() -> None:
         x = np.random.default_rng(seed).standard_normal((3, 50)).astype(np.float32)
         for session in sessions:
             np.testing.assert_array_equal(session.run(None, {"x": x})[0], np.maximum(x, 0))
+
+
+_TWO = """
+import sys, numpy as np, orpheus_core as orpheus, onnx
+from orpheus_opencl import device
+model = onnx.load(sys.argv[1])
+count = len(device.find()[0])
+sessions = [
+    orpheus.InferenceSession(model, providers=[("opencl", {"device": i})], fallback="error") for i in range(count)
+]
+x = np.random.default_rng(0).standard_normal((3, 50)).astype(np.float32)
+for _ in range(2):
+    for session in sessions:
+        np.testing.assert_array_equal(session.run(None, {"x": x})[0], np.maximum(x, 0))
+print(*(session.kernel_plan()[0].outputs[0] for session in sessions))
+"""
+
+
+def test_devices_work_side_by_side(tmp_path: Path) -> None:
+    if "Portable" not in device.find()[0][0].platform:
+        pytest.skip("only PoCL shows one processor as two devices")
+    onnx.save(relu(), tmp_path / "m.onnx")
+    environment = {**os.environ, "POCL_DEVICES": "basic pthread"}
+    command = [sys.executable, "-c", _TWO, str(tmp_path / "m.onnx")]
+    ran = subprocess.run(command, check=False, env=environment, capture_output=True, text=True)
+    assert ran.stdout.split() == ["float32[3,50]@opencl", "float32[3,50]@opencl:1"], ran.stderr
 
 
 class _Bad:
