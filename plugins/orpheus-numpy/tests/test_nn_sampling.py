@@ -50,6 +50,13 @@ def test_resize_agrees_with_onnxruntime(mode, transform, sizes):
     np.testing.assert_allclose(resize(X, sizes=wanted, **attributes), want, rtol=1e-5, atol=1e-5)
 
 
+def test_symmetric_positions_that_are_whole_stay_so():
+    # Of 2.5 elements there are 2; the first lies at 2.5 (1 - 2 / 2.5) + 0.5 / 0.5 - 0.5 = 1.
+    attributes = {"coordinate_transformation_mode": "half_pixel_symmetric", "nearest_mode": "floor"}
+    y = resize(np.arange(5.0), scales=np.array([0.5], np.float32), mode="nearest", **attributes)
+    np.testing.assert_array_equal(y, [1, 3])
+
+
 @pytest.mark.parametrize("mode", ["linear", "cubic"])
 @pytest.mark.parametrize("scales", [(0.6, 0.6), (0.3, 0.8), (2.0, 1.5)])
 @pytest.mark.parametrize("exclude", [0, 1])

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from onnx import TensorProto, helper
 
 import orpheus_core as orpheus
 from orpheus_core import discovery
 from orpheus_core.errors import DeviceError, KernelError, UsageError
-from orpheus_core.plugin import Ready, Unavailable
+from orpheus_core.plugin import Ready, Unavailable, resolve
 
 cl = pytest.importorskip("pyopencl", reason="pyopencl is not installed")
 pytest.importorskip("orpheus_opencl", reason="orpheus-opencl is not installed")
 
-from orpheus_opencl import device, faults, programs  # noqa: E402
+import orpheus_opencl  # noqa: E402
+from orpheus_opencl import device, faults, peak, programs, tiles  # noqa: E402
 from orpheus_opencl.launch import launch  # noqa: E402
 from orpheus_opencl.runtime import Runtime  # noqa: E402
 
@@ -66,6 +70,32 @@ def test_two_sessions_at_once() -> None:
         x = np.random.default_rng(seed).standard_normal((3, 50)).astype(np.float32)
         for session in sessions:
             np.testing.assert_array_equal(session.run(None, {"x": x})[0], np.maximum(x, 0))
+
+
+_TWO = """
+import sys, numpy as np, orpheus_core as orpheus, onnx
+from orpheus_opencl import device
+model = onnx.load(sys.argv[1])
+count = len(device.find()[0])
+sessions = [
+    orpheus.InferenceSession(model, providers=[("opencl", {"device": i})], fallback="error") for i in range(count)
+]
+x = np.random.default_rng(0).standard_normal((3, 50)).astype(np.float32)
+for _ in range(2):
+    for session in sessions:
+        np.testing.assert_array_equal(session.run(None, {"x": x})[0], np.maximum(x, 0))
+print(*(session.kernel_plan()[0].outputs[0] for session in sessions))
+"""
+
+
+def test_devices_work_side_by_side(tmp_path: Path) -> None:
+    if "Portable" not in device.find()[0][0].platform:
+        pytest.skip("only PoCL shows one processor as two devices")
+    onnx.save(relu(), tmp_path / "m.onnx")
+    environment = {**os.environ, "POCL_DEVICES": "basic pthread"}
+    command = [sys.executable, "-c", _TWO, str(tmp_path / "m.onnx")]
+    ran = subprocess.run(command, check=False, env=environment, capture_output=True, text=True)
+    assert ran.stdout.split() == ["float32[3,50]@opencl", "float32[3,50]@opencl:1"], ran.stderr
 
 
 class _Bad:
@@ -132,6 +162,47 @@ def _error(code: int) -> Any:
     return cl.RuntimeError(
         SimpleNamespace(routine=lambda: "clX", code=lambda: code, what=lambda: "clX failed")
     )
+
+
+def test_the_peak_is_of_multiply_adds_that_were_done() -> None:
+    runtime = Runtime(Device("opencl"))
+    y = runtime.empty((3, 4), np.float32)
+    peak.work(y, 50)()
+    got = np.empty(y.shape, np.float32)
+    runtime.download(y, got)
+    sums = np.arange(peak.CHAINS, dtype=np.float64)
+    for _ in range(50):
+        sums = 0.999 * sums + 0.1
+    # Each of 50 steps, and of 11 additions, rounds once.
+    np.testing.assert_allclose(got, sums.sum(), rtol=61 * 2.0**-24)
+
+
+def test_the_peak_leaves_out_what_compiling_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And one run that another program disturbed."""
+    rounds: list[int] = []
+
+    def seconds(runtime: Any, step: Any) -> float:
+        rounds.append(step)
+        return 0.5 if len(rounds) in (1, 3) else step * 1e-6
+
+    monkeypatch.setattr(peak, "work", lambda y, n: n)
+    monkeypatch.setattr(peak, "_seconds", seconds)
+    units = device.opened(0).device.max_compute_units
+    lanes = tiles.lanes(device.opened(0))
+    items = units * (16 if device.opened(0).is_cpu else 2048)
+    assert peak.of_device(0, 1) == pytest.approx(2e6 * peak.CHAINS * items * lanes)
+    assert rounds[-1] == 2000
+
+
+def test_a_configured_backend_measures_its_own_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[int] = []
+    monkeypatch.setattr(peak, "of_device", lambda index, threads: measured.append(index))
+    backend = device.configure(orpheus_opencl.orpheus_backend(), {"device": 0})
+    resolve(backend.peak or "")(1)
+    peak.device3(1)
+    assert measured == [0, 3]
+    with pytest.raises(AttributeError, match="no attribute 'deviceX'"):
+        _ = peak.deviceX
 
 
 @pytest.fixture

@@ -73,6 +73,9 @@ LAYERS = (
     Layer("ReduceMean", (3, 4, 5, 6), "ReduceMean/lines", (), {"axes": [1, 3], "keepdims": 0}),
     Layer("ReduceMax", (3, 4, 5), "ReduceMax/lines"),
     Layer("Transpose", (2, 3, 4, 5), "Transpose/strided", (), {"perm": [2, 0, 3, 1]}),
+    Layer("LayerNormalization", (3, 5, 37), "LayerNormalization/lines", ((5, 37), (5, 37)), {"axis": 1}),
+    Layer("InstanceNormalization", (2, 20, 7, 5), "InstanceNormalization/lines", ((20,), (20,))),
+    Layer("InstanceNormalization", (2, 20, 7, 5), "InstanceNormalization/blocked", ((20,), (20,))),
 )  # fmt: skip
 
 
@@ -129,6 +132,49 @@ def test_tuning_measures_tiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     timed = {kernel.kernel.partition("[")[0] for kernel in layer.kernels if kernel.seconds}
     wanted = [t.name for t in tiles.fitting(opened(0), 2, 1, 64) if t != tiles.tile(opened(0), 2, 1, 64)]
     assert wanted and {f"opencl:Conv/{name}" for name in ("direct", "plain", *wanted)} <= timed
+
+
+def resized(layout: str, x: tuple[int, ...], sizes: tuple[int, ...], dtype: int, **attributes: Any) -> Any:
+    """A Resize, between poolings of single elements where it is to lie in blocks."""
+    end = "y" if layout == "plain" else "r"
+    nodes = [
+        helper.make_node(
+            "Resize", ["x" if layout == "plain" else "p", "", "", "s"], [end], "layer", **attributes
+        )
+    ]
+    if layout != "plain":
+        first, last = (
+            helper.make_node("MaxPool", [a], [b], kernel_shape=[1, 1]) for a, b in (("x", "p"), ("r", "y"))
+        )
+        nodes = [first, *nodes, last]
+    infos = [helper.make_tensor_value_info("x", dtype, x), helper.make_tensor_value_info("y", dtype, None)]
+    constants = [numpy_helper.from_array(np.array(sizes, np.int64), "s")]
+    graph = helper.make_graph(nodes, "g", infos[:1], infos[1:], constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+
+
+@pytest.mark.parametrize("layout", ["plain", "NCHW16c"])
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"},
+        {"mode": "linear", "coordinate_transformation_mode": "align_corners"},
+        {"mode": "cubic", "exclude_outside": 1},
+    ],
+    ids=lambda a: a["mode"],
+)
+def test_resize(layout: str, attributes: dict[str, Any]) -> None:
+    shape, sizes = (2, 20, 5, 7), (2, 20, 13, 6)
+    proto = resized(layout, shape, sizes, TensorProto.FLOAT, **attributes)
+    pin = {"layer": f"opencl:Resize/{'tables' if layout == 'plain' else 'blocked'}"}
+    session = orpheus.InferenceSession(
+        proto, providers=["opencl"], fallback="error", enable_passes=[], pin=pin
+    )
+    x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    exact = resized("plain", shape, sizes, TensorProto.DOUBLE, **attributes)
+    (wanted,) = orpheus.InferenceSession(exact, providers=["numpy"]).run(None, {"x": x.astype(np.float64)})
+    # At most sixteen products of two weights, none above 1.2, and an element.
+    np.testing.assert_allclose(session.run(None, {"x": x})[0], wanted, rtol=1e-6, atol=5e-6)
 
 
 def test_concat_of_pieces_that_lie_apart() -> None:

@@ -50,3 +50,29 @@ def test_network(name: str, tmp_path: Path) -> None:
     assert not foreign
     again = session.run(None, {feed.name: x})
     np.testing.assert_array_equal(again[0], session.run(None, {feed.name: x})[0])
+
+
+@pytest.mark.zoo
+def test_a_detector(tmp_path: Path) -> None:
+    """Wholly on the device up to the suppression; what follows has sizes that only a run tells."""
+    model = registry.build("ssd-mobilenet-v2")
+    whole, cut = tmp_path / "model.onnx", tmp_path / "cut.onnx"
+    onnx.save(model, whole)
+    (suppress,) = (node for node in model.graph.node if node.op_type == "NonMaxSuppression")
+    onnx.utils.extract_model(str(whole), str(cut), [model.graph.input[0].name], list(suppress.input[:2]))
+    session: Any = orpheus.InferenceSession(str(cut), providers=["opencl"], fallback="error")
+    feed = session.get_inputs()[0]
+    x = np.random.default_rng(0).standard_normal(feed.shape).astype(np.float32)
+    for got, wanted in zip(session.run(None, {feed.name: x}), exact.evaluate(cut, {feed.name: x}, tmp_path)):
+        assert got.shape == wanted.shape
+        assert abs(got - wanted).max() <= 5e-5 * np.ptp(wanted)
+    mixed: Any = orpheus.InferenceSession(model, providers=["opencl", "numpy"])
+    foreign = [row for row in mixed.kernel_plan() if row.kernel_id.startswith("numpy:")]
+    assert {"NonMaxSuppression", "TopK"} <= {row.op for row in foreign}
+    for row in foreign:
+        types = (*row.inputs, *row.outputs)
+        assert any("?" in t for t in types) or all(t.startswith("int64") for t in types), row
+    reference = orpheus.InferenceSession(model, providers=["numpy"])
+    for got, wanted in zip(mixed.run(None, {feed.name: x}), reference.run(None, {feed.name: x})):
+        assert got.shape == wanted.shape
+        assert abs(got - wanted).max() <= 5e-5 * max(1.0, abs(wanted).max())

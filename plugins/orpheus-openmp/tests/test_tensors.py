@@ -148,6 +148,13 @@ def test_resize(layers, bound, blocked, mode, coordinates, size):
     bound(got, exact, np.full(exact.shape, 2.3 * abs(x).max()), 2 if mode == "nearest" else 16)
 
 
+def test_symmetric_positions_that_are_whole_stay_so():
+    from orpheus_openmp.resampling import Axis, coordinates
+
+    # Of 2.5 elements there are 2; the first lies at 2.5 (1 - 2 / 2.5) + 0.5 / 0.5 - 0.5 = 1.
+    assert coordinates(Axis(0, 5, 2, 0.5), "half_pixel_symmetric").tolist() == [1, 3]
+
+
 NUMPY = {
     "ReduceSum": np.sum, "ReduceMean": np.mean, "ReduceProd": np.prod, "ReduceMax": np.max, "ReduceMin": np.min,
     "ReduceL1": lambda x, a, keepdims: abs(x).sum(a, keepdims=keepdims),

@@ -20,6 +20,7 @@ def orpheus_backend() -> Backend:
         configure="orpheus_opencl.device:configure",
         runtime="orpheus_opencl.runtime:Runtime",
         seal="orpheus_opencl.launch:seal",
+        peak="orpheus_opencl.peak:peak",
         version="0.1.0",
         rank=1010,  # behind the reference: a device is used when it is asked for, as transfers cost
     )

@@ -111,7 +111,7 @@ def configure(backend: Backend, options: Mapping[str, Any]) -> Backend:
     if not fits:
         there = "; ".join(f"{i}: {f}" for i, f in enumerate(found)) or "none"
         raise UsageError(f"there is no OpenCL device {dict(options)!r}; there are {there}")
-    return replace(backend, device=Device("opencl", fits[0]))
+    return replace(backend, device=Device("opencl", fits[0]), peak=f"orpheus_opencl.peak:device{fits[0]}")
 
 
 class Opened:

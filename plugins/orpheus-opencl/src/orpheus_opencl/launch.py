@@ -22,7 +22,7 @@ class Call:
     name: str
     kernel: cl.Kernel
     size: tuple[int, ...]
-    group: tuple[int, ...]
+    group: tuple[int, ...] | None
     buffers: tuple[cl.Buffer, ...]
 
     def start(self, queue: cl.CommandQueue) -> cl.Event:
@@ -47,12 +47,12 @@ class Launch:
 
     def __init__(self, queue: cl.CommandQueue, calls: Sequence[Call]) -> None:
         self.queue = queue
-        self._calls = tuple(calls)
+        self.calls = tuple(calls)
         self.starts: tuple[Callable[[], object], ...] = tuple(_start(queue, call) for call in calls)
 
     def begin(self, queue: cl.CommandQueue) -> list[cl.Event]:
         """Start the kernels on another queue; their events."""
-        return [call.start(queue) for call in self._calls]
+        return [call.start(queue) for call in self.calls]
 
     def __call__(self) -> None:
         """Start the kernels."""
@@ -60,12 +60,12 @@ class Launch:
             for start in self.starts:
                 start()
         except cl.Error as error:
-            names = ", ".join(call.name for call in self._calls)
+            names = ", ".join(call.name for call in self.calls)
             raise typed(error, self.queue.device, f"starting {names}") from error
 
     def then(self, other: Launch) -> Launch:
         """This, then the other."""
-        return Launch(self.queue, (*self._calls, *other._calls))
+        return Launch(self.queue, (*self.calls, *other.calls))
 
 
 def launch(
@@ -79,7 +79,9 @@ def launch(
 ) -> Launch:
     """Kernel ``name`` of ``source`` with these arguments over ``size`` work items (none at all when one is 0).
 
-    A tensor stands for its buffer and the element it begins at, None for one that is absent, an int for an int.
+    A tensor stands for its buffer and the element it begins at, None for one that is absent, an int for an int. Without
+    a ``group`` a processor takes items one by one, since its driver would compile the kernel again for every size of
+    group; other drivers choose.
     """
     if 0 in size:
         return Launch(queue, ())
@@ -95,8 +97,9 @@ def launch(
         else:
             flat.append(np.int32(argument) if isinstance(argument, int) else argument)
     kernel.set_args(*flat)
-    ones = group if group is not None else (1,) * len(size)
-    return Launch(queue, [Call(name, kernel, size, ones, tuple(buffers))])
+    if group is None and queue.device.type & cl.device_type.CPU:
+        group = (1,) * len(size)
+    return Launch(queue, [Call(name, kernel, size, group, tuple(buffers))])
 
 
 def seal(steps: Sequence[Launch | Callable[[], object]]) -> Callable[[], None]:

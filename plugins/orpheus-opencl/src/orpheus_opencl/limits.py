@@ -180,6 +180,56 @@ def reduce(problem: Problem) -> str | None:
     return _empty(problem)
 
 
+def pad(problem: Problem) -> str | None:
+    """An X with elements."""
+    return _empty(problem)
+
+
+def pad_planes(problem: Problem) -> str | None:
+    """Around planes alone, and with zeros, as the padding of channels is."""
+    value = float(problem.constants[2].reshape(())) if 2 in problem.constants else 0.0
+    if value != 0 and problem.attributes.get("mode", "constant") == "constant":
+        return f"needs constant_value == 0, has {value}"
+    return _empty(problem) or _planes(problem)
+
+
+def resize(problem: Problem) -> str | None:
+    """No antialiasing, no region of interest, sides of at least one element."""
+    facts = problem.attributes
+    if facts.get("antialias"):
+        return "needs antialias == 0"
+    if facts.get("coordinate_transformation_mode") == "tf_crop_and_resize":
+        return "needs a coordinate_transformation_mode without a region of interest, has 'tf_crop_and_resize'"
+    return _empty(problem)
+
+
+def resize_planes(problem: Problem) -> str | None:
+    """The same, of planes alone."""
+    return resize(problem) or _planes(problem)
+
+
+def _planes(problem: Problem) -> str | None:
+    x, y = shape_of(problem.inputs[0]), shape_of(problem.outputs[0])
+    return (
+        None
+        if len(x) == 4 and x[:2] == y[:2]
+        else f"needs planes of four axes alone to change, has {x} and {y}"
+    )
+
+
+def normal(problem: Problem) -> str | None:
+    """Scale and bias of the shape that is normalised; no second output."""
+    if any(t is not None for t in problem.outputs[1:]):
+        return "needs Mean and InvStdDev to be left out"
+    shape = shape_of(problem.inputs[0])
+    lines = problem.op in ("LayerNormalization", "RMSNormalization")
+    wanted = shape[int(problem.attributes.get("axis", -1)) % len(shape) :] if lines else shape[1:2]
+    for type_ in problem.inputs[1:]:
+        if type_ is not None and prod(shape_of(type_)) != prod(wanted):
+            return f"needs scale and bias of {list(wanted)}, has {list(shape_of(type_))}"
+    return _empty(problem)
+
+
 def elements(problem: Problem) -> int:
     """Of all operands, for costs."""
     return sum(prod(shape_of(t)) for t in (*problem.inputs, *problem.outputs) if t is not None)

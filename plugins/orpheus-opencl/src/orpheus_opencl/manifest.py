@@ -30,7 +30,7 @@ _LOOSE = Accuracy(factor=4, exact_integers=False)
 
 def kernels() -> tuple[Kernel, ...]:
     """The table."""
-    return (*_convolutions(), *_products(), *_pools(), *_elementwise(), *_movement())
+    return (*_convolutions(), *_products(), *_pools(), *_elementwise(), *_movement(), *_sampling(), *_lines())
 
 
 def _convolutions() -> Iterator[Kernel]:
@@ -145,6 +145,24 @@ def _movement() -> Iterator[Kernel]:
         "Gather", "table", "picking:Gather", "gather", where=(Rule("indices.constant", "==", True),),
         dtypes={"T": _ANY},
     )  # fmt: skip
+
+
+def _sampling() -> Iterator[Kernel]:
+    # In blocks the axes of batches and channels stay as they are.
+    for name, layouts in (("tables", _PLAIN), ("blocked", _BLOCKED)):
+        suffix = "" if name == "tables" else "_planes"
+        known = _known("pads", "constant_value", "axes")
+        for opset, where in (((11, 17), known[:2]), ((18, None), known)):
+            yield _kernel(
+                "Pad", name, "resample:Pad", f"pad{suffix}", opset=opset, where=where, formats=(layouts,)
+            )
+        yield _kernel(
+            "Resize", name, "resample:Resize", f"resize{suffix}", opset=(11, None), formats=(layouts,),
+            dtypes={"T1": _FLOAT["T"]}, accuracy=_LOOSE, where=_known("roi", "scales", "sizes"),
+        )  # fmt: skip
+
+
+def _lines() -> Iterator[Kernel]:
     for op in REDUCTIONS:
         # Since this version the axes are an input.
         since = 13 if op == "ReduceSum" else 18
@@ -153,6 +171,15 @@ def _movement() -> Iterator[Kernel]:
             yield _kernel(op, "lines", "reduce:Reduce", "reduce", accuracy=accuracy, opset=opset, where=where)
     for op in ("Softmax", "LogSoftmax"):
         yield _kernel(op, "lines", "softmax:Softmax", "moves", opset=(13, None), accuracy=_LOOSE)
+    for op in ("LayerNormalization", "RMSNormalization", "InstanceNormalization", "GroupNormalization"):
+        yield _kernel(
+            op, "lines", "lines:Normalize", "normal", accuracy=_LOOSE, opset=(21 if op[0] == "G" else 1, None),
+            dtypes={"V" if op[0] == "R" else "T": _FLOAT["T"]},
+        )  # fmt: skip
+    yield _kernel(
+        "InstanceNormalization", "blocked", "lines:Instances", "normal", accuracy=_LOOSE, formats=(_BLOCKED,),
+        where=(Rule("input.rank", "==", 4), Rule("scale.constant", "==", True), Rule("B.constant", "==", True)),
+    )  # fmt: skip
 
 
 def _known(*names: str) -> tuple[Rule, ...]:

@@ -65,7 +65,7 @@ def coordinates(axis: Axis, mode: str) -> Array:
     if mode == "pytorch_half_pixel" and axis.wanted == 1:
         return 0 * at
     if mode == "half_pixel_symmetric":
-        return centred + axis.size / 2 * (1 - axis.wanted / exact)
+        return axis.size / 2 * (1 - axis.wanted / exact) + (at + 0.5) / axis.scale - 0.5  # the page's order
     return centred
 
 

@@ -132,7 +132,8 @@ def _coordinates(axis: _Axis, mode: str) -> Array:
     if mode == "pytorch_half_pixel":
         return half if axis.wanted > 1 else np.zeros_like(x)
     if mode == "half_pixel_symmetric":
-        return half + axis.size / 2 * (1 - axis.wanted / exact)
+        # In the page's order: a sum that is whole stays so, and its floor is no element off.
+        return axis.size / 2 * (1 - axis.wanted / exact) + (x + 0.5) / axis.stretch - 0.5
     if mode == "align_corners":
         # The page says length_resized; its examples show that the fractional length is meant.
         return x * ((axis.size - 1) / (exact - 1)) if exact != 1 else np.zeros_like(x)

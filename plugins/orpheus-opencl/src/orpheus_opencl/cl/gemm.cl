@@ -39,15 +39,26 @@ __kernel void gemm(IN(a), IN(b), IN(c), IN(bias), IN(r), OUT(y), __global const 
         vec sum = acc[i][0];
         #pragma unroll
         for (int u = 1; u < KT; ++u) sum += acc[i][u];
+        const long row = batch * M + m + i;
+        if (count == V) {
+            vec value = alpha * sum;
+            if (c) {
+                __global const float *from = c + c_at + (m + i) * crow + first * ccolumn;
+                value += beta * (ccolumn ? LOAD(from) : (vec)(from[0]));
+            }
+            if (bias) value += LOAD(bias + bias_at + first);
+            if (r) value += LOAD(r + r_at + row * N + first);
+            STORE(ACT(value), y + row * N + first);
+            continue;
+        }
         float one[V];
-        CAT(vstore, V)(alpha * sum, 0, one);
-        __global float *to = y + (batch * M + m + i) * N + first;
+        STORE(alpha * sum, one);
         for (int j = 0; j < count; ++j) {
             float value = one[j];
             if (c) value += beta * c[c_at + (m + i) * crow + (first + j) * ccolumn];
             if (bias) value += bias[bias_at + first + j];
-            if (r) value += r[r_at + (batch * M + m + i) * N + first + j];
-            to[j] = ACT(value);
+            if (r) value += r[r_at + row * N + first + j];
+            y[row * N + first + j] = ACT(value);
         }
     }
 }

@@ -1,0 +1,113 @@
+"""Resize and Pad as tables: along each axis the elements of X that one of Y comes from, and their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from orpheus_core.geometry.window import shape_of
+from orpheus_core.plugin import Problem
+from orpheus_core.types import Array
+
+#: Along one axis: places [size of Y, taps] in X (-1: outside), and their weights, or None where each counts whole.
+Axis: TypeAlias = tuple[Array, "Array | None"]
+
+
+def kept(size: int) -> Axis:
+    """An axis that stays as it is."""
+    return np.arange(size)[:, None], None
+
+
+def padded(problem: Problem) -> list[Axis]:
+    """Of each axis of a Pad, constant, edge, reflect or wrap, whose pads and axes are known."""
+    shape = shape_of(problem.inputs[0])
+    rank = len(shape)
+    pads = problem.constants[1].tolist()
+    given = problem.constants[3].tolist() if 3 in problem.constants else range(rank)
+    before = dict.fromkeys(range(rank), 0)
+    before.update({a % rank: pads[i] for i, a in enumerate(given)})
+    mode = problem.attributes.get("mode", "constant")
+    axes: list[Axis] = []
+    for axis, (size, whole) in enumerate(zip(shape, shape_of(problem.outputs[0]))):
+        at = np.arange(whole) - before[axis]
+        inside = (at >= 0) & (at < size)
+        if mode == "edge":
+            at = at.clip(0, size - 1)
+        elif mode == "wrap":
+            at %= size
+        elif mode == "reflect":
+            turn = max(2 * (size - 1), 1)
+            at = np.abs((at + size - 1) % turn - (size - 1)) if size > 1 else at * 0
+        else:
+            at = np.where(inside, at, -1)
+        axes.append((at[:, None], None))
+    return axes
+
+
+def resized(problem: Problem) -> list[Axis]:
+    """Of each axis of a Resize by nearest, linear or cubic, without antialiasing or a region of interest."""
+    shape, target = shape_of(problem.inputs[0]), shape_of(problem.outputs[0])
+    scales = problem.constants[2].tolist() if 2 in problem.constants and problem.constants[2].size else None
+    named = problem.attributes.get("axes")
+    order = [a % len(shape) for a in named] if named else list(range(len(shape)))
+    axes: list[Axis] = []
+    for axis, (size, whole) in enumerate(zip(shape, target)):
+        scale = whole / size
+        if scales is not None and axis in order:
+            scale = float(np.float32(scales[order.index(axis)]))
+        elif axis in order and problem.attributes.get("keep_aspect_ratio_policy", "stretch") != "stretch":
+            scale = _common(problem, shape, order)
+        if whole == size and scale == 1:
+            axes.append(kept(size))
+        else:
+            axes.append(_along(problem.attributes, size, whole, scale))
+    return axes
+
+
+def _common(problem: Problem, shape: Sequence[int], order: Sequence[int]) -> float:
+    """The one scale of a Resize that keeps the ratio of its sides."""
+    wanted = [s / shape[a] for s, a in zip(problem.constants[3].tolist(), order)]
+    policy = problem.attributes["keep_aspect_ratio_policy"]
+    return float(min(wanted) if policy == "not_larger" else max(wanted))
+
+
+def _along(facts: Mapping[str, Any], size: int, whole: int, scale: float) -> Axis:
+    """Places and weights along one axis; see ONNX's Resize for the formulas."""
+    y = np.arange(whole, dtype=np.float64)
+    kind = facts.get("coordinate_transformation_mode", "half_pixel")
+    # Of a fraction, which the operator's examples mean where its page says length_resized.
+    length = size * scale
+    at = (y + 0.5) / scale - 0.5
+    if kind == "asymmetric":
+        at = y / scale
+    elif kind == "align_corners":
+        at = y * ((size - 1) / (length - 1)) if length != 1 else y * 0
+    elif kind == "pytorch_half_pixel" and whole == 1:
+        at = y * 0
+    elif kind == "half_pixel_symmetric":
+        # In the page's order: a sum that is whole stays so, and its floor is no element off.
+        at = size / 2 * (1 - whole / length) + (y + 0.5) / scale - 0.5
+    mode = facts.get("mode", "nearest")
+    if mode == "nearest":
+        rounding = facts.get("nearest_mode", "round_prefer_floor")
+        place = {
+            "floor": np.floor(at), "ceil": np.ceil(at), "round_prefer_floor": np.ceil(at - 0.5),
+            "round_prefer_ceil": np.floor(at + 0.5),
+        }[rounding]  # fmt: skip
+        return place.astype(np.int64).clip(0, size - 1)[:, None], None
+    low = np.floor(at)
+    part = (at - low)[:, None]
+    if mode == "linear":
+        places, weights = low[:, None] + (0, 1), np.concatenate([1 - part, part], 1)
+    else:
+        a = float(facts.get("cubic_coeff_a", -0.75))
+        places = low[:, None] + (-1, 0, 1, 2)
+        d = np.abs(at[:, None] - places)
+        near, far = ((a + 2) * d - (a + 3)) * d * d + 1, ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
+        weights = np.where(d <= 1, near, np.where(d < 2, far, 0))
+        if facts.get("exclude_outside"):
+            weights = np.where((places >= 0) & (places < size), weights, 0)
+            weights /= weights.sum(1, keepdims=True)
+    return places.astype(np.int64).clip(0, size - 1), weights
