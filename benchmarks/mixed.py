@@ -59,13 +59,13 @@ def main() -> int:
         for threads in map(int, args.threads.split(",")):
             rows.append(measure(network, threads, backends, args.processes, args.min_time, args.tune))
             print(*filter(None, map(str, _shown(rows[-1]))), sep=", ", file=sys.stderr, flush=True)
+            if args.json:  # each time: it takes long enough to be interrupted
+                args.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
     print(table(_HEADERS, [_shown(row) for row in rows]))
     names = tuple(
         dict.fromkeys([*backends, "core", *(_backend(layer) for r in rows for layer in r["layers"])])
     )
     print(table(("network", "threads", *names), [_places(row, names) for row in rows]))
-    if args.json:
-        args.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
     return int(any(row["ratio"] < 1 and row["beyond_noise"] for row in rows))
 
 
