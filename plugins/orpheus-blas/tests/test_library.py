@@ -115,6 +115,8 @@ def test_the_row_says_what_was_found(name):
     state = getattr(layers, name).probe()
     assert isinstance(state, Ready)
     assert "-bit integers" in state.detail and "/" in state.detail
+    single = find.load(name).single
+    assert f"1 thread ({single})" in state.detail if single else "1 thread" not in state.detail
 
 
 @pytest.fixture
