@@ -58,14 +58,14 @@ def main() -> int:
     for network in args.networks.split(","):
         for threads in map(int, args.threads.split(",")):
             rows.append(measure(network, threads, backends, args.processes, args.min_time, args.tune))
-            print(_shown(rows[-1]), file=sys.stderr, flush=True)
+            print(*filter(None, map(str, _shown(rows[-1]))), sep=", ", file=sys.stderr, flush=True)
+            if args.json:  # each time: it takes long enough to be interrupted
+                args.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
     print(table(_HEADERS, [_shown(row) for row in rows]))
     names = tuple(
         dict.fromkeys([*backends, "core", *(_backend(layer) for r in rows for layer in r["layers"])])
     )
     print(table(("network", "threads", *names), [_places(row, names) for row in rows]))
-    if args.json:
-        args.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
     return int(any(row["ratio"] < 1 and row["beyond_noise"] for row in rows))
 
 
@@ -80,13 +80,12 @@ def measure(
         with Child("orpheus_experiments.race.worker", quiet=True) as child:
             child.call("tune", path, threads, names, tune, False, limit=_PATIENCE)
     # By cost any backend may take a layer; in their order the first does, and the last what it refuses.
-    policies = ("cost", *["order"] * (len(sets) - 1))
     trials = [
         Trial(
-            model=ModelRef(zoo=network), engine=",".join(names), threads=threads, tuned=True, policy=policy,
-            processes=processes, min_time=seconds, metrics=("latency", "error"),
+            model=ModelRef(zoo=network), engine=",".join(names), threads=threads, tuned=True,
+            policy="order" if i else "cost", processes=processes, min_time=seconds, metrics=("latency", "error"),
         )
-        for names, policy in zip(sets, policies)
+        for i, names in enumerate(sets)
     ]  # fmt: skip
     records = run_together(trials).records
     for names, record in zip(sets, records):

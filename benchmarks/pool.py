@@ -110,9 +110,9 @@ def main() -> int:
     for network, plan in product(args.networks.split(","), PLANS):
         rows += measure(network, plan, args.threads, args.rounds, args.turn)
         print(table(_HEADERS, [_shown(row) for row in rows[-len(WAYS) :]]), file=sys.stderr, flush=True)
+        if args.json:
+            args.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
     print(table(_HEADERS, [_shown(row) for row in rows]))
-    if args.json:
-        args.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
     return 0
 
 

@@ -61,6 +61,7 @@ def test_a_race(race, tmp_path) -> None:
     met = {goal["what"]: goal["met"] for goal in data["goals"]}
     assert met["ratio, small, 1 thread(s)"] is False and met["error of orpheus, small, 1 thread(s)"] is True
     assert "MISSED" in text and "not installed" in text
+    assert "small, threads 1: orpheus " in text  # when the network is done, without a terminal too
     assert data["environment"]["versions"].keys() >= {"orpheus", "right"}
     assert race("right", "--check", goals, "--strict", "--orpheus", "orpheus")[0] == 1
 

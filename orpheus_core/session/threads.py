@@ -12,6 +12,7 @@ from orpheus_core.processors import default_threads
 from orpheus_core.selection.invoke import function_of
 
 _latest: object = None
+_telling = threading.Lock()
 
 
 def check_threads(threads: int | None) -> int:
@@ -43,14 +44,16 @@ def apply_threads(settings: tuple[tuple[str, int], ...]) -> None:
     """Tell the libraries their thread counts.
 
     Not again while the same ones want the same counts in the same thread. Another backend may have told the same
-    library something else, and some OpenMP runtimes keep a count for each thread.
+    library something else, and some OpenMP runtimes keep a count for each thread. One thread tells at a time: a library
+    may be asked what it has understood.
     """
     global _latest
     wanted = (settings, threading.get_ident())
     if settings and wanted != _latest:
-        for reference, count in settings:
-            function_of(reference)(count)
-        _latest = wanted
+        with _telling:
+            for reference, count in settings:
+                function_of(reference)(count)
+            _latest = wanted
 
 
 def leading(users: Iterable[str]) -> str | None:

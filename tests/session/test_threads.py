@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -57,6 +58,34 @@ def test_it_is_told_in_every_thread_that_runs() -> None:
     other.start()
     other.join()
     assert TOLD == [("a", 1), ("a", 1)]
+
+
+def check_c(threads: int) -> None:
+    """As a library that is asked what it has been told."""
+    shared[0] = threads
+    time.sleep(0.001)
+    if shared[0] != threads:
+        TOLD.append(("c", threads))
+
+
+shared = [0]
+
+
+def test_a_library_is_told_by_one_thread_at_a_time() -> None:
+    asked = Backend(name="c", api=1, kernels=(), set_threads=f"{__name__}:check_c")
+    at_once = threading.Barrier(2)
+
+    def ask(count: int) -> None:
+        at_once.wait()
+        for _ in range(20):
+            tell([asked], count)
+
+    threads = [threading.Thread(target=ask, args=(n,)) for n in (1, 3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert TOLD == []  # of those that found another count than their own
 
 
 def test_the_lead_is_told_last_and_the_others_one() -> None:

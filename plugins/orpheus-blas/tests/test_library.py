@@ -115,6 +115,8 @@ def test_the_row_says_what_was_found(name):
     state = getattr(layers, name).probe()
     assert isinstance(state, Ready)
     assert "-bit integers" in state.detail and "/" in state.detail
+    single = find.load(name).single
+    assert f"1 thread ({single})" in state.detail if single else "1 thread" not in state.detail
 
 
 @pytest.fixture
@@ -131,15 +133,23 @@ def test_an_absent_library_is_a_row_with_the_command_that_brings_it(afresh, monk
         state = getattr(layers, name).probe()
         assert isinstance(state, Unavailable)
         assert str(tmp_path) in state.reason and patterns.split()[0] in state.reason
-        assert fix in state.fix and f"ORPHEUS_BLAS_{name.upper()}" in state.fix
+        assert state.fix.startswith(fix) and f"ORPHEUS_BLAS_{name.upper()}" in state.fix
 
 
 def test_files_that_are_no_library_are_named(afresh, monkeypatch, tmp_path):
     monkeypatch.setattr(find, "_folders", lambda name: [tmp_path])
     monkeypatch.delenv("ORPHEUS_BLAS_ATLAS", raising=False)
     (tmp_path / "libcblas.so.3").write_text("no library")
-    with pytest.raises(BackendError, match=r"libcblas\.so\.3: .*; to fix: "):
+    with pytest.raises(BackendError, match=r"libcblas\.so\.3 does not load: .*; to fix: "):
         find.load("atlas")
+
+
+def test_a_path_that_leads_nowhere_is_to_be_unset_before_anything_else_helps(afresh, monkeypatch, tmp_path):
+    monkeypatch.setenv("ORPHEUS_BLAS_BLIS", str(tmp_path / "libblis.so"))
+    state = layers.blis.probe()
+    assert isinstance(state, Unavailable)
+    assert state.reason.startswith(f"{tmp_path / 'libblis.so'} does not load: ")
+    assert state.fix.startswith("unset ORPHEUS_BLAS_BLIS and apt install ")
 
 
 def test_a_path_that_leads_to_another_library_is_refused(afresh, monkeypatch, name):

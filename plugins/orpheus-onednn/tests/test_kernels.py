@@ -170,6 +170,43 @@ def test_the_padding_of_blocks_is_zero_whatever_the_layer_is_fed(onednn, channel
         assert not y[:, -1, ..., channels % layout.block :].any()
 
 
+@pytest.mark.parametrize(
+    ("op", "late", "given", "outputs"),
+    [
+        ("ReduceSum", ["axes"], [1], 1),
+        ("ReduceMax", ["axes"], [1], 1),
+        ("Split", ["split"], [1, 2], 2),
+        ("Resize", ["", "scales"], [1, 1, 2, 2], 1),
+        ("Resize", ["", "", "sizes"], [2, 3, 8, 8], 1),
+    ],
+)
+def test_what_decides_on_the_results_shape_is_refused_before_the_run(onednn, op, late, given, outputs):
+    info = helper.make_tensor_value_info
+    kind = TensorProto.FLOAT if "scales" in late else TensorProto.INT64
+    names, attributes = [f"y{i}" for i in range(outputs)], {"axis": 1} if op == "Split" else {}
+    graph = helper.make_graph(
+        [helper.make_node(op, ["x", *late], names, **attributes)],
+        "g",
+        [info("x", TensorProto.FLOAT, [2, 3, 4, 4]), info(late[-1], kind, [len(given)])],
+        [info(name, TensorProto.FLOAT, None) for name in names],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    with pytest.raises(orpheus.UnsupportedModelError, match=f"{late[-1]}.runtime == False"):
+        session(model.SerializeToString())
+    both = orpheus.InferenceSession(model.SerializeToString(), providers=["onednn", "numpy"], threads=1)
+    x = np.arange(96, dtype=np.float32).reshape(2, 3, 4, 4)
+    given = np.array(given, np.float32 if "scales" in late else np.int64)
+    got = both.run(None, {"x": x, late[-1]: given})
+    wanted = {
+        "ReduceSum": lambda: [x.sum(1, keepdims=True)],
+        "ReduceMax": lambda: [x.max(1, keepdims=True)],
+        "Split": lambda: [x[:, :1], x[:, 1:]],
+        "Resize": lambda: [x.repeat(2, 2).repeat(2, 3)],
+    }
+    for a, b in zip(got, wanted[op](), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 OPERATORS = ("Conv", "QLinearConv", "QLinearMatMul", "FusedMatMul", "MaxPool", "Add", "Reorder")
 
 

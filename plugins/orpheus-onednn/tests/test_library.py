@@ -29,8 +29,8 @@ def probe(**environment):
     return json.loads(done.stdout)
 
 
-def compiled(tmp_path, name, source):
-    """A shared library of this C source; skips where there is no compiler."""
+def compiled(tmp_path, name, source, *needs):
+    """A shared library of this C source, which needs these; skips where there is no compiler."""
     import shutil
 
     compiler = next((c for c in ("cc", "gcc", "clang") if shutil.which(c)), None)
@@ -39,7 +39,7 @@ def compiled(tmp_path, name, source):
     path = tmp_path / name
     code = tmp_path / "source.c"
     code.write_text(source)
-    subprocess.run([compiler, "-shared", "-fPIC", "-o", path, code], check=True)
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", path, code, *needs], check=True)
     return str(path)
 
 
@@ -59,9 +59,11 @@ def test_a_missing_file(tmp_path):
 
 def test_what_is_no_library_of_this_machine(tmp_path):
     path = tmp_path / "libdnnl.so.3"
-    path.write_bytes(b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x03\x00\xff\x00" + bytes(200))
-    kind, reason, _, _ = probe(ORPHEUS_ONEDNN=str(path))
-    assert (kind, "does not load" in reason) == ("unavailable", True)
+    path.write_bytes(b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x03\x00\xf3\x00" + bytes(200))
+    kind, reason, fix, _ = probe(ORPHEUS_ONEDNN=str(path))
+    assert kind == "unavailable"
+    assert "is built for RISC-V" in reason if sys.platform.startswith("linux") else "does not load" in reason
+    assert fix.startswith("unset ORPHEUS_ONEDNN and pip install ")
 
 
 def test_another_library(tmp_path):
@@ -84,10 +86,24 @@ def test_a_version_or_runtime_that_cannot_be_used(tmp_path, major, minor, cpu, w
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc and preloads")
 def test_a_second_copy_of_intels_or_llvms_runtime_is_refused_beforehand(tmp_path):
-    path = compiled(tmp_path, "libdnnl.so.3", VERSION.format(major=3, minor=7, cpu=2))
-    both = [compiled(tmp_path, name, "int nothing;") for name in ("libomp.so.5", "libiomp5.so")]
-    kind, reason, _, _ = probe(ORPHEUS_ONEDNN=path, LD_PRELOAD=" ".join(both))
+    both = [
+        compiled(tmp_path, name, "void __kmpc_fork_call(void) {}") for name in ("libomp.so.5", "libiomp5.so")
+    ]
+    path = compiled(
+        tmp_path, "libdnnl.so.3", VERSION.format(major=3, minor=7, cpu=2), "-Wl,--no-as-needed", both[0]
+    )
+    kind, reason, _, _ = probe(ORPHEUS_ONEDNN=path, LD_PRELOAD=both[1])
     assert (kind, "libiomp5.so and libomp.so.5" in reason) == ("unavailable", True)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc and preloads")
+def test_two_copies_are_nothing_to_one_that_is_built_with_gnus(onednn, tmp_path):
+    if not any("gomp" in name for name in onednn.runtimes):
+        pytest.skip("this oneDNN is not built with GNU's runtime")
+    both = [compiled(tmp_path, name, "int nothing;") for name in ("libomp.so.5", "libiomp5.so")]
+    kind, detail, _, _ = probe(LD_PRELOAD=" ".join(both))
+    assert kind == "ready"
+    assert "gomp" in detail and "iomp5" not in detail
 
 
 def test_ready_says_what_was_found(onednn):

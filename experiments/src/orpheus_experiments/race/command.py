@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,8 +19,8 @@ from orpheus_core.errors import OrpheusError, UsageError
 from orpheus_experiments.race.entrant import ORPHEUS, hindrance, known
 from orpheus_experiments.race.environment import environment
 from orpheus_experiments.race.goals import check, read
-from orpheus_experiments.race.race import Plan, run
-from orpheus_experiments.race.report import PAPER, record, tables, verdicts
+from orpheus_experiments.race.race import Heat, Plan, run
+from orpheus_experiments.race.report import PAPER, brief, record, tables, verdicts
 from orpheus_experiments.zoo import build
 
 __all__ = ["main"]
@@ -97,7 +98,12 @@ def _run(args: argparse.Namespace) -> int:
             models, entrants, tuple(_count(t) for t in _list(args.threads)), backends, args.runs, args.rounds,
             args.turn, args.warm, args.loads, args.tune, args.again, args.isa, args.seed, args.timeout,
         )  # fmt: skip
-        heats = run(plan, line.say)
+
+        def ended(heat: Heat) -> None:
+            line.clear()
+            print(brief(heat), file=sys.stderr, flush=True)
+
+        heats = run(plan, line.say, ended)
     data = record(plan, heats, before)
     print(tables(data))
     found = check(goals, data) if goals is not None else []

@@ -80,8 +80,10 @@ class Heat:
     lanes: list[Lane]
 
 
-def run(plan: Plan, say: Callable[[str], None]) -> list[Heat]:
-    """All heats, thread by thread, network by network. An entrant that fails is a lane with its reason."""
+def run(
+    plan: Plan, say: Callable[[str], None], ended: Callable[[Heat], None] = lambda _heat: None
+) -> list[Heat]:
+    """All heats, thread by thread, network by network, each told to ``ended``. Who fails is a lane with its reason."""
     with tempfile.TemporaryDirectory(prefix="orpheus-race-") as name:
         folder = Path(name)
         prime = folder / "prime.onnx"
@@ -99,6 +101,7 @@ def run(plan: Plan, say: Callable[[str], None]) -> list[Heat]:
                 heat = _Heat(plan, network, path, threads, lanes, feeds, exact, say)
                 heat.run(sources, primes)
                 heats.append(Heat(network, threads, lanes))
+                ended(heats[-1])
         return heats
 
 

@@ -14,7 +14,7 @@ from orpheus_experiments.race.goals import Verdict
 from orpheus_experiments.race.race import Heat, Lane, Plan
 from orpheus_experiments.statistics.rounds import Interval, best_ratio, geometric_mean, spread
 
-__all__ = ["record", "tables", "verdicts"]
+__all__ = ["brief", "record", "tables", "verdicts"]
 
 #: The networks whose ratios the geometric mean is of: those of the paper.
 PAPER = ("wrn-40-2", "mobilenet-v1", "resnet-18", "inception-v3", "resnet-50")
@@ -80,6 +80,15 @@ def _lane(lane: Lane) -> dict[str, Any]:
         "error": None if lane.error is None or lane.error == float("inf") else lane.error,
         "rounds": lane.rounds,
     }
+
+
+def brief(heat: Heat) -> str:
+    """One line: everybody's median, or why there is none."""
+    found = []
+    for lane in heat.lanes:
+        time = f"{quantity(_ms(spread(lane.rounds).median))} ms" if lane.finished else lane.reason
+        found.append(f"{lane.name} {time}")
+    return f"{heat.network}, threads {heat.threads}: {', '.join(found)}"
 
 
 def tables(data: Mapping[str, Any]) -> str:

@@ -12,11 +12,12 @@ import numpy as np
 
 from orpheus_blas.library import Library
 from orpheus_core.errors import BackendError
+from orpheus_core.loading import why_not
 
 #: Library -> patterns of its files in any of _folders(), the best first, and how to get it.
 FILES = {
     "mkl": ("libmkl_rt.so*", "pip install mkl"),
-    "openblas": ("*-pthread/libopenblas.so* libopenblasp.so* libopenblas.[sd]*", "apt install libopenblas0"),
+    "openblas": ("*-pthread/libopenblas.so* libopenblasp.so* libopenblas.[sd]*", "apt install libopenblas0-pthread"),
     "blis": ("*-pthread/libblis.so* libblis.[sd]*", "apt install libblis4-pthread"),
     "numpy": ("*openblas*", "pip install --force-reinstall numpy, from a wheel that brings OpenBLAS"),
     "accelerate": ("Accelerate.framework/Accelerate", "use a Mac: it comes with macOS only"),
@@ -34,9 +35,12 @@ def load(name: str) -> Library:
         try:
             return Library(name, path)
         except (OSError, BackendError) as error:
-            reasons[str(error)] = None
+            reasons[why_not(path, error) if isinstance(error, OSError) else str(error)] = None
     where = f"no {' or '.join(patterns.split())} in {', '.join(map(str, folders))}"
-    raise BackendError(f"{'; '.join(reasons) or where}; to fix: {fix}; or let {variable} give its path")
+    unset = f"unset {variable} and " if os.environ.get(variable) else ""
+    raise BackendError(
+        f"{'; '.join(reasons) or where}; to fix: {unset}{fix}; or let {variable} give its path"
+    )
 
 
 def _folders(name: str) -> list[Path]:

@@ -54,7 +54,8 @@ class Library:
         spins = name == "numpy" or layer in ("openmp", "gnu")
         alone = "it was built for one" if layer in ("", "disabled") else ""
         self.single = "idle ones of more would spin" if spins else alone
-        threads, bits = "1 thread" if self.single else layer, 8 * ctypes.sizeof(self._integer)
+        threads = f"1 thread ({self.single})" if self.single else layer
+        bits = 8 * ctypes.sizeof(self._integer)
         self.about = f"{facts.get('version') or kind}, {threads}, {bits}-bit integers, {real}"
 
     def set_threads(self, threads: int) -> None:

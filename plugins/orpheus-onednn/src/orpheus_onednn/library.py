@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from orpheus_core.errors import BackendError, KernelError
+from orpheus_core.loading import why_not
 from orpheus_core.waiting import brief, runtimes
 
 VARIABLE = "ORPHEUS_ONEDNN"
@@ -67,11 +68,12 @@ class Library:
             name = _RUNTIMES.get(found.cpu, f"runtime {found.cpu}")
             raise BackendError(f"{path}, oneDNN {self.version}, was built with {name} in the place of OpenMP")
         self.openmp = self.c if found.cpu == _OPENMP else None
-        self.runtimes = runtimes() if self.openmp is not None else []
-        if len(twins := [name for name in self.runtimes if "gomp" not in name]) > 1:
+        intel = hasattr(self.c, "__kmpc_fork_call")  # in LLVM's and Intel's, and not in GNU's
+        self.runtimes = [name for name in runtimes() if self.openmp and ("gomp" in name) is not intel]
+        if intel and len(self.runtimes) > 1:
             raise BackendError(
                 f"{path} is built with OpenMP of LLVM or Intel, and this process has another copy of it"
-                f" ({' and '.join(twins)}): their first use would end the process"
+                f" ({' and '.join(self.runtimes)}): their first use would end the process"
             )
         self.isa: int = self.c.dnnl_get_effective_cpu_isa()
         self.c.dnnl_memory_desc_get_size.restype = c_size_t
@@ -123,8 +125,7 @@ def library() -> Library:
     for place in _places():
         try:
             return Library(place)
-        except OSError as error:
-            reasons.append(f"{place} does not load: {error}")
-        except BackendError as error:
-            reasons.append(str(error))
-    raise BackendError(f"{'; '.join(dict.fromkeys(reasons))}; to fix: {FIX}")
+        except (OSError, BackendError) as error:
+            reasons.append(why_not(place, error) if isinstance(error, OSError) else str(error))
+    unset = f"unset {VARIABLE} and " if os.environ.get(VARIABLE) else ""
+    raise BackendError(f"{'; '.join(dict.fromkeys(reasons))}; to fix: {unset}{FIX}")

@@ -33,6 +33,9 @@ _FLOATS = ("float32", *_NARROW)
 _LOSES = ("Clip", "HardSigmoid", "Max", "Min", "ReduceMax", "ReduceMin", "Relu", "ScaleShift", "Softmax")
 #: Type constraints that are not called T.
 _CONSTRAINTS = {"Resize": ("T1",), "QLinearConv": ("T1", "T3"), "QLinearMatMul": ("T1", "T3")}
+#: Inputs that a layer needs as constants where it has them: most decide on its result's shape.
+_SETTLED = {"QLinearConv": ("B",), "Resize": ("scales", "sizes"), "Split": ("split",)}
+_SETTLED.update(dict.fromkeys(pointwise.REDUCTIONS, ("axes",)))
 _FLOPS, _BYTES, _CALL = 1e11, 3e10, 1e-6  # a second of one thread; seconds
 #: Each implementation is taken to be so much slower than the one that the library puts before it,
 _STEP = 0.05
@@ -72,6 +75,7 @@ _CHANNEL: Any = (({"axis": 1}, (_IMAGE, (64,), (64,)), _IMAGE),)
 _LAST: Any = (({"axis": 1}, ((8, 64), (64,), (64,)), (8, 64)),)
 _NORMAL: Any = (({}, (_IMAGE, *((64,),) * 4), _IMAGE),)
 _LINES: Any = (({"axis": 1}, ((8, 64),), (8, 64)),)
+_ROW_SUMS: Any = (({"axes": (1,)}, ((8, 64),), (8, 1)),)
 _BOTH: Any = ({"axis": 1}, (_IMAGE, _IMAGE), (1, 128, 14, 14))
 _HALVES: Any = (({"axis": 1}, ((1, 128, 14, 14),), _IMAGE),)
 _TWICE: Any = tuple(
@@ -106,8 +110,8 @@ def _rows() -> Iterator[Row]:
     yield Row(("LayerNormalization",), pointwise.normalization, _LAST, rounded=True)
     yield Row(("Softmax", "LogSoftmax"), pointwise.softmax, _LINES, opset=13, rounded=True)
     yield Row(("Concat",), pointwise.concat, (_BOTH,), "all", opset=4)
-    yield Row(("Split",), pointwise.split, _HALVES, "parts", opset=2)
-    yield Row(tuple(pointwise.REDUCTIONS), pointwise.reduction, (({"axes": (1,)}, ((8, 64),), (8, 1)),))
+    yield Row(("Split",), pointwise.split, _HALVES, "parts", opset=13)
+    yield Row(tuple(pointwise.REDUCTIONS), pointwise.reduction, _ROW_SUMS, opset=13)
     yield Row(("Resize",), pointwise.resampling, _TWICE, "same", opset=11)
     pairs = [(f.inputs[0], f.outputs[0]) for _, _, found in _formats("reorder") for f in found]
     turns = tuple(({"from_layout": a, "to_layout": b}, (_IMAGE,), _IMAGE) for a, b in pairs)
@@ -203,9 +207,8 @@ def _rules(op: str, walk: Walk, name: str) -> tuple[Rule, ...]:
     integers, brgemm, block = op[0] == "Q", "brgconv:" in name, layout_of(walk.x).block
     scales = [f"{n}_{fact}.constant" for n in (x, w, "y") for fact in ("scale", "zero_point")]
     facts: tuple[tuple[bool, list[Any]], ...] = (
-        (True, [("*.size", ">=", 1)]),
+        (True, [("*.size", ">=", 1), *((f"{name}.runtime", "==", False) for name in _SETTLED.get(op, ()))]),
         (integers, [(scale, "==", True) for scale in scales]),
-        (op == "QLinearConv", [("B.runtime", "==", False)]),
         (conv or integers or brgemm, [(f"{w}.constant", "==", True)]),
         (conv, [(f"{x}.rank", "==", 4)]),
         (conv and block > 1 and "dw" not in name, [(f"{x}.shape[1]", ">=", block)]),

@@ -97,8 +97,6 @@ def split(problem: Problem, x: str, y: str) -> list[Call]:
 def reduction(problem: Problem, x: str, y: str) -> list[Call]:
     """Reduce* over axes that are attributes or constants."""
     source = operand(problem, dnnl.SRC, 0, x)
-    if type_of(problem, 1) is not None and 1 not in problem.constants:
-        raise Refusal("needs constant axes")
     given: Any = problem.constants.get(1, problem.attributes.get("axes"))
     axes = [int(a) % len(source.md.shape) for a in (() if given is None else given)]
     if not axes and not problem.attributes.get("noop_with_empty_axes"):

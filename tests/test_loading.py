@@ -1,0 +1,48 @@
+"""Why a library does not load: the loader's words, and the machine that a file is for where those mislead."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+
+import pytest
+
+from orpheus_core.loading import why_not
+
+
+def reason(path):
+    """Of a library that does not load."""
+    with pytest.raises(OSError) as caught:
+        ctypes.CDLL(str(path))
+    return why_not(path, caught.value)
+
+
+def test_an_absent_file(tmp_path):
+    path = tmp_path / "lib.so"
+    text = reason(path)
+    assert text.startswith(f"{path} does not load: ")
+    if sys.platform.startswith("linux"):
+        assert text.count(str(path)) == 1 and "No such file" in text
+
+
+@pytest.mark.parametrize("content", [b"", b"no library", b"\x7fELF", bytes(100)])
+def test_a_file_that_is_no_library(tmp_path, content):
+    path = tmp_path / "lib.so"
+    path.write_bytes(content)
+    assert reason(path).startswith(f"{path} does not load: ")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ELF")
+@pytest.mark.parametrize(
+    ("machine", "order", "words"),
+    [(183, 1, "AArch64"), (62, 1, "x86-64"), (22, 2, "S/390"), (255, 1, "machine 255 of the ELF standard")],
+)
+def test_a_library_of_another_machine(tmp_path, machine, order, words):
+    path = tmp_path / "lib.so"
+    number = machine.to_bytes(2, "little" if order == 1 else "big")
+    path.write_bytes(b"\x7fELF\x02" + bytes([order, 1]) + bytes(9) + b"\x03\x00" + number + bytes(200))
+    text = why_not(path, OSError(f"{path}: cannot open shared object file: No such file or directory"))
+    with open("/proc/self/exe", "rb") as file:
+        own = file.read(20)[18] == machine
+    assert own or text.startswith(f"{path} is built for {words}, and this Python for ")
+    assert own == text.endswith(" does not load: cannot open shared object file: No such file or directory")
