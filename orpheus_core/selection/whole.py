@@ -20,10 +20,14 @@ from orpheus_core.selection.signature import problem_signature, where
 WORTH = 0.99
 
 
-def plan_key(selection: Selection) -> str:
-    """The key of a plan on this machine: every layer with its kernel, and whose results it reads."""
+def plan_key(selection: Selection, options: SelectionOptions) -> str:
+    """The key of a plan on this machine: every layer with its kernel, whose results it reads, and what it has to beat.
+
+    The untuned plan depends on the order of the backends, and on what the user leaves to choose from.
+    """
     makers = {v: i for i, d in enumerate(selection.decisions) for v in d.node.results}
-    facts = ["whole plan"]
+    order = ", ".join(backend.name for backend in options.backends)
+    facts = ["whole plan", order, options.memory, str(options.error_factor)]
     for decision in selection.decisions:
         kernel, backend = decision.candidate.kernel, decision.candidate.backend
         reads = [makers.get(v) if v is not None else None for v in decision.node.inputs]
@@ -44,11 +48,11 @@ def is_worth(ratio: float) -> bool:
     return ratio < WORTH
 
 
-def beaten(selection: Selection, cache: MeasurementCache) -> str | None:
+def beaten(selection: Selection, cache: MeasurementCache, options: SelectionOptions) -> str | None:
     """Words on the plan of this selection, when it was measured and the untuned one was kept."""
     if all(d.chosen.source is not Source.MEASURED for d in selection.decisions):
         return None
-    key = plan_key(selection)
+    key = plan_key(selection, options)
     tuned, static, ratio = cache.get(key), cache.number(key, "untuned"), cache.number(key, "ratio")
     if tuned is None or not ratio or is_worth(ratio):
         return None

@@ -68,7 +68,7 @@ def _compared(graph: Graph, wanted: SelectionOptions, cache: MeasurementCache, s
     static = _Runner(graph, untuned(wanted))
     timed: set[str] = set()
     for turn in range(_ROUNDS + 1):
-        key = plan_key(choose(graph, wanted)[1])
+        key = plan_key(choose(graph, wanted)[1], wanted)
         if key == static.key:
             return TunedPlan(wanted.policy, "same")
         cache.drop(key)  # or it would not be looked at again
@@ -136,7 +136,7 @@ class _Runner:
                 raise ValueError(f"input {value.name!r} is no tensor")
             self._inputs.append(random_array(value.type, random))
         self._context = Context(plan)
-        self.key = plan_key(plan.selection)
+        self.key = plan_key(plan.selection, options)
         self._keys: dict[object, str] = {}
         for operation in plan.program.operations:
             key = _key(operation)

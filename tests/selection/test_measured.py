@@ -243,12 +243,43 @@ def test_a_tuned_plan_that_is_slower_as_a_whole_is_not_taken(tmp_path: Path) -> 
         assert {d.kernel_id for d in tuned.decisions} == {"two:Relu/other"}
         assert not tuned.note
         for ratio, kernel in ((2.0, "static"), (0.995, "static"), (0.9, "other")):
-            session.options.cache.put(plan_key(tuned), 3.0, untuned=2.0, ratio=ratio)
+            session.options.cache.put(plan_key(tuned, session.options), 3.0, untuned=2.0, ratio=ratio)
             session.options.cache.save()
             after = make(path)
             assert {r.kernel_id for r in after.kernel_plan()} == {f"two:Relu/{kernel}"}
             words = f"untuned, measured as a whole: 2000.00 ms against 3000.00 ms tuned, ratio {ratio:.3f}"
             assert (words in after.explain().summary) == (kernel == "static")
+
+
+def test_what_was_said_of_a_plan_beside_one_untuned_plan_is_not_said_beside_another(tmp_path: Path) -> None:
+    path = tmp_path / "m.json"
+    first, second = (
+        Backend(
+            name=name,
+            api=1,
+            kernels=(Kernel(op="Relu", name="only", run="toys:relu", writes_out=True, cost="toys:cost_1"),),
+        )
+        for name in ("first", "second")
+    )
+    with discovery.override(first, second):
+        one, other = ["first", "second"], ["second", "first"]
+        session = make(path, providers=one, policy="cost")
+        (layer,) = {
+            (measurement_key(d.problem, c.candidate), c.candidate.backend.name)
+            for d in make(path, providers=other).latest_plan().selection.decisions
+            for c in (d.chosen,)
+        }
+        session.options.cache.put(layer[0], 1e-9, kernel="second:Relu/only")
+        session.options.cache.save()
+        mixed = make(path, providers=one, policy="cost")
+        assert {r.kernel_id for r in mixed.kernel_plan()} == {"second:Relu/only"}
+        for session, ratio in ((mixed, 2.0), (make(path, providers=other, policy="cost"), 0.5)):
+            key = plan_key(session.latest_plan().selection, session.options)
+            session.options.cache.put(key, 3.0, untuned=2.0, ratio=ratio)
+            session.options.cache.save()
+        after = make(path, providers=one, policy="cost")
+        assert {r.kernel_id for r in after.kernel_plan()} == {"first:Relu/only"}
+        assert "ratio 2.000" in after.explain().summary
 
 
 def test_tuning_ends_with_the_whole_plan_beside_the_untuned_one(tmp_path: Path) -> None:

@@ -141,49 +141,62 @@ class _Heat:
     def run(self, sources: Mapping[str, Source], primes: Mapping[str, Source]) -> None:
         what = f"{self.network}, {self.threads} thread{'s' * (self.threads > 1)}"
         with ExitStack() as stack:
-            for lane in self.lanes:
-                if not lane.reason:
-                    self.say(f"{what}: loading {lane.name} ...")
-                    self.guard(lane, lambda lane=lane: self.load(lane, sources, primes, stack))  # type: ignore[misc]
-            for lane in self.lanes:
-                if not lane.reason:
-                    self.say(f"{what}: warming up {lane.name} ...")
-                    self.guard(lane, lambda lane=lane: self.warm(lane))  # type: ignore[misc]
             shuffled = random.Random(f"{self.plan.seed} {what}")
-            for turn in range(self.plan.rounds):
-                self.say(f"{what}: round {turn + 1} of {self.plan.rounds} ...")
+
+            def everybody(work: Callable[[Lane], None]) -> None:
                 order = [lane for lane in self.lanes if not lane.reason]
                 shuffled.shuffle(order)
                 for lane in order:
-                    self.guard(lane, lambda lane=lane: self.turn(lane))  # type: ignore[misc]
+                    self.guard(lane, work)
 
-    def guard(self, lane: Lane, work: Callable[[], None]) -> None:
+            for lane in self.lanes:
+                if lane.name == ORPHEUS[1] and not lane.reason:
+                    self.say(f"{what}: tuning ...")
+                    self.guard(lane, self.tune)
+            # In turns: who comes after others has the memory that the system has just found for these.
+            for attempt in range(self.plan.loads):
+                self.say(f"{what}: load {attempt + 1} of {self.plan.loads} ...")
+                is_last = attempt == self.plan.loads - 1
+                everybody(lambda lane: self.load(lane, sources, primes, stack, stays=is_last))  # noqa: B023
+            self.say(f"{what}: warming up ...")
+            everybody(self.warm)
+            for turn in range(self.plan.rounds):
+                self.say(f"{what}: round {turn + 1} of {self.plan.rounds} ...")
+                everybody(self.turn)
+
+    def guard(self, lane: Lane, work: Callable[[Lane], None]) -> None:
         try:
-            work()
+            work(lane)
         except OrpheusError as error_:
             lane.reason = _reason(error_)
             if lane.name in self.racers:
                 self.racers.pop(lane.name).close()
 
-    def load(
-        self, lane: Lane, sources: Mapping[str, Source], primes: Mapping[str, Source], stack: ExitStack
-    ) -> None:
-        """Load in ``loads`` fresh processes, of which the last stays."""
+    def tune(self, lane: Lane) -> None:
         plan = self.plan
-        environment = confinement(lane.name, plan.isa)
-        if lane.name == ORPHEUS[1]:
-            _once(plan, environment, "tune", self.path, self.threads, plan.backends, plan.tune, plan.again)
+        given = (self.path, self.threads, plan.backends, plan.tune, plan.again)
+        _once(plan, confinement(lane.name, plan.isa), "tune", *given)
+
+    def load(
+        self,
+        lane: Lane,
+        sources: Mapping[str, Source],
+        primes: Mapping[str, Source],
+        stack: ExitStack,
+        *,
+        stays: bool,
+    ) -> None:
+        """Load in a fresh process, which ``stays`` to race."""
+        plan = self.plan
         task = Task(lane.name, sources[lane.name], primes[lane.name], self.threads, plan.backends)
-        for attempt in range(plan.loads):
-            racer = _process(environment)
-            self.racers[lane.name] = racer
-            stack.callback(racer.close)
-            fact: LoadFact = racer.call("load", task, self.feeds, limit=plan.timeout)
-            lane.loads.append(fact.seconds)
-            if fact.growth is not None:
-                lane.growths.append(fact.growth)
-            if attempt < plan.loads - 1:
-                racer.close()
+        racer = self.racers[lane.name] = _process(confinement(lane.name, plan.isa))
+        stack.callback(racer.close)
+        fact: LoadFact = racer.call("load", task, self.feeds, limit=plan.timeout)
+        lane.loads.append(fact.seconds)
+        if fact.growth is not None:
+            lane.growths.append(fact.growth)
+        if not stays:
+            racer.close()
         lane.planned, lane.summary = fact.planned, fact.summary
         lane.error = error(fact.outputs, self.exact)
         if not lane.error <= WRONG:
