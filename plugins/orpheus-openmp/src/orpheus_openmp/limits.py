@@ -1,4 +1,7 @@
-"""What each kernel cannot do, in words: the ``supports`` functions of the manifest."""
+"""What each kernel cannot do, in words: the ``supports`` functions of the manifest.
+
+They are asked about layers whose element types and rules hold and whose shapes are known.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from orpheus_openmp.conv_shape import conv_shape
 from orpheus_openmp.elementwise import unary_parameters
 from orpheus_openmp.epilogue import NUMBERS
 from orpheus_openmp.gemm import batch_runs
-from orpheus_openmp.operands import floats, input_shape, output_shape
+from orpheus_openmp.operands import input_shape, output_shape
 
 _CLAMPS = ("", "Relu", "Clip")
 _MOST_RUNS = 256  # of a broadcast batch, each a step
@@ -19,12 +22,12 @@ _MOST_RUNS = 256  # of a broadcast batch, each a step
 
 def direct(problem: Problem) -> str | None:
     """Blocked to blocked: one group, or groups of whole blocks."""
-    return _fused(problem) or _whole_blocks(problem, inputs=True)
+    return _activation(problem) or _whole_blocks(problem, inputs=True)
 
 
 def stem(problem: Problem) -> str | None:
     """Plain to blocked: one group, or groups that fill whole blocks of the result."""
-    return _fused(problem) or _whole_blocks(problem, inputs=False)
+    return _activation(problem) or _whole_blocks(problem, inputs=False)
 
 
 def pointwise(problem: Problem) -> str | None:
@@ -47,7 +50,7 @@ def strassen2(problem: Problem) -> str | None:
 
 def depthwise(problem: Problem) -> str | None:
     """One channel and one filter a group."""
-    refusal = _fused(problem)
+    refusal = _activation(problem)
     if refusal:
         return refusal
     shape = conv_shape(problem)
@@ -60,7 +63,7 @@ def depthwise(problem: Problem) -> str | None:
 
 def winograd(problem: Problem) -> str | None:
     """Pads of at most half the kernel; its size, one group, stride and dilation 1 are rules of the form."""
-    refusal = _fused(problem)
+    refusal = _activation(problem)
     if refusal:
         return refusal
     window = conv_shape(problem).window
@@ -72,17 +75,17 @@ def winograd(problem: Problem) -> str | None:
 
 def im2col(problem: Problem) -> str | None:
     """Any convolution, also a packed or transposed one; how many axes is a rule."""
-    return _fused(problem)
+    return _activation(problem)
 
 
 def gemm(problem: Problem) -> str | None:
     """A bias with a row or column stride; see :class:`orpheus_openmp.gemm.Gemm`."""
-    return _fused(problem)
+    return _activation(problem)
 
 
 def matmul(problem: Problem) -> str | None:
     """A of rank 1 or more, batches that broadcast in few runs."""
-    refusal = _fused(problem)
+    refusal = _activation(problem)
     if refusal:
         return refusal
     a, b = input_shape(problem, 0), input_shape(problem, 1)
@@ -93,29 +96,21 @@ def matmul(problem: Problem) -> str | None:
     return None
 
 
-def pool(problem: Problem) -> str | None:
-    """Any window."""
-    return _tensors(problem)
-
-
 def unary(problem: Problem) -> str | None:
     """Parameters of any value but NaN."""
     if any(math.isnan(p) for p in unary_parameters(problem)):
         return "needs parameters that are numbers"
-    return floats(problem, 1)
+    return None
 
 
 def binary_same(problem: Problem) -> str | None:
     """Two tensors of one shape."""
     a, b = input_shape(problem, 0), input_shape(problem, 1)
-    return _tensors(problem) or (None if a == b else f"needs equal shapes, has {list(a)} and {list(b)}")
+    return None if a == b else f"needs equal shapes, has {list(a)} and {list(b)}"
 
 
 def binary_channel(problem: Problem) -> str | None:
     """One of the tensors has a value a channel, or one for each channel of each image."""
-    refusal = _tensors(problem)
-    if refusal:
-        return refusal
     a, b, y = input_shape(problem, 0), input_shape(problem, 1), output_shape(problem)
     small = b if a == y else a if b == y else None
     if small is not None and len(y) >= 2:
@@ -161,24 +156,16 @@ def scale_shift(problem: Problem) -> str | None:
     axis = int(problem.attributes["axis"])
     if len(x) < 2 or axis + (len(x) if axis < 0 else 0) != 1:
         return f"needs axis 1 of two or more, has axis {axis} of {len(x)}"
-    return _fused(problem)
+    return _activation(problem)
 
 
 def softmax(problem: Problem) -> str | None:
     """Any axis."""
-    return _tensors(problem) or (None if input_shape(problem, 0) else "needs an axis")
-
-
-def concat(problem: Problem) -> str | None:
-    """Any axis of plain tensors."""
-    return _tensors(problem)
+    return None if input_shape(problem, 0) else "needs an axis"
 
 
 def concat_blocks(problem: Problem) -> str | None:
     """The channels of float tensors."""
-    refusal = _tensors(problem)
-    if refusal:
-        return refusal
     axis = int(problem.attributes["axis"])
     return None if axis in (1, -3) else f"needs axis 1, has {axis}"
 
@@ -189,21 +176,14 @@ def reorder(problem: Problem) -> str | None:
     sides = {problem.attributes["from_layout"], problem.attributes["to_layout"]}
     if sides != {"plain", block}:
         return f"needs plain and {block}, has {' and '.join(sorted(map(str, sides)))}"
-    return _tensors(problem)
+    return None
 
 
 def _single(problem: Problem, many: int, one: int) -> str | None:
-    refusal = _tensors(problem)
-    if refusal:
-        return refusal
     shapes = [input_shape(problem, i) for i in (0, 1)]
     if math.prod(shapes[one]) == 1 and shapes[many] == output_shape(problem) and shapes[0] != shapes[1]:
         return None
     return f"needs {'AB'[one]} of one element, has shapes {list(shapes[0])} and {list(shapes[1])}"
-
-
-def _fused(problem: Problem) -> str | None:
-    return _tensors(problem) or _activation(problem)
 
 
 def _whole_blocks(problem: Problem, *, inputs: bool) -> str | None:
@@ -241,11 +221,3 @@ def _activation_alone(problem: Problem) -> str | None:
         parameters = problem.attributes.get("activation_params", ())
         return "needs parameters that are numbers" if any(math.isnan(p) for p in parameters) else None
     return f"cannot apply the activation {name}"
-
-
-def _tensors(problem: Problem) -> str | None:
-    return problem.once(_tensors_alone)
-
-
-def _tensors_alone(problem: Problem) -> str | None:
-    return floats(problem)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from orpheus_core.plugin import Problem
 from orpheus_core.types import TensorType
 from orpheus_openmp import isa, moves
-from orpheus_openmp.operands import input_shape, walkable
+from orpheus_openmp.operands import input_shape, output_shape, walkable
 from orpheus_openmp.resampling import COORDINATES, resized_axes
 from orpheus_openmp.strided import rank_of
 
@@ -14,17 +14,17 @@ _PAD_MODES = ("constant", "edge", "reflect", "wrap")
 
 def move(problem: Problem) -> str | None:
     """Plain tensors of any rank."""
-    return _sizes(problem) or _settings(problem) or _rank(problem)
+    return _filled(problem) or _settings(problem) or _rank(problem)
 
 
 def transpose_blocked(problem: Problem) -> str | None:
-    """Four axes, one side blocked."""
-    return _sizes(problem) or (None if len(input_shape(problem)) == 4 else "needs four axes")
+    """One side blocked; that there are four axes is a rule."""
+    return _filled(problem)
 
 
 def slice_blocked(problem: Problem) -> str | None:
     """Rows and columns, or whole blocks of channels."""
-    refusal = _sizes(problem)
+    refusal = _filled(problem)
     if refusal:
         return refusal
     channels = input_shape(problem)[1]
@@ -40,16 +40,14 @@ def slice_blocked(problem: Problem) -> str | None:
 
 def split_blocked(problem: Problem) -> str | None:
     """Rows and columns, or whole blocks of channels."""
-    refusal = _sizes(problem)
+    refusal = _filled(problem)
     if refusal:
         return refusal
     shape = input_shape(problem)
     if moves.positive(int(problem.attributes.get("axis", 0)), len(shape)) != 1:
         return None
     start = 0
-    for type_ in problem.outputs:
-        assert isinstance(type_, TensorType) and type_.static_shape is not None
-        count = type_.static_shape[1]
+    for count in (output_shape(problem, i)[1] for i in range(len(problem.outputs))):
         refusal = refusal or _whole_blocks(start, count, shape[1])
         start += count
     return refusal
@@ -57,7 +55,7 @@ def split_blocked(problem: Problem) -> str | None:
 
 def pad_blocked(problem: Problem) -> str | None:
     """Rows and columns; with another constant than zero only channels that fill their blocks."""
-    refusal = _sizes(problem) or _settings(problem)
+    refusal = _filled(problem) or _settings(problem)
     if refusal:
         return refusal
     before, after = moves.pad_amounts(problem)
@@ -98,7 +96,7 @@ def _rows_and_columns(problem: Problem) -> str | None:
 
 
 def _resize(problem: Problem) -> str | None:
-    refusal = _sizes(problem)
+    refusal = _filled(problem)
     if refusal:
         return refusal
     mode = str(problem.attributes["mode"])
@@ -110,16 +108,11 @@ def _resize(problem: Problem) -> str | None:
     return None
 
 
-def _sizes(problem: Problem) -> str | None:
+def _filled(problem: Problem) -> str | None:
     if None in problem.outputs:
         return "needs all of its outputs"
-    for type_ in (problem.inputs[0], *problem.outputs):
-        if not isinstance(type_, TensorType) or type_.static_shape is None:
-            return f"needs tensors of known shape, has {type_}"
-        if type_.size == 0:
-            return "needs tensors of at least one element"
-        if type_.dtype.value == "string" or type_.dtype.itemsize > 8:
-            return f"moves elements of 1, 2, 4 or 8 bytes, has {type_.dtype}"
+    if any(0 in output_shape(problem, i) for i in range(len(problem.outputs))):
+        return "needs tensors of at least one element"
     return None
 
 

@@ -5,21 +5,18 @@ from __future__ import annotations
 from orpheus_core.plugin import Problem
 from orpheus_core.types import DType, TensorType
 from orpheus_openmp.moves import positive
-from orpheus_openmp.operands import input_shape, shapes, walkable
+from orpheus_openmp.operands import input_shape, walkable
 from orpheus_openmp.pick import element_box
 from orpheus_openmp.search import wanted
 
 
 def gather(problem: Problem) -> str | None:
     """An axis that is there."""
-    return shapes(problem) or _axis(problem, 0)
+    return _axis(problem, 0)
 
 
 def gather_nd(problem: Problem) -> str | None:
     """Batches that agree, tuples of at least one index and of no more than the axes that are left."""
-    refusal = shapes(problem)
-    if refusal:
-        return refusal
     shape, indices = input_shape(problem, 0), input_shape(problem, 1)
     batch = int(problem.attributes.get("batch_dims", 0))
     if not 0 <= batch < min(len(shape), len(indices)) or shape[:batch] != indices[:batch]:
@@ -31,7 +28,7 @@ def gather_nd(problem: Problem) -> str | None:
 
 def gather_elements(problem: Problem) -> str | None:
     """Indices that lie within data beside the axis."""
-    refusal = shapes(problem) or _axis(problem, 0)
+    refusal = _axis(problem, 0)
     if refusal:
         return refusal
     shape, indices = input_shape(problem, 0), input_shape(problem, 1)
@@ -43,9 +40,6 @@ def gather_elements(problem: Problem) -> str | None:
 
 def cast(problem: Problem) -> str | None:
     """One rounding: what a float32 between would round twice is left to others."""
-    refusal = shapes(problem, 1)
-    if refusal:
-        return refusal
     source, target = _dtype(problem.inputs[0]), _dtype(problem.outputs[0])
     narrow = target.value in ("float16", "bfloat16")
     wide_float = source.value == "float64"
@@ -57,7 +51,7 @@ def cast(problem: Problem) -> str | None:
 
 def search(problem: Problem) -> str | None:
     """An axis that is there."""
-    return shapes(problem, 1) or _axis(problem, -1 if problem.op == "TopK" else 0)
+    return _axis(problem, -1 if problem.op == "TopK" else 0)
 
 
 def top_k(problem: Problem) -> str | None:
@@ -73,9 +67,6 @@ def top_k(problem: Problem) -> str | None:
 
 def batch_norm(problem: Problem) -> str | None:
     """Inference, one value a channel."""
-    refusal = shapes(problem)
-    if refusal:
-        return refusal
     if problem.attributes.get("training_mode", 0) or len([t for t in problem.outputs if t is not None]) > 1:
         return "computes inference only"
     if not problem.attributes.get("spatial", 1):

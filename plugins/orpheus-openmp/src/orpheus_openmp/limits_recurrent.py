@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orpheus_core.plugin import Problem
-from orpheus_openmp.operands import floats, input_shape
+from orpheus_openmp.operands import input_shape
 
 _USUAL = {"LSTM": ("Sigmoid", "Tanh", "Tanh"), "GRU": ("Sigmoid", "Tanh")}
 
@@ -16,7 +16,7 @@ def recurrent(problem: Problem) -> str | None:
     usual = tuple(name.lower() for name in _USUAL[problem.op]) * directions
     if names and names != usual:
         return f"needs the activations {', '.join(_USUAL[problem.op])}; has {', '.join(names)}"
-    return floats(problem) or _shapes(problem, directions)
+    return _shapes(problem, directions)
 
 
 def _shapes(problem: Problem, directions: int) -> str | None:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from orpheus_core.plugin import Problem
 from orpheus_openmp.moves import positive
-from orpheus_openmp.operands import floats, input_shape, walkable
+from orpheus_openmp.operands import input_shape, walkable
 from orpheus_openmp.reduce import boxes, reduced_axes
 from orpheus_openmp.strided import View
 
 
 def reduce(problem: Problem) -> str | None:
     """Plain tensors, constant axes."""
-    refusal = floats(problem, 1)
-    if refusal:
-        return refusal
     shape, axes = input_shape(problem, 0), reduced_axes(problem)
     if any(not 0 <= axis < len(shape) for axis in axes):
         return f"needs axes of rank {len(shape)}, has {axes}"
@@ -33,9 +30,6 @@ def reduce_blocked(problem: Problem) -> str | None:
 
 def layer_norm(problem: Problem) -> str | None:
     """Scale and shift of the shape that is normalised."""
-    refusal = floats(problem)
-    if refusal:
-        return refusal
     if int(problem.attributes.get("stash_type", 1)) != 1:
         return f"computes in float32, is asked for stash_type {problem.attributes['stash_type']}"
     shape = input_shape(problem, 0)
@@ -51,12 +45,12 @@ def layer_norm(problem: Problem) -> str | None:
 
 def instance_norm(problem: Problem) -> str | None:
     """A scale and a shift a channel."""
-    return floats(problem) or _channels(problem)
+    return _channels(problem)
 
 
 def group_norm(problem: Problem) -> str | None:
     """Whole groups."""
-    refusal = floats(problem) or _channels(problem)
+    refusal = _channels(problem)
     if refusal:
         return refusal
     if int(problem.attributes.get("stash_type", 1)) != 1:

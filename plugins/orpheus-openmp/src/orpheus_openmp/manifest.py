@@ -114,7 +114,7 @@ def _pools(layout: str) -> Iterator[Kernel]:
         ):
             yield Kernel(
                 op=op, name=name, dtypes=_FLOAT, formats=(layouts,), overlap=True,
-                prepare=f"orpheus_openmp.pool:{op}", supports="orpheus_openmp.limits:pool",
+                prepare=f"orpheus_openmp.pool:{op}",
                 cost=f"orpheus_openmp.cost:{cost}", where=(FULL, Rule("X.rank", "in", (3, 4)), *more),
             )  # fmt: skip
 
@@ -171,7 +171,7 @@ def _movement(layout: str) -> Iterator[Kernel]:
         "Reorder", "vector", "movement:Reorder", "reorder", formats, domain=_ORPHEUS,
         where=(Rule("X.rank", "==", 4),),
     )  # fmt: skip
-    yield _by_traffic("Concat", "plain", "movement:Concat", "concat", (Format(),), opset=(4, None))
+    yield _by_traffic("Concat", "plain", "movement:Concat", None, (Format(),), opset=(4, None))
     yield _by_traffic(
         "Concat", "blocked", "splice:concat", "concat_blocks", (Format((layout,) * MOST_PARTS, (layout,)),),
         opset=(4, None),
@@ -187,7 +187,7 @@ def _by_traffic(
     op: str,
     name: str,
     code: str,
-    limit: str,
+    limit: str | None,
     formats: tuple[Format, ...],
     where: tuple[Rule, ...] = (),
     **more: Any,
@@ -195,5 +195,6 @@ def _by_traffic(
     """A kernel of float32 that is bound by memory."""
     return Kernel(
         op=op, name=name, dtypes=_FLOAT, formats=formats, overlap=True, prepare=f"orpheus_openmp.{code}",
-        supports=f"orpheus_openmp.limits:{limit}", cost="orpheus_openmp.cost:traffic", where=(FULL, *where), **more,
+        supports=limit and f"orpheus_openmp.limits:{limit}", cost="orpheus_openmp.cost:traffic", where=(FULL, *where),
+        **more,
     )  # fmt: skip
