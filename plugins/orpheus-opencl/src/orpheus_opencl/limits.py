@@ -181,8 +181,8 @@ def reduce(problem: Problem) -> str | None:
 
 
 def pad(problem: Problem) -> str | None:
-    """An X with elements."""
-    return _empty(problem)
+    """An X with axes and elements."""
+    return _scalar(problem) or _empty(problem)
 
 
 def pad_planes(problem: Problem) -> str | None:
@@ -200,12 +200,16 @@ def resize(problem: Problem) -> str | None:
         return "needs antialias == 0"
     if facts.get("coordinate_transformation_mode") == "tf_crop_and_resize":
         return "needs a coordinate_transformation_mode without a region of interest, has 'tf_crop_and_resize'"
-    return _empty(problem)
+    return _scalar(problem) or _empty(problem)
 
 
 def resize_planes(problem: Problem) -> str | None:
     """The same, of planes alone."""
     return resize(problem) or _planes(problem)
+
+
+def _scalar(problem: Problem) -> str | None:
+    return None if shape_of(problem.inputs[0]) else "needs an axis, has a scalar"
 
 
 def _planes(problem: Problem) -> str | None:
