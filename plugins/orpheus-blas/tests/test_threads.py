@@ -7,11 +7,13 @@ import json
 import os
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
+from orpheus_core.errors import BackendError
 from orpheus_core.plugin import Problem
 from orpheus_core.types import DType, TensorType
 
@@ -76,6 +78,28 @@ def test_two_threads_share_the_work_and_then_sleep(name, library, model):
     mine, others, asleep = measured(model, name, 2)
     assert others > 0.2 * mine, f"{others} s in other threads beside {mine} s"
     assert asleep < 0.005, f"{asleep} s were spent while the process slept"
+
+
+def test_any_thread_of_the_process_says_how_many(library):
+    if library._control is None:
+        pytest.skip("it does not say how many it has")
+    most = 1 if library.single else 2
+    library.set_threads(most)
+    faults = []
+
+    def other():
+        try:
+            library.set_threads(1)
+            faults.extend([] if library._control.num_threads == 1 else ["it has another number"])
+        except BackendError as error:
+            faults.append(str(error))
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    thread.join()
+    assert faults == []
+    library.set_threads(most)
+    assert library._control.num_threads == most
 
 
 def gemm(threads):

@@ -47,11 +47,8 @@ def _folders(name: str) -> list[Path]:
     if name == "numpy":
         root = Path(np.__file__).parent
         return [root.with_name("numpy.libs"), root / ".dylibs"]
-    own = [
-        *os.environ.get("LD_LIBRARY_PATH", "").split(":"),
-        f"{sys.prefix}/lib",
-        f"{site.getuserbase()}/lib",
-    ]
+    named = os.environ.get("LD_LIBRARY_PATH", "").split(":")
+    own = [*named, f"{sys.prefix}/lib", f"{site.getuserbase()}/lib"]
     system = ["/usr/local/lib", *map(str, Path("/usr/lib").glob("*-linux-gnu")), "/usr/lib64", "/usr/lib"]
     mac = ["/opt/homebrew/opt/openblas/lib", "/System/Library/Frameworks"]
     return [Path(place) for place in (*own, *system, *mac) if place and Path(place).is_dir()]

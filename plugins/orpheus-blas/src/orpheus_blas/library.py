@@ -61,7 +61,11 @@ class Library:
     def set_threads(self, threads: int) -> None:
         """Compute on so many threads from now on. Where there can only be one, more change nothing."""
         if self._control is not None and (threads == 1 or not self.single):
+            # Since threadpoolctl 3.8 an OpenBLAS obeys the first thread that asked, and nobody else.
+            release = getattr(self._control, "clear_controlling_thread", lambda force: None)
+            release(force=True)
             self._control.set_num_threads(threads)
+            release(force=True)
             if self._control.num_threads != threads:
                 raise BackendError(f"{self.about} takes {self._control.num_threads} threads, not {threads}")
 

@@ -13,6 +13,10 @@ def _controller() -> ThreadpoolController:
 
 
 def set_threads(threads: int) -> None:
-    """Let every loaded BLAS use ``threads`` threads from now on."""
+    """Let every loaded BLAS use ``threads`` threads from now on, whichever thread of the process says so."""
     for library in _controller().lib_controllers:
+        # Since threadpoolctl 3.8 an OpenBLAS obeys the first thread that asked, and nobody else.
+        release = getattr(library, "clear_controlling_thread", lambda force: None)
+        release(force=True)
         library.set_num_threads(threads)
+        release(force=True)
