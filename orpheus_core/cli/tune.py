@@ -66,7 +66,7 @@ def _whole(plan: TunedPlan) -> str:
         words = "the same kernels as untuned" if plan.kept == "same" else f"not compared: {plan.reason}"
         return f"{name}: {words}"
     text = f"{name}: tuned {plan.tuned * 1e3:.3g} ms, untuned {plan.untuned * 1e3:.3g} ms, ratio {plan.ratio:.3f}"
-    return text if plan.kept == "tuned" else f"{text}: sessions keep the untuned plan"
+    return text if plan.kept == "tuned" else f"{text}: not surely faster, so sessions keep the untuned plan"
 
 
 def _by_time(report: TuneReport) -> list[TunedLayer]:

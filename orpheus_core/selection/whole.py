@@ -8,6 +8,8 @@ the untuned one, and what it finds is kept under the plan's key.
 from __future__ import annotations
 
 import hashlib
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 from orpheus_core.selection.cache import MeasurementCache
@@ -16,8 +18,10 @@ from orpheus_core.selection.decision import Selection
 from orpheus_core.selection.options import SelectionOptions
 from orpheus_core.selection.signature import problem_signature, where
 
-#: A tuned plan is kept when it takes less than this share of the untuned one's time.
+#: A tuned plan is kept when it surely takes less than this share of the untuned one's time.
 WORTH = 0.99
+#: How sure that is.
+_SURE = 0.95
 
 
 def plan_key(selection: Selection, options: SelectionOptions) -> str:
@@ -43,9 +47,19 @@ def untuned(options: SelectionOptions) -> SelectionOptions:
     return replace(options, cache=None, policy="order")
 
 
-def is_worth(ratio: float) -> bool:
-    """Whether a tuned plan that takes so many times the untuned one's time is kept."""
-    return ratio < WORTH
+def bound(ratios: Sequence[float]) -> float:
+    """What the median of such ratios is below in 95 of 100 cases: an order statistic, whatever their distribution."""
+    below = 0
+    for rank in range(len(ratios)):
+        below += math.comb(len(ratios), rank)
+        if below >= _SURE * 2 ** len(ratios):
+            return sorted(ratios)[rank]
+    return math.inf
+
+
+def is_worth(most: float) -> bool:
+    """Whether a tuned plan is kept that takes ``most`` times the untuned one's time at the most."""
+    return most < WORTH
 
 
 def beaten(selection: Selection, cache: MeasurementCache, options: SelectionOptions) -> str | None:
@@ -53,7 +67,9 @@ def beaten(selection: Selection, cache: MeasurementCache, options: SelectionOpti
     if all(d.chosen.source is not Source.MEASURED for d in selection.decisions):
         return None
     key = plan_key(selection, options)
-    tuned, static, ratio = cache.get(key), cache.number(key, "untuned"), cache.number(key, "ratio")
-    if tuned is None or not ratio or is_worth(ratio):
+    tuned, static = cache.get(key), cache.number(key, "untuned")
+    ratio, most = cache.number(key, "ratio"), cache.number(key, "most")
+    if tuned is None or not most or is_worth(most):
         return None
-    return f"untuned, measured as a whole: {static * 1e3:.2f} ms against {tuned * 1e3:.2f} ms tuned, ratio {ratio:.3f}"
+    times = f"{static * 1e3:.2f} ms against {tuned * 1e3:.2f} ms tuned"
+    return f"untuned, measured as a whole: {times}, ratio {ratio:.3f}, at most {most:.3f}"

@@ -25,7 +25,7 @@ from orpheus_core.selection.measure import Timing, random_array
 from orpheus_core.selection.options import Policy, SelectionOptions
 from orpheus_core.selection.selector import choose
 from orpheus_core.selection.signature import measurement_key
-from orpheus_core.selection.whole import is_worth, plan_key, untuned
+from orpheus_core.selection.whole import bound, is_worth, plan_key, untuned
 from orpheus_core.session.threads import apply_threads, leading, settings_of
 from orpheus_core.types import TensorType
 
@@ -40,8 +40,8 @@ _ROUNDS = 4
 class TunedPlan:
     """The plan that one policy takes of the times: median seconds of a run, and of the untuned plan's.
 
-    ``ratio``: the median ratio of the two in a turn, by which is judged. ``kept`` is "tuned", "untuned" where that is
-    not slower, "same" where both have the same kernels (and nothing was timed), or "unknown" where it could not run on
+    ``ratio``: the median ratio of the two in a turn; ``most``: what it is below at 95 %, by which is judged. ``kept`` is
+    "tuned", "untuned" where that is not surely slower, "same" where both have the same kernels (and nothing was timed), or "unknown" where it could not run on
     random inputs, for ``reason``; then the tuned one is taken.
     """
 
@@ -50,6 +50,7 @@ class TunedPlan:
     tuned: float | None = None
     untuned: float | None = None
     ratio: float | None = None
+    most: float | None = None
     reason: str = ""
 
 
@@ -80,10 +81,11 @@ def _compared(graph: Graph, wanted: SelectionOptions, cache: MeasurementCache, s
         _time_in_place((tuned, static), open_keys, cache)
     turns = _turns((tuned, static), seconds)
     own, other = (statistics.median(times) for times in zip(*turns))
-    ratio = statistics.median(mine / theirs for mine, theirs in turns)
+    ratios = [mine / theirs for mine, theirs in turns]
+    ratio, most = statistics.median(ratios), bound(ratios)
     about = f"{graph.name}, policy {wanted.policy}, {wanted.threads} threads"
-    cache.put(key, own, untuned=other, ratio=ratio, plan=about)
-    return TunedPlan(wanted.policy, "tuned" if is_worth(ratio) else "untuned", own, other, ratio)
+    cache.put(key, own, untuned=other, ratio=ratio, most=most, plan=about)
+    return TunedPlan(wanted.policy, "tuned" if is_worth(most) else "untuned", own, other, ratio, most)
 
 
 def _time_in_place(runners: Sequence[_Runner], keys: set[str], cache: MeasurementCache) -> None:

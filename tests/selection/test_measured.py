@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from orpheus_core import discovery
 from orpheus_core.plugin import Accuracy, Backend, Kernel
 from orpheus_core.selection.cache import MeasurementCache
 from orpheus_core.selection.signature import measurement_key
-from orpheus_core.selection.whole import plan_key
+from orpheus_core.selection.whole import bound, plan_key
 
 SHAPE = (1, 24, 8, 8)
 RELUS = [("Relu", ["x"], "a"), ("Relu", ["a"], "b")]
@@ -242,12 +243,14 @@ def test_a_tuned_plan_that_is_slower_as_a_whole_is_not_taken(tmp_path: Path) -> 
         tuned = session.latest_plan().selection
         assert {d.kernel_id for d in tuned.decisions} == {"two:Relu/other"}
         assert not tuned.note
-        for ratio, kernel in ((2.0, "static"), (0.995, "static"), (0.9, "other")):
-            session.options.cache.put(plan_key(tuned, session.options), 3.0, untuned=2.0, ratio=ratio)
+        for most, kernel in ((2.0, "static"), (0.995, "static"), (0.98, "other")):
+            session.options.cache.put(
+                plan_key(tuned, session.options), 3.0, untuned=2.0, ratio=0.9, most=most
+            )
             session.options.cache.save()
             after = make(path)
             assert {r.kernel_id for r in after.kernel_plan()} == {f"two:Relu/{kernel}"}
-            words = f"untuned, measured as a whole: 2000.00 ms against 3000.00 ms tuned, ratio {ratio:.3f}"
+            words = "untuned, measured as a whole: 2000.00 ms against 3000.00 ms tuned, ratio 0.900"
             assert (words in after.explain().summary) == (kernel == "static")
 
 
@@ -275,11 +278,20 @@ def test_what_was_said_of_a_plan_beside_one_untuned_plan_is_not_said_beside_anot
         assert {r.kernel_id for r in mixed.kernel_plan()} == {"second:Relu/only"}
         for session, ratio in ((mixed, 2.0), (make(path, providers=other, policy="cost"), 0.5)):
             key = plan_key(session.latest_plan().selection, session.options)
-            session.options.cache.put(key, 3.0, untuned=2.0, ratio=ratio)
+            session.options.cache.put(key, 3.0, untuned=2.0, ratio=ratio, most=ratio)
             session.options.cache.save()
         after = make(path, providers=one, policy="cost")
         assert {r.kernel_id for r in after.kernel_plan()} == {"first:Relu/only"}
         assert "ratio 2.000" in after.explain().summary
+
+
+def test_a_whole_plan_is_judged_by_what_its_ratio_is_surely_below() -> None:
+    assert bound([0.9] * 4) == math.inf, "four turns are too few to be sure of anything"
+    assert bound([0.9] * 5) == 0.9
+    assert bound([0.8, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.95, 1.2]) == 0.95, "eight of nine"
+    assert bound([0.9] * 7 + [1.1, 1.2]) == 1.1
+    hundred = [i / 100 for i in range(100)]
+    assert 0.5 < bound(hundred) < 0.6
 
 
 def test_tuning_ends_with_the_whole_plan_beside_the_untuned_one(tmp_path: Path) -> None:
