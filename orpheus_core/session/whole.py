@@ -40,9 +40,9 @@ _ROUNDS = 4
 class TunedPlan:
     """The plan that one policy takes of the times: median seconds of a run, and of the untuned plan's.
 
-    ``ratio``: the median ratio of the two in a turn; ``most``: what it is below at 95 %, by which is judged. ``kept`` is
-    "tuned", "untuned" where that is not surely slower, "same" where both have the same kernels (and nothing was timed),
-    or "unknown" where it could not run on random inputs, for ``reason``; then the tuned one is taken.
+    ``ratio``: the median ratio of the two in a turn; ``most``: what it is below at 95 %, by which is judged.
+    ``kept`` is "tuned", "untuned" where that is not surely slower, "same" where both have the same kernels (and
+    nothing was timed), or "unknown" where it could not run on random inputs, for ``reason``; then the tuned is taken.
     """
 
     policy: Policy
