@@ -51,7 +51,7 @@ def select(graph: Graph, options: SelectionOptions) -> tuple[Graph, Selection]:
     """
     cache = options.cache
     chosen, selection = choose(graph, options)
-    words = beaten(selection, cache, options) if cache is not None and len(cache) else None
+    words = beaten(graph, selection, cache, options) if cache is not None and len(cache) else None
     if words is not None:
         chosen, selection = choose(graph, untuned(options))
         selection = replace(selection, note=words)

@@ -12,7 +12,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from orpheus_core.graph import Graph
 from orpheus_core.selection.cache import MeasurementCache
+from orpheus_core.selection.candidates import problem_of
 from orpheus_core.selection.cost import Source
 from orpheus_core.selection.decision import Selection
 from orpheus_core.selection.options import SelectionOptions
@@ -30,8 +32,7 @@ def plan_key(selection: Selection, options: SelectionOptions) -> str:
     The untuned plan depends on the order of the backends, and on what the user leaves to choose from.
     """
     makers = {v: i for i, d in enumerate(selection.decisions) for v in d.node.results}
-    order = ", ".join(backend.name for backend in options.backends)
-    facts = ["whole plan", order, options.memory, str(options.error_factor)]
+    facts = ["whole plan", *_beside(options)]
     for decision in selection.decisions:
         kernel, backend = decision.candidate.kernel, decision.candidate.backend
         reads = [makers.get(v) if v is not None else None for v in decision.node.inputs]
@@ -39,6 +40,21 @@ def plan_key(selection: Selection, options: SelectionOptions) -> str:
             problem_signature(decision.problem), str(reads), decision.candidate.label, f"v{kernel.version}",
             f"build {backend.version}", where(backend),
         ]  # fmt: skip
+    return _digest(facts)
+
+
+def network_key(graph: Graph, options: SelectionOptions) -> str:
+    """The key of a network, whichever plan the times of its layers lead to: these change as others are tuned."""
+    facts = ["whole network", options.policy, *_beside(options)]
+    return _digest(facts + [problem_signature(problem_of(n, threads=options.threads)) for n in graph.nodes])
+
+
+def _beside(options: SelectionOptions) -> tuple[str, ...]:
+    order = ", ".join(backend.name for backend in options.backends)
+    return order, options.memory, str(options.error_factor)
+
+
+def _digest(facts: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:32]
 
 
@@ -62,11 +78,18 @@ def is_worth(most: float) -> bool:
     return most < WORTH
 
 
-def beaten(selection: Selection, cache: MeasurementCache, options: SelectionOptions) -> str | None:
-    """Words on the plan of this selection, when it was measured and the untuned one was kept."""
+def beaten(
+    graph: Graph, selection: Selection, cache: MeasurementCache, options: SelectionOptions
+) -> str | None:
+    """Words on the plan of this selection, when it was measured and the untuned one was kept.
+
+    Of a plan that was not measured itself, what was last found of its network holds.
+    """
     if all(d.chosen.source is not Source.MEASURED for d in selection.decisions):
         return None
     key = plan_key(selection, options)
+    if cache.get(key) is None:
+        key = network_key(graph, options)
     tuned, static = cache.get(key), cache.number(key, "untuned")
     ratio, most = cache.number(key, "ratio"), cache.number(key, "most")
     if tuned is None or not most or is_worth(most):

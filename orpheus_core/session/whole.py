@@ -25,7 +25,7 @@ from orpheus_core.selection.measure import Timing, random_array
 from orpheus_core.selection.options import Policy, SelectionOptions
 from orpheus_core.selection.selector import choose
 from orpheus_core.selection.signature import measurement_key
-from orpheus_core.selection.whole import bound, is_worth, plan_key, untuned
+from orpheus_core.selection.whole import bound, is_worth, network_key, plan_key, untuned
 from orpheus_core.session.threads import apply_threads, leading, settings_of
 from orpheus_core.types import TensorType
 
@@ -67,6 +67,8 @@ def compare_plans(
 
 def _compared(graph: Graph, wanted: SelectionOptions, cache: MeasurementCache, seconds: float) -> TunedPlan:
     static = _Runner(graph, untuned(wanted))
+    network = network_key(graph, wanted)
+    cache.drop(network)
     timed: set[str] = set()
     for turn in range(_ROUNDS + 1):
         key = plan_key(choose(graph, wanted)[1], wanted)
@@ -84,7 +86,8 @@ def _compared(graph: Graph, wanted: SelectionOptions, cache: MeasurementCache, s
     ratios = [mine / theirs for mine, theirs in turns]
     ratio, most = statistics.median(ratios), bound(ratios)
     about = f"{graph.name}, policy {wanted.policy}, {wanted.threads} threads"
-    cache.put(key, own, untuned=other, ratio=ratio, most=most, plan=about)
+    for found in (key, network):
+        cache.put(found, own, untuned=other, ratio=ratio, most=most, plan=about)
     return TunedPlan(wanted.policy, "tuned" if is_worth(most) else "untuned", own, other, ratio, most)
 
 

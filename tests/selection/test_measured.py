@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from orpheus_core import discovery
 from orpheus_core.plugin import Accuracy, Backend, Kernel
 from orpheus_core.selection.cache import MeasurementCache
 from orpheus_core.selection.signature import measurement_key
-from orpheus_core.selection.whole import bound, plan_key
+from orpheus_core.selection.whole import bound, network_key, plan_key
 
 SHAPE = (1, 24, 8, 8)
 RELUS = [("Relu", ["x"], "a"), ("Relu", ["a"], "b")]
@@ -283,6 +284,22 @@ def test_what_was_said_of_a_plan_beside_one_untuned_plan_is_not_said_beside_anot
         after = make(path, providers=one, policy="cost")
         assert {r.kernel_id for r in after.kernel_plan()} == {"first:Relu/only"}
         assert "ratio 2.000" in after.explain().summary
+
+
+def test_what_was_found_of_a_network_holds_when_times_of_others_lead_it_to_another_plan(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "m.json"
+    third = Kernel(op="Relu", name="third", run="toys:relu", writes_out=True, cost="toys:cost_1000")
+    with discovery.override(replace(two(), kernels=(*two().kernels, third))):
+        session = make(path)
+        keep(session, static=(10, 0), other=(9, 0), third=(20, 0))
+        session = make(path)
+        for most, kernel in ((1.1, "static"), (0.9, "third")):
+            facts = {"untuned": 2.0, "ratio": 1.0, "most": most}
+            session.options.cache.put(network_key(session.graph, session.options), 3.0, **facts)
+            keep(session, static=(10, 0), other=(9, 0), third=(5, 0))
+            assert {r.kernel_id for r in make(path).kernel_plan()} == {f"two:Relu/{kernel}"}
 
 
 def test_a_whole_plan_is_judged_by_what_its_ratio_is_surely_below() -> None:
