@@ -19,7 +19,7 @@ import mmap
 import threading
 import weakref
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
@@ -46,15 +46,15 @@ class _Pool:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._taken = 0
+        self.taken = 0
         self._slab: Array | None = None
         self._is_clear = True
 
     def take(self, nbytes: int, *, clear: bool = False) -> Array | None:
         """Bytes that are aligned, and zero if ``clear``; None while there is too little for a slab."""
         with self._lock:
-            self._taken += nbytes
-            if self._taken < _PLAIN or not _large_page():
+            self.taken += nbytes
+            if self.taken < _PLAIN or not _large_page():
                 return None
             step = -(-nbytes // ALIGNMENT) * ALIGNMENT
             if self._slab is None or self._slab.nbytes < step:
@@ -69,11 +69,12 @@ _pool: ContextVar[_Pool | None] = ContextVar("_pool", default=None)
 
 
 @contextlib.contextmanager
-def pooled() -> Iterator[None]:
-    """Within the block ``empty`` and ``zeros`` cut their arrays from shared slabs."""
-    token = _pool.set(_Pool())
+def pooled() -> Iterator[Callable[[], int]]:
+    """Within the block ``empty`` and ``zeros`` cut their arrays from shared slabs; gives what tells the bytes so far."""
+    pool = _Pool()
+    token = _pool.set(pool)
     try:
-        yield
+        yield lambda: pool.taken
     finally:
         _pool.reset(token)
 

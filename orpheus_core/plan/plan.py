@@ -34,7 +34,8 @@ Compile = Callable[[Graph], Runs]
 class Plan:
     """A lowered program with memory planned and kernels prepared; contexts are made from it.
 
-    ``lock_needed`` tells that a prepared kernel does not allow overlapping calls.
+    ``lock_needed`` tells that a prepared kernel does not allow overlapping calls. ``packed_bytes`` are those of the
+    constants that kernels hold packed.
     """
 
     graph: Graph
@@ -47,6 +48,7 @@ class Plan:
     operands: list[Operand] = field(default_factory=list)
     index: dict[Operand, int] = field(default_factory=dict)
     lock_needed: bool = False
+    packed_bytes: int = 0
     _constants: dict[Operand, Any] = field(default_factory=dict)
 
     def constant(self, operand: Operand) -> Any:
@@ -87,8 +89,9 @@ class Plan:
 
     @property
     def weight_bytes(self) -> int:
-        """Bytes of all constants that steps read."""
-        return sum(o.array.nbytes for o in self.operands if o.array is not None)
+        """Bytes of all constants as steps read them, packed ones included; not of those of subgraphs."""
+        bound = (o for o in self.operands if o not in self.packed)
+        return self.packed_bytes + sum(o.array.nbytes for o in bound if o.array is not None)
 
 
 def make_plan(graph: Graph, selection: Selection, options: SelectionOptions, compile_graph: Compile) -> Plan:
@@ -98,9 +101,12 @@ def make_plan(graph: Graph, selection: Selection, options: SelectionOptions, com
     exceed the machine's memory.
     """
     program = lower(graph, selection, options)
-    with memory.pooled():
+    packed_bytes = 0
+    with memory.pooled() as taken:
         for operation in program.operations:
+            before = taken()
             _prepare(operation, options)
+            packed_bytes += taken() - before or _packed_bytes(operation)
     runtimes: dict[Device, Runtime] = {CPU: HOST}
     for backend in options.backends:
         if backend.device not in runtimes:
@@ -124,6 +130,7 @@ def make_plan(graph: Graph, selection: Selection, options: SelectionOptions, com
             o.candidate is not None and o.candidate.kernel.prepare and not o.candidate.kernel.overlap
             for o in program.operations
         ),
+        packed_bytes=packed_bytes,
     )
     _release_slots(plan)
     return plan
@@ -147,6 +154,13 @@ def _prepare(operation: Operation, options: SelectionOptions) -> None:
     if nbytes:
         type_ = TensorType(DType.UINT8, (nbytes,), device=candidate.backend.device)
         operation.workspace = Operand(f"{operation.node.name}.workspace", type_, Storage.ARENA)
+
+
+def _packed_bytes(operation: Operation) -> int:
+    """Bytes of the constants that a kernel packed elsewhere, a device's above all: those that they have unpacked."""
+    packed = getattr(operation.prepared, "packed", ())
+    given = (o for i, o in enumerate(operation.inputs) if o is not None and i in packed)
+    return sum(o.array.nbytes for o in given if o.array is not None)
 
 
 def _used(program: Program) -> list[Operand]:

@@ -48,7 +48,7 @@ class NodeArg:
 
 @dataclass(frozen=True)
 class Stats:
-    """Load time in seconds; bytes of weights, of the arena, and the least any arena could have.
+    """Load time in seconds; bytes of weights as kernels hold them, of the arena, and the least any arena could have.
 
     Arena figures are those of the latest plan, 0 while there is none (input shapes open, nothing run yet).
     """

@@ -230,3 +230,23 @@ def test_segments_hold_steps_and_segments():
     for steps in ([alone, back], [native.Segment([back]), alone], [alone, native.Segment([back])]):
         with pytest.raises(ValueError, match=r"one team; its steps are for . and . threads"):
             native.Segment(steps)
+
+
+def test_weights_are_counted_as_they_are_packed():
+    rng = np.random.default_rng(0)
+    w = rng.standard_normal((64, 64, 3, 3)).astype(np.float32)
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["x", "w"], ["y"], pads=[1] * 4)],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 64, 24, 24])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 64, 24, 24])],
+        [helper.make_tensor("w", TensorProto.FLOAT, w.shape, w.tobytes(), raw=True)],
+    )
+    whole = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+
+    def weights(kernel):
+        session = orpheus.InferenceSession(whole, providers=["openmp"], pin={"Conv": f"openmp:Conv/{kernel}"})
+        return session.stats.weight_bytes
+
+    assert weights("direct") == w.nbytes
+    assert weights("winograd4") == w.nbytes // 9 * 36  # F(4,3) multiplies 6 x 6 sums of 3 x 3 taps
