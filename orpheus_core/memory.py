@@ -70,7 +70,7 @@ _pool: ContextVar[_Pool | None] = ContextVar("_pool", default=None)
 
 @contextlib.contextmanager
 def pooled() -> Iterator[Callable[[], int]]:
-    """Within the block ``empty`` and ``zeros`` cut their arrays from shared slabs; gives what tells the bytes so far."""
+    """Within the block ``empty`` and ``zeros`` cut their arrays from shared slabs; what it gives tells their bytes."""
     pool = _Pool()
     token = _pool.set(pool)
     try:
