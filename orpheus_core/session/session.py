@@ -184,9 +184,7 @@ class InferenceSession:
         """
         feeds = dict(input_feed)
         if any(v.name in feeds for v in self._defaults):
-            return partial(
-                self.run, None, feeds
-            )  # a plan of its own, as long as they differ from the defaults
+            return partial(self.run, None, feeds)  # a plan of its own, as its constants are others
         self.ordered(feeds)
         binding = self.io_binding()
         for name, value in feeds.items():
