@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import orpheus_core as orpheus
-from orpheus_core.errors import SelectionError
+from orpheus_core.errors import SelectionError, UsageError
 from orpheus_core.session import tune
 
 pytest.importorskip("pyopencl", reason="pyopencl is not installed")
@@ -116,11 +116,22 @@ def test_layer(layer: Layer) -> None:
 def test_direct_with_a_tile_of_its_own(tile: tiles.Tile) -> None:
     layer = conv((1, 20, 19, 17), (40, 20, 3, 3), f"Conv/{tile.name}", pads=[1, 1, 1, 1])
     chosen = tiles.tile(opened(0), 3, 19, 17)
-    if tile in tiles.fitting(opened(0), 3, 19, 17) and tile != chosen:
+    if tile in tiles.tiles_of(opened(0)) and tile != chosen:
         test_layer(layer)
         return
-    reason = "direct takes this tile here" if tile == chosen else "needs a device and an output that it fits"
-    with pytest.raises(SelectionError, match=reason):
+    refused = (
+        (SelectionError, "direct takes this tile here")
+        if tile == chosen
+        else (UsageError, "there is no kernel")
+    )
+    with pytest.raises(refused[0], match=refused[1]):
+        test_layer(layer)
+
+
+def test_a_tile_larger_than_the_output_is_refused() -> None:
+    tile = max(tiles.tiles_of(opened(0)), key=lambda t: t.columns)
+    layer = conv((1, 20, 3, 3), (64, 20, 3, 3), f"Conv/{tile.name}")
+    with pytest.raises(SelectionError, match=rf"columns >= \(.*{tile.columns}\), has \(4, 1, 1\)"):
         test_layer(layer)
 
 
