@@ -99,6 +99,18 @@ def test_convolutions_of_blocked_kernels_have_groups_of_whole_blocks_and_many_of
     assert {(2, BLOCK), (3, BLOCK), (1, BLOCK + 1), (BLOCK + 1, 1)} <= groups
 
 
+def test_convolutions_of_blocked_kernels_have_filters_of_many_blocks_and_rows_longer_than_one() -> None:
+    formats = (Format((BLOCKED, "plain", "plain", BLOCKED), (BLOCKED,)),)
+    found = [shapes(case)[:2] for case in drawn("Conv", 300, formats=formats)]
+    assert {BLOCK, BLOCK + 1, 2 * BLOCK, 4 * BLOCK + 1} <= {w[0] for _, w in found}
+    assert sum(x[3] > 4 * BLOCK for x, _ in found) > len(found) / 20
+    assert any(x[3] > 4 * BLOCK and w[0] > BLOCK for x, w in found)
+    assert max(n for case in drawn("Conv", 300) for x in shapes(case) for n in x) < 2 * BLOCK
+    many = (Rule("W.shape[0]", ">=", 2 * BLOCK + 1),)
+    filters = [shapes(case)[1][0] for case in drawn("Conv", where=many, formats=formats)]
+    assert {2 * BLOCK + 1, 4 * BLOCK + 1} <= set(filters)
+
+
 def test_transposed_convolutions_have_the_channels_that_blocks_and_rules_want() -> None:
     formats = (Format((BLOCKED,), (BLOCKED,)),)
     both = [shapes(case)[:2] for case in drawn("ConvTranspose", 800, formats=formats)]

@@ -205,6 +205,11 @@ class Draw:
         options, block = tuple(options), self.block
         return options if block == 1 else (*options, block, 2 * block, block + 1)
 
+    def long(self, options: Iterable[int]) -> tuple[int, ...]:
+        """Sizes of what kernels cut into tiles: the options, and where the format is blocked more than four blocks."""
+        options, block = tuple(options), self.block
+        return options if block == 1 else (*options, 4 * block + 1)
+
     def shape(self, name: str, ranks: Iterable[int], options: Iterable[int] = DIMS) -> tuple[int, ...]:
         """The shape of an operand, axis by axis."""
         rank, options = self.rank(name, ranks), tuple(options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,16 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import orpheus_core as orpheus
-from orpheus_core.errors import SelectionError
+from orpheus_core import discovery
+from orpheus_core.errors import SelectionError, UsageError
 from orpheus_core.session import tune
 
 pytest.importorskip("pyopencl", reason="pyopencl is not installed")
 FORMS = pytest.importorskip("orpheus_opencl.cook_toom", reason="orpheus-opencl is not installed").FORMS
 pytest.importorskip("orpheus_numpy", reason="the reference is not installed")
 
-from orpheus_opencl import tiles  # noqa: E402
+import orpheus_opencl  # noqa: E402
+from orpheus_opencl import manifest, tiles  # noqa: E402
 from orpheus_opencl.device import opened  # noqa: E402
 
 
@@ -112,15 +115,36 @@ def test_layer(layer: Layer) -> None:
     np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=2e-5 * (form.factor if form else 1))
 
 
+@pytest.fixture
+def every_tile(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The backend with the tiles of all kinds of devices, which are right on any."""
+    monkeypatch.setattr(manifest, "tiles_of", lambda device: tiles.TILES)
+    with discovery.override(keep_installed=True):
+        discovery.register(orpheus_opencl.orpheus_backend())
+        yield
+
+
+@pytest.mark.usefixtures("every_tile")
 @pytest.mark.parametrize("tile", tiles.TILES, ids=lambda t: t.name)
 def test_direct_with_a_tile_of_its_own(tile: tiles.Tile) -> None:
     layer = conv((1, 20, 19, 17), (40, 20, 3, 3), f"Conv/{tile.name}", pads=[1, 1, 1, 1])
-    chosen = tiles.tile(opened(0), 3, 19, 17)
-    if tile in tiles.fitting(opened(0), 3, 19, 17) and tile != chosen:
+    if tile != tiles.tile(opened(0), 3, 19, 17):
         test_layer(layer)
         return
-    reason = "direct takes this tile here" if tile == chosen else "needs a device and an output that it fits"
-    with pytest.raises(SelectionError, match=reason):
+    with pytest.raises(SelectionError, match="direct takes this tile here"):
+        test_layer(layer)
+
+
+def test_a_tile_of_another_device_is_no_kernel_here() -> None:
+    (foreign, *_) = (t for t in tiles.TILES if t not in tiles.tiles_of(opened(0)))
+    with pytest.raises(UsageError, match=f"there is no kernel or backend 'opencl:Conv/{foreign.name}'"):
+        test_layer(conv((1, 20, 19, 17), (40, 20, 3, 3), f"Conv/{foreign.name}"))
+
+
+def test_a_tile_larger_than_the_output_is_refused() -> None:
+    tile = max(tiles.tiles_of(opened(0)), key=lambda t: t.columns)
+    layer = conv((1, 20, 3, 3), (64, 20, 3, 3), f"Conv/{tile.name}")
+    with pytest.raises(SelectionError, match=rf"columns >= \(.*{tile.columns}\), has \(4, 1, 1\)"):
         test_layer(layer)
 
 

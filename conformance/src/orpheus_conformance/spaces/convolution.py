@@ -72,8 +72,10 @@ def window(
     least = [
         1 if auto.startswith("SAME") else max(1, s - pads[i] - pads[i + spatial]) for i, s in enumerate(spans)
     ]
+    usual = (*FULL_DIMS, 11)
+    options = [*(usual,) * (spatial - 1), d.long(usual)]
     sizes = tuple(
-        d.dim(x, 2 + i, sorted({low, *(n for n in (*FULL_DIMS, 11) if n >= low)}), rank=rank)
+        d.dim(x, 2 + i, sorted({low, *(n for n in options[i] if n >= low)}), rank=rank)
         for i, low in enumerate(least)
     )
     attributes = {
@@ -103,7 +105,12 @@ def shapes(
     wanted = [c for c in (d.dim(x, 1, (channels,), rank=rank),) if c % group == 0]
     channels = wanted[0] if wanted else channels
     inner = channels // group
-    filters = d.dim(w, 0, [group * n * (whole or 1) for n in (1, 2, 3)], rank=rank)
+    several: tuple[int, ...] = (1, 2, 3)
+    if group == 1:
+        several = d.long(d.widths(several))
+    elif depthwise:
+        several = (d.choose((1, 1, 2, 3)),)  # mostly as many filters as channels
+    filters = d.dim(w, 0, [group * n * (whole or 1) for n in several], rank=rank)
     batch = d.dim(x, 0, batches, rank=rank)
     return (batch, channels, *sizes), (filters, inner, *kernel), {**attributes, "group": group}
 

@@ -17,6 +17,7 @@ def orpheus_backend() -> Backend:
         kernels=kernels(),
         device=Device("opencl"),
         probe="orpheus_opencl.device:probe",
+        complete="orpheus_opencl.manifest:complete",
         configure="orpheus_opencl.device:configure",
         runtime="orpheus_opencl.runtime:Runtime",
         seal="orpheus_opencl.launch:seal",

@@ -35,6 +35,11 @@ class Found:
         return str(self.device.name).strip()
 
     @property
+    def is_cpu(self) -> bool:
+        """Whether work items are loops of a processor's thread, for which large register tiles pay."""
+        return self.kind == "cpu"
+
+    @property
     def identity(self) -> str:
         """Device, driver and platform: under it compiled programs and measured times are kept."""
         return f"{self.platform}|{self.name}|{self.device.version}|{self.device.driver_version}"
@@ -111,6 +116,9 @@ def configure(backend: Backend, options: Mapping[str, Any]) -> Backend:
     if not fits:
         there = "; ".join(f"{i}: {f}" for i, f in enumerate(found)) or "none"
         raise UsageError(f"there is no OpenCL device {dict(options)!r}; there are {there}")
+    from orpheus_opencl.manifest import on_device
+
+    backend = on_device(backend, fits[0]) if fits[0] != backend.device.index else backend
     return replace(backend, device=Device("opencl", fits[0]), peak=f"orpheus_opencl.peak:device{fits[0]}")
 
 
@@ -139,8 +147,8 @@ class Opened:
 
     @cached_property
     def is_cpu(self) -> bool:
-        """Whether work items are loops of a processor's thread, for which large register tiles pay."""
-        return self.found.kind == "cpu"
+        """As :class:`Found` says."""
+        return self.found.is_cpu
 
 
 _opened: dict[int, Opened] = {}

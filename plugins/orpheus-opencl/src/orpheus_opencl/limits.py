@@ -10,7 +10,7 @@ from orpheus_core.geometry.window import Window, shape_of, window
 from orpheus_core.plugin import Problem
 from orpheus_core.types import TensorType
 from orpheus_opencl.device import opened
-from orpheus_opencl.tiles import BLOCK, TILES, Tile, fitting
+from orpheus_opencl.tiles import BLOCK, TILES, Tile
 from orpheus_opencl.tiles import tile as best_tile
 
 _MOST = 2**31 - 1
@@ -67,9 +67,9 @@ def _tiled(tile: Tile, problem: Problem) -> str | None:
     if refusal:
         return refusal
     device, found = opened(problem.outputs[0].device.index), extent(problem)  # type: ignore[union-attr]
-    there = fitting(device, *found)
-    if tile not in there:
-        return "needs a device and an output that it fits"
+    wanted = (tile.blocks, tile.rows, tile.columns)
+    if any(n > there for n, there in zip(wanted, found)):
+        return f"needs blocks of filters, rows and columns >= {wanted}, has {found}"
     return "direct takes this tile here" if tile == best_tile(device, *found) else None
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
-from orpheus_core.plugin import Accuracy, Format, Kernel, Rule
+from orpheus_core.plugin import Accuracy, Backend, Format, Kernel, Rule
+from orpheus_opencl import device
 from orpheus_opencl.cook_toom import FORMS
 from orpheus_opencl.expressions import BINARY, EXACT, KEEPS_ZERO, UNARY
-from orpheus_opencl.tiles import TILES
+from orpheus_opencl.tiles import BLOCK, TILES, tiles_of
 
 _ORPHEUS = "ai.orpheus"
 _FLOAT = {"T": ("float32",)}
@@ -25,36 +27,54 @@ _ANY = (
 REDUCTIONS = (
     "ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2", "ReduceSumSquare",
 )  # fmt: skip
+#: From NCHW16c, or from a plain X, as the first layer of a network has it.
+_DIRECT = tuple(Format((x, "plain", "plain", LAYOUT), (LAYOUT, LAYOUT)) for x in (LAYOUT, "plain"))
 _LOOSE = Accuracy(factor=4, exact_integers=False)
 
 
 def kernels() -> tuple[Kernel, ...]:
-    """The table."""
+    """The table, but for register tiles of a convolution, which a device tells."""
     return (*_convolutions(), *_products(), *_pools(), *_elementwise(), *_movement(), *_sampling(), *_lines())
 
 
-def _convolutions() -> Iterator[Kernel]:
-    layouts = Format((LAYOUT, "plain", "plain", LAYOUT), (LAYOUT, LAYOUT))
-    first = Format(("plain", "plain", "plain", LAYOUT), (LAYOUT, LAYOUT))
-    for op, domain in (("Conv", ""), ("FusedConv", _ORPHEUS)):
-        late = ("B",) if op == "Conv" else ("B", "scale", "shift")
-        known = (Rule("W.constant", "==", True), *(Rule(f"{n}.runtime", "==", False) for n in late))
-        for name, code, limit, formats in (
-            ("direct", "Direct", "direct", (layouts, first)),
-            *((t.name, f"tiled.{t.name}", f"tiled.{t.name}", (layouts, first)) for t in TILES),
-            ("depthwise", "Depthwise", "depthwise", (layouts,)),
-        ):
+def complete(backend: Backend) -> Backend:
+    """The backend with a direct convolution for each register tile of its device."""
+    return replace(backend, kernels=(*backend.kernels, *_tiled(backend.device.index)))
+
+
+def on_device(backend: Backend, index: int) -> Backend:
+    """The backend with that device's register tiles in place of those it has; with none where it has none."""
+    names = {t.name for t in TILES}
+    others = tuple(k for k in backend.kernels if k.name not in names)
+    there = len(others) < len(backend.kernels)
+    return replace(backend, kernels=(*others, *_tiled(index))) if there else backend
+
+
+def _tiled(index: int) -> Iterator[Kernel]:
+    for op, domain, known in _CONVOLUTIONS:
+        for t in tiles_of(device.find()[0][index]):
+            # All groups' filters; limits count those of one.
+            filters = Rule("W.shape[0]", ">=", (t.blocks - 1) * BLOCK + 1)
             yield _kernel(
-                op, name, f"conv:{code}", limit, limit if "." in limit else "direct", formats=formats, domain=domain,
-                where=(Rule("X.rank", "==", 4), *known),
+                op, t.name, f"conv:tiled.{t.name}", f"tiled.{t.name}", f"tiled.{t.name}", formats=_DIRECT,
+                domain=domain, where=(*known, Rule("*.size", ">=", 1), filters),
             )  # fmt: skip
+
+
+def _convolutions() -> Iterator[Kernel]:
+    layouts = _DIRECT[0]
+    for op, domain, known in _CONVOLUTIONS:
+        for name, code, formats in (("direct", "Direct", _DIRECT), ("depthwise", "Depthwise", (layouts,))):
+            yield _kernel(
+                op, name, f"conv:{code}", name, "direct", formats=formats, domain=domain, where=known
+            )
         for name, form in FORMS.items():
             size = (Rule(f"W.shape[{axis}]", "==", taps) for axis, taps in enumerate(form.kernel, 2))
             yield _kernel(
                 op, name, f"winograd:layers.{name}", "winograd", f"winograd.{name}", formats=(layouts,), domain=domain,
                 accuracy=Accuracy(factor=form.factor, exact_integers=form.factor == 2), expands=True,
                 where=(
-                    Rule("X.rank", "==", 4), *known, Rule("group", "==", 1), Rule("strides", "each", (1,)),
+                    *known, Rule("group", "==", 1), Rule("strides", "each", (1,)),
                     Rule("dilations", "each", (1,)), *size,
                 ),
             )  # fmt: skip
@@ -185,6 +205,13 @@ def _lines() -> Iterator[Kernel]:
 def _known(*names: str) -> tuple[Rule, ...]:
     """Operands that are constant where they are given."""
     return tuple(Rule(f"{name}.runtime", "==", False) for name in names)
+
+
+#: Operators, their domains, and the rules of every kernel in blocks.
+_CONVOLUTIONS = tuple(
+    (op, domain, (Rule("X.rank", "==", 4), Rule("W.constant", "==", True), *_known(*late)))
+    for op, domain, late in (("Conv", "", ("B",)), ("FusedConv", _ORPHEUS, ("B", "scale", "shift")))
+)
 
 
 def _kernel(op: str, name: str, code: str, limit: str, cost: str = "traffic", **more: Any) -> Kernel:

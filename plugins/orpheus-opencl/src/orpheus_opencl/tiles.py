@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from orpheus_opencl.device import Opened
+from orpheus_opencl.device import Found, Opened
 
 #: Channels in a block of NCHW16c.
 BLOCK = 16
@@ -26,7 +26,7 @@ class Tile:
         return f"direct{self.blocks}x{self.rows}x{self.columns}"
 
 
-def lanes(device: Opened) -> int:
+def lanes(device: Found | Opened) -> int:
     """Floats in a vector: the native width where there is one of at least 8, a quarter of a block elsewhere."""
     native = device.device.native_vector_width_float
     return 16 if native >= 16 else 8 if native >= 8 else 4
@@ -55,7 +55,7 @@ def line(device: Opened, columns: int) -> int:
 
 def fitting(device: Opened, blocks: int, rows: int, columns: int) -> list[Tile]:
     """Those of the device that such an output fills."""
-    there = _tiles(device)
+    there = tiles_of(device)
     return [t for t in there if t.blocks <= blocks and t.rows <= rows and t.columns <= columns]
 
 
@@ -75,8 +75,8 @@ def _best(tiles: Sequence[Tile], blocks: int, rows: int, columns: int) -> Tile:
     return min(tiles, key=lambda t: (waste(t, blocks, rows, columns), _loads(t)))
 
 
-def _tiles(device: Opened) -> tuple[Tile, ...]:
-    """Sums, a vector of each block of filters and one of X must lie in registers."""
+def tiles_of(device: Found | Opened) -> tuple[Tile, ...]:
+    """Of direct convolutions: sums, a vector of each block of filters and one of X must lie in registers."""
     if not device.is_cpu:
         return _SMALL
     return _WIDE if lanes(device) == BLOCK else _NARROW
@@ -91,5 +91,5 @@ _WIDE = (
     Tile(1, 1, 1), Tile(1, 1, 4), Tile(1, 1, 14), Tile(2, 1, 7), Tile(2, 1, 9), Tile(2, 1, 14), Tile(2, 2, 7),
     Tile(3, 1, 8),
 )  # fmt: skip
-#: Of any device: each is a kernel that may be measured against what :func:`tile` chooses.
+#: Of any device: each is a kernel there, which may be measured against what :func:`tile` chooses.
 TILES = tuple(dict.fromkeys((*_WIDE, *_NARROW, *_SMALL)))
