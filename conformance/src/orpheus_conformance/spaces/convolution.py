@@ -106,10 +106,10 @@ def shapes(
     channels = wanted[0] if wanted else channels
     inner = channels // group
     several: tuple[int, ...] = (1, 2, 3)
-    if group == 1:
-        several = d.long(d.widths(several))
-    elif depthwise:
+    if channels == group:  # depthwise, of one channel too
         several = (d.choose((1, 1, 2, 3)),)  # mostly as many filters as channels
+    elif group == 1:
+        several = d.long(d.widths(several))
     filters = d.dim(w, 0, [group * n * (whole or 1) for n in several], rank=rank)
     batch = d.dim(x, 0, batches, rank=rank)
     return (batch, channels, *sizes), (filters, inner, *kernel), {**attributes, "group": group}
