@@ -101,7 +101,7 @@ def test_convolutions_of_blocked_kernels_have_groups_of_whole_blocks_and_many_of
 
 def test_convolutions_of_blocked_kernels_have_filters_of_many_blocks_and_rows_longer_than_one() -> None:
     formats = (Format((BLOCKED, "plain", "plain", BLOCKED), (BLOCKED,)),)
-    found = [shapes(case)[:2] for case in drawn("Conv", 300, formats=formats)]
+    found = [shapes(case)[:2] for case in drawn("Conv", 1000, formats=formats)]
     assert {BLOCK, BLOCK + 1, 2 * BLOCK, 4 * BLOCK + 1} <= {w[0] for _, w in found}
     assert sum(x[3] > 4 * BLOCK for x, _ in found) > len(found) / 20
     assert any(x[3] > 4 * BLOCK and w[0] > BLOCK for x, w in found)
