@@ -66,6 +66,15 @@ def resized(problem: Problem) -> list[Axis]:
     return axes
 
 
+def untabled(problem: Problem) -> str | None:
+    """Why :func:`resized` has no tables for this Resize, in words; None where it has."""
+    if problem.attributes.get("antialias"):
+        return "needs antialias == 0"
+    if problem.attributes.get("coordinate_transformation_mode") == "tf_crop_and_resize":
+        return "needs a coordinate_transformation_mode without a region of interest, has 'tf_crop_and_resize'"
+    return None
+
+
 def _common(problem: Problem, shape: Sequence[int], order: Sequence[int]) -> float:
     """The one scale of a Resize that keeps the ratio of its sides."""
     wanted = [s / shape[a] for s, a in zip(problem.constants[3].tolist(), order)]

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -156,8 +157,8 @@ class _Heat:
             # In turns: who comes after others has the memory that the system has just found for these.
             for attempt in range(self.plan.loads):
                 self.say(f"{what}: load {attempt + 1} of {self.plan.loads} ...")
-                is_last = attempt == self.plan.loads - 1
-                everybody(lambda lane: self.load(lane, sources, primes, stack, stays=is_last))  # noqa: B023
+                stays = attempt == self.plan.loads - 1
+                everybody(partial(self.load, sources=sources, primes=primes, stack=stack, stays=stays))
             self.say(f"{what}: warming up ...")
             everybody(self.warm)
             for turn in range(self.plan.rounds):

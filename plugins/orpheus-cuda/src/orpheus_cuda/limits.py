@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import isnan, prod
 
+from orpheus_core.geometry.sampling import untabled
 from orpheus_core.geometry.window import Window, shape_of, window
 from orpheus_core.plugin import Problem
 from orpheus_core.types import TensorType
@@ -129,12 +130,7 @@ def indices(problem: Problem) -> str | None:
 
 def resize(problem: Problem) -> str | None:
     """No antialiasing, no region of interest, sides of at least one element."""
-    facts = problem.attributes
-    if facts.get("antialias"):
-        return "needs antialias == 0"
-    if facts.get("coordinate_transformation_mode") == "tf_crop_and_resize":
-        return "needs a coordinate_transformation_mode without a region of interest, has 'tf_crop_and_resize'"
-    return filled(problem)
+    return untabled(problem) or filled(problem)
 
 
 def ranked(problem: Problem) -> str | None:

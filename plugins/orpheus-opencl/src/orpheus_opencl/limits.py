@@ -6,6 +6,7 @@ from functools import partial
 from math import ceil, isnan, prod
 from types import SimpleNamespace
 
+from orpheus_core.geometry.sampling import untabled
 from orpheus_core.geometry.window import Window, shape_of, window
 from orpheus_core.plugin import Problem
 from orpheus_core.types import TensorType
@@ -195,12 +196,7 @@ def pad_planes(problem: Problem) -> str | None:
 
 def resize(problem: Problem) -> str | None:
     """No antialiasing, no region of interest, sides of at least one element."""
-    facts = problem.attributes
-    if facts.get("antialias"):
-        return "needs antialias == 0"
-    if facts.get("coordinate_transformation_mode") == "tf_crop_and_resize":
-        return "needs a coordinate_transformation_mode without a region of interest, has 'tf_crop_and_resize'"
-    return _scalar(problem) or _empty(problem)
+    return untabled(problem) or _scalar(problem) or _empty(problem)
 
 
 def resize_planes(problem: Problem) -> str | None:
