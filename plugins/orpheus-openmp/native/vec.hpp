@@ -112,6 +112,31 @@ template <int... N> struct Counted<0, N...> {
 };
 template <int N> using UpTo = typename Counted<N>::type;
 
+// Lanes of two vectors: those of the first are 0 to B - 1, those of the second go on from B.
+#if defined(__clang__)
+template <int... Lane> ORPHEUS_INLINE Vec shuffled(Vec a, Vec b) { return __builtin_shufflevector(a, b, Lane...); }
+#else
+template <int... Lane> ORPHEUS_INLINE Vec shuffled(Vec a, Vec b) {
+    typedef int Lanes __attribute__((vector_size(sizeof(Vec))));
+    return __builtin_shuffle(a, b, Lanes{Lane...});
+}
+#endif
+
+// Lanes that are D apart change their places, between two rows that are.
+template <int D, int... L> ORPHEUS_INLINE void exchange(Vec& a, Vec& b, Numbers<L...>) {
+    const Vec first = shuffled<((L - 1) & D ? B + L - 1 - D : L - 1)...>(a, b);
+    b = shuffled<((L - 1) & D ? B + L - 1 : L - 1 + D)...>(a, b);
+    a = first;
+}
+
+// B rows of B floats become columns, in registers: rows and lanes trade one digit of their numbers after the other.
+template <int D = B / 2> ORPHEUS_INLINE void transpose(Vec (&rows)[B]) {
+    ORPHEUS_UNROLL
+    for (int i = 0; i < B; ++i)
+        if (!(i & D)) exchange<D>(rows[i], rows[i + D], UpTo<B>{});
+    if constexpr (D > 1) transpose<D / 2>(rows);
+}
+
 // The contiguous share of `count` items that a member of the team computes.
 struct Range {
     Int begin, end;

@@ -34,29 +34,49 @@ struct Chunk {
     Int first, width;  // its first filter, its lanes
 };
 
-// Calls put(channel, tap, filter, value) for channels [begin, end) and all lanes and taps.
-template <class Put>
-ORPHEUS_INLINE void gather(const PackArgs& a, const Chunk& chunk, Int begin, Int end, const Put& put) {
-    const auto fetch = [&](Int t, Int first, Int last) {  // filters [first, last) of the chunk
-        const Int filter = chunk.first + a.places[3 * t], channel = a.places[3 * t + 1];
-        const Int given = most(least(a.filters - filter, last), first);
-        const Int stop = most(least(a.x_channels - channel, end), begin);
-        const float* x = chunk.x + filter * a.x_filter + channel * a.x_channel + a.places[3 * t + 2];
-        if (a.x_filter == 1) {
-            for (Int c = begin; c < stop; ++c)
-                for (Int f = first; f < given; ++f) put(c, t, f, x[c * a.x_channel + f]);
-        } else {
-            for (Int f = first; f < given; ++f)
-                for (Int c = begin; c < stop; ++c) put(c, t, f, x[f * a.x_filter + c * a.x_channel]);
+// Writes the rows of a piece of the weights, at(r) being where row r goes: row r has float r of each filter's run, which
+// begins at x + lane * pitch; zero for lanes from `given` on, and in rows from `there` on.
+template <int V, class At> void turn(const float* x, Int pitch, Int given, Int there, Int count, At at) {
+    for (int v = 0; v < V; ++v) {
+        const Int here = most(least(given - v * B, Int{B}), Int{0});
+        const float* from = x + v * B * pitch;
+        Int r = 0;
+        for (; r + B <= there; r += B) {
+            Vec square[B];
+            ORPHEUS_UNROLL
+            for (int f = 0; f < B; ++f) square[f] = f < here ? load(from + f * pitch + r) : zero();
+            transpose(square);
+            ORPHEUS_UNROLL
+            for (int f = 0; f < B; ++f) store(at(r + f) + v * B, square[f]);
         }
-        for (Int c = begin; c < end; ++c)
-            for (Int f = c < stop ? given : first; f < last; ++f) put(c, t, f, 0.0f);
-    };
-    // Taps that are neighbours share lines. Few filters at once, since their lines fall into few sets of L1 where filters
-    // lie a power of two apart.
-    const Int at_once = a.taps > 1 ? least(Int{8}, chunk.width) : chunk.width;
-    for (Int f = 0; f < chunk.width; f += at_once)
-        for (Int t = 0; t < a.taps; ++t) fetch(t, f, f + at_once);
+        for (; r < count; ++r) {
+            float* to = at(r) + v * B;
+            for (Int f = 0; f < B; ++f) to[f] = f < here && r < there ? from[f * pitch + r] : 0.0f;
+        }
+    }
+}
+
+// The same where the floats of a row are neighbours already, and rows lie `pitch` apart.
+template <int V, class At> void keep(const float* x, Int pitch, Int given, Int there, Int count, At at) {
+    for (Int r = 0; r < count; ++r)
+        for (int v = 0; v < V; ++v) {
+            const Int here = r < there ? most(least(given - v * B, Int{B}), Int{0}) : 0;
+            const float* from = x + r * pitch + v * B;
+            store(at(r) + v * B, here == B ? load(from) : load_some(from, here));
+        }
+}
+
+// Floats of a channel that are gathered together: those between it and the next, or one where those are other filters'.
+ORPHEUS_INLINE Int floats_of(const PackArgs& a) { return a.x_filter == 1 ? 1 : a.x_channel; }
+
+// Channels [begin, end) of the filters, both as far on as `place` says: row c * floats_of(a) + i has float i of channel c.
+template <int V, class At>
+void gather(const PackArgs& a, const Chunk& chunk, const Int* place, Int begin, Int end, At at) {
+    const Int filter = chunk.first + place[0], channel = begin + place[1], each = floats_of(a);
+    const Int there = most(least(a.x_channels - channel, end - begin), Int{0}) * each, count = (end - begin) * each;
+    const float* x = chunk.x + filter * a.x_filter + channel * a.x_channel;
+    if (a.x_filter == 1) keep<V>(x, a.x_channel, a.filters - filter, there, count, at);
+    else turn<V>(x, a.x_filter, a.filters - filter, there, count, at);
 }
 
 // Channels in the block of this one: its elements lie so many rows apart.
@@ -70,44 +90,64 @@ ORPHEUS_INLINE Int row_of(const PackArgs& a, Int channel) {
     return before * a.elements + channel - before;
 }
 
-template <int V>
-void copied(const PackArgs& a, const Chunk& chunk, Int begin, Int end) {
-    const Int depth = depth_at(a, begin);
+template <int V> void copied(const PackArgs& a, const Chunk& chunk, Int begin, Int end) {
+    const Int depth = depth_at(a, begin), each = floats_of(a);
     float* y = chunk.y + row_of(a, begin) * V * B;
-    gather(a, chunk, begin, end, [&](Int c, Int t, Int f, float value) { y[(t * depth + c - begin) * V * B + f] = value; });
+    if (each > 1) {  // a channel's taps are what lies between it and the next
+        gather<V>(a, chunk, a.places, begin, end, [=, tap = Int{0}, channel = y](Int r) mutable {
+            if (r == 0) tap = 0, channel = y;
+            float* row = channel + tap * depth * V * B;
+            if (++tap == each) tap = 0, channel += V * B;
+            return row;
+        });
+        return;
+    }
+    for (Int t = 0; t < a.taps; ++t, y += depth * V * B)
+        gather<V>(a, chunk, a.places + 3 * t, begin, end, [=](Int r) { return y + r * V * B; });
 }
 
-template <int V>
-void summed(const PackArgs& a, const Chunk& chunk, Int begin, Int end) {
-    constexpr Int width = V * B, parts = 2 * V;
-    float taps[held * width];
-    const Int stride = (end - begin) * width;  // from tap to tap
-    gather(a, chunk, begin, end,
-           [&](Int c, Int t, Int f, float value) { taps[t * stride + (c - begin) * width + f] = value; });
-    Wide wide[held * parts];  // of one channel, widened once for all elements
-    for (Int c = begin; c < end; ++c) {
-        const float* from = taps + (c - begin) * width;
+// Elements of N channels from c on; the row of tap t is taps + at[t], a channel's rows are `step` floats apart.
+template <int V, int N>
+void add_up(const PackArgs& a, const Chunk& chunk, Int c, const float* taps, const Int* at, Int step) {
+    constexpr int parts = 2 * V;
+    Wide wide[held * parts * N];  // widened once for all elements
+    for (Int t = 0; t < a.taps; ++t)
+        ORPHEUS_UNROLL
+        for (int i = 0; i < N * parts; ++i)
+            wide[t * N * parts + i] = load_wide(taps + at[t] + i / parts * step + i % parts * B / 2);
+    const Int row = row_of(a, c), apart = depth_at(a, c);  // of the first element, and from element to element
+    for (Int e = 0; e < a.elements; ++e) {
+        float* y = chunk.y + (a.rows ? a.rows[e] + c : row + e * apart) * V * B;
+        Wide sum[N * parts] = {};
         for (Int t = 0; t < a.taps; ++t) {
+            const double factor = a.sums[e * a.taps + t];
+            if (factor == 0.0) continue;
             ORPHEUS_UNROLL
-            for (int i = 0; i < parts; ++i) wide[t * parts + i] = load_wide(from + t * stride + i * B / 2);
+            for (int i = 0; i < N * parts; ++i) sum[i] += factor * wide[t * N * parts + i];
         }
-        const Int row = row_of(a, c), step = depth_at(a, c);  // of the first element, and from element to element
-        for (Int e = 0; e < a.elements; ++e) {
-            float* y = chunk.y + (a.rows ? a.rows[e] + c : row + e * step) * width;
-            Wide sum[parts] = {};
-            for (Int t = 0; t < a.taps; ++t) {
-                const double factor = a.sums[e * a.taps + t];
-                if (factor == 0.0) continue;
-                ORPHEUS_UNROLL
-                for (int i = 0; i < parts; ++i) sum[i] += factor * wide[t * parts + i];
-            }
-            ORPHEUS_UNROLL
-            for (int i = 0; i < parts; ++i) {
-                const Narrow rounded = __builtin_convertvector(sum[i], Narrow);
-                __builtin_memcpy(y + i * B / 2, &rounded, sizeof rounded);
-            }
+        ORPHEUS_UNROLL
+        for (int i = 0; i < N * parts; ++i) {
+            const Narrow rounded = __builtin_convertvector(sum[i], Narrow);
+            __builtin_memcpy(y + i * B / 2, &rounded, sizeof rounded);
         }
     }
+}
+
+template <int V> void summed(const PackArgs& a, const Chunk& chunk, Int begin, Int end) {
+    constexpr Int width = V * B;
+    constexpr int together = max_pixels > 8 ? 4 : 2;  // channels: as many sums as there are registers
+    const Int each = floats_of(a), run = (end - begin) * width;
+    float taps[held * width];
+    Int at[held];
+    for (Int t = 0; t < a.taps; ++t) {
+        at[t] = each > 1 ? a.places[3 * t + 2] * width : t * run;
+        if (each > 1 && t > 0) continue;  // all are there
+        gather<V>(a, chunk, a.places + 3 * t, begin, end, [to = taps + at[t] * (each == 1)](Int r) { return to + r * width; });
+    }
+    Int c = begin;
+    for (; c + together <= end; c += together)
+        add_up<V, together>(a, chunk, c, taps + (c - begin) * each * width, at, each * width);
+    for (; c < end; ++c) add_up<V, 1>(a, chunk, c, taps + (c - begin) * each * width, at, each * width);
 }
 
 }  // namespace
@@ -115,7 +155,7 @@ void summed(const PackArgs& a, const Chunk& chunk, Int begin, Int end) {
 void pack(const void* args, Team& team) {
     const PackArgs& a = *static_cast<const PackArgs*>(args);
     // Channels at a time; those of a block are together, so that what is written lies in one piece.
-    const Int most_rows = a.sums ? most(least(held / a.taps, Int{line}), Int{1}) : most(64 / a.taps, Int{line});
+    const Int most_rows = a.sums ? most(least(held / most(a.taps, floats_of(a)), Int{line}), Int{1}) : most(64 / a.taps, Int{line});
     const Int step = least(a.depth, most_rows), in_block = ceil_div(a.depth, step);
     const Int blocks = ceil_div(a.channels, a.depth), pieces = blocks * in_block;
     const Range range = share(a.groups * a.chunks * pieces, team);
