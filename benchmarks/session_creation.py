@@ -2,8 +2,8 @@
 
 Each process makes a session of a tiny model first, so that the start of a library is not counted, then several of the
 model: ``first`` is the first one, ``later`` the median of the others. A virtual machine's host takes free pages back
-and finds them anew at some milliseconds a megabyte, which would be most of what is seen: so each process touches and
-frees ``--found`` MiB before its first session, and both engines find pages that are there; ``--found 0`` leaves that out.
+and finds them anew at some milliseconds a megabyte, which would be most of what is seen. So each process touches and
+frees ``--found`` MiB before its first session, that both engines find pages that are there; ``--found 0``: none.
 
 usage: python benchmarks/session_creation.py [--models wrn-40-2,resnet-50] [--threads 1] [--rounds 7] [--json]
 """

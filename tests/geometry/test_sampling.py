@@ -58,6 +58,20 @@ def test_cubic_weights_sum_to_one() -> None:
         assert resize([3, 3, 3], 8, mode="cubic", exclude_outside=exclude) == pytest.approx([3] * 8)
 
 
+@pytest.mark.parametrize(("mode", "wanted"), [("linear", [0.375, 2]), ("cubic", [0.30361442, 2.07142862])])
+def test_antialiasing_by_the_operators_example(mode: str, wanted: list[float]) -> None:
+    # The page's 4 x 4 elements are 4 i + j + 1, so that what a row of them gives tells what 0 to 3 give.
+    scales = {2: np.array([1, 0.6], np.float32)}
+    axis = resized(problem("Resize", 4, 2, scales, mode=mode, antialias=1))[1]
+    assert taken(axis, [0, 1, 2, 3]) == pytest.approx(wanted, rel=1e-6)
+
+
+def test_taps_that_no_element_weighs_are_left_out() -> None:
+    facts = {"mode": "linear", "coordinate_transformation_mode": "asymmetric"}
+    axis = resized(problem("Resize", 4, 2, {3: np.array([1, 2])}, **facts))[1]
+    assert axis[0].tolist() == [[0], [2]]
+
+
 @pytest.mark.parametrize(
     ("mode", "wanted"),
     [

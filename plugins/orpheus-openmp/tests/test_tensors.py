@@ -124,11 +124,12 @@ def test_a_move_refuses_another_element_type(layers):
 @pytest.mark.parametrize("mode", ["nearest", "linear", "cubic"])
 @pytest.mark.parametrize("coordinates", ["half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel"])
 @pytest.mark.parametrize("size", [(10, 14), (3, 4), (5, 9)])
-def test_resize(layers, bound, blocked, mode, coordinates, size):
+@pytest.mark.parametrize("antialias", [0, 1])
+def test_resize(layers, bound, blocked, mode, coordinates, size, antialias):
     from orpheus_numpy.nn.resize import resize as reference
 
     x = normal(2, 19, 5, 7)
-    attributes = {"mode": mode, "coordinate_transformation_mode": coordinates}
+    attributes = {"mode": mode, "coordinate_transformation_mode": coordinates, "antialias": antialias}
     inputs = [x, None, None, integers(2, 19, *size)]
     layout = layers.blocked if blocked else "plain"
     problem = layers.problem(
@@ -146,13 +147,6 @@ def test_resize(layers, bound, blocked, mode, coordinates, size):
     exact = reference(x.astype(np.float64), None, None, inputs[3], **attributes)
     # Weights are rounded to float32 too; cubic ones of one axis have magnitudes of 1.5 at most together.
     bound(got, exact, np.full(exact.shape, 2.3 * abs(x).max()), 2 if mode == "nearest" else 16)
-
-
-def test_symmetric_positions_that_are_whole_stay_so():
-    from orpheus_openmp.resampling import Axis, coordinates
-
-    # Of 2.5 elements there are 2; the first lies at 2.5 (1 - 2 / 2.5) + 0.5 / 0.5 - 0.5 = 1.
-    assert coordinates(Axis(0, 5, 2, 0.5), "half_pixel_symmetric").tolist() == [1, 3]
 
 
 NUMPY = {

@@ -129,7 +129,7 @@ def indices(problem: Problem) -> str | None:
 
 
 def resize(problem: Problem) -> str | None:
-    """No antialiasing, no region of interest, sides of at least one element."""
+    """No region of interest, sides of at least one element."""
     return untabled(problem) or filled(problem)
 
 

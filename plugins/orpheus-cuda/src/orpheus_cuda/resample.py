@@ -88,7 +88,7 @@ class Pad(_Tables):
 
 
 class Resize(_Tables):
-    """nearest, linear and cubic, without antialiasing or a region of interest; sizes or scales are known."""
+    """nearest, linear and cubic, without a region of interest; sizes or scales are known."""
 
     def __init__(self, problem: Problem) -> None:
         self.settle(problem, resized(problem))

@@ -195,7 +195,7 @@ def pad_planes(problem: Problem) -> str | None:
 
 
 def resize(problem: Problem) -> str | None:
-    """No antialiasing, no region of interest, sides of at least one element."""
+    """No region of interest, sides of at least one element."""
     return untabled(problem) or _scalar(problem) or _empty(problem)
 
 

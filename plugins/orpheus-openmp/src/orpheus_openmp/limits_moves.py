@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from orpheus_core.geometry.sampling import scales_of, untabled
 from orpheus_core.plugin import Problem
 from orpheus_core.types import TensorType
 from orpheus_openmp import isa, moves
 from orpheus_openmp.operands import input_shape, output_shape, walkable
-from orpheus_openmp.resampling import COORDINATES, resized_axes
 from orpheus_openmp.strided import rank_of
 
 _PAD_MODES = ("constant", "edge", "reflect", "wrap")
@@ -71,7 +71,7 @@ def pad_blocked(problem: Problem) -> str | None:
 
 def resize(problem: Problem) -> str | None:
     """Nearest along any axes; linear and cubic of floats along one axis or two neighbours."""
-    refusal = _resize(problem)
+    refusal = _filled(problem) or untabled(problem)
     if refusal:
         return refusal
     if problem.attributes["mode"] == "nearest":
@@ -79,7 +79,7 @@ def resize(problem: Problem) -> str | None:
     type_ = problem.inputs[0]
     if isinstance(type_, TensorType) and type_.dtype.value != "float32":
         return f"interpolates float32, has {type_.dtype}"
-    axes = [a.index for a in resized_axes(problem)]
+    axes = list(scales_of(problem))
     if len(axes) > 2 or (len(axes) == 2 and axes[1] - axes[0] != 1):
         return f"interpolates along one axis or two neighbours, has {axes}"
     return None
@@ -91,21 +91,8 @@ def resize_blocked(problem: Problem) -> str | None:
 
 
 def _rows_and_columns(problem: Problem) -> str | None:
-    axes = [a.index for a in resized_axes(problem)]
+    axes = list(scales_of(problem))
     return None if all(a >= 2 for a in axes) else f"resamples rows and columns, has axes {axes}"
-
-
-def _resize(problem: Problem) -> str | None:
-    refusal = _filled(problem)
-    if refusal:
-        return refusal
-    mode = str(problem.attributes["mode"])
-    if mode not in ("nearest", "linear", "cubic"):
-        return f"needs mode nearest, linear or cubic; has {mode}"
-    coordinates = str(problem.attributes["coordinate_transformation_mode"])
-    if coordinates not in COORDINATES:
-        return f"needs coordinates {', '.join(COORDINATES)}; has {coordinates}"
-    return None
 
 
 def _filled(problem: Problem) -> str | None:

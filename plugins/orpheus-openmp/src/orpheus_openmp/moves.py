@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from orpheus_core.geometry.sampling import resampled
 from orpheus_core.geometry.slices import slice_of
 from orpheus_core.plugin import Problem, Step
 from orpheus_core.types import Array, TensorType
 from orpheus_openmp.layer import Layer, checked, raw, seal, static
-from orpheus_openmp.resampling import nearest_positions
 from orpheus_openmp.strided import Piece, View, blocked_pads, plain_to_blocked, tables
 
 Pieces = list[Piece]
@@ -237,8 +237,8 @@ def _space_to_depth(problem: Problem) -> list[Pieces]:
 def _resize(problem: Problem) -> list[Pieces]:
     _, x = _input(problem)
     _, y = _output(problem)
-    for axis, positions in nearest_positions(problem):
-        x = x.taken(axis, positions)
+    for axis, (places, _) in resampled(problem).items():
+        x = x.taken(axis, places[:, 0].tolist())
     return [[Piece(x, y)]]
 
 

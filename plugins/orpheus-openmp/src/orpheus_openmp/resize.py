@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 
+from orpheus_core.geometry.sampling import kept, resampled
 from orpheus_core.plugin import Problem
 from orpheus_openmp.layer import Layer
 from orpheus_openmp.moves import Move
-from orpheus_openmp.resampling import resized_axes, taps
 
 
 def resize(problem: Problem) -> Layer:
@@ -26,7 +26,7 @@ class Resize(Layer):
         super().__init__(problem, isa)
         blocked = self.type_of(0).layout.block > 1
         shape = list(self.input_shape(0))
-        axes = {axis.index: axis for axis in resized_axes(problem)}
+        axes = resampled(problem)
         right = max(axes, default=len(shape) - 1)
         left = right - 1 if right and not (blocked and right == 2) else right
         if left == right:  # one axis alone: a single column
@@ -42,10 +42,9 @@ class Resize(Layer):
             depth *= self.block
         found = []
         for axis, size in zip(order, sizes):
-            if axis is not None and axis in axes:
-                found.append(taps(problem, axes[axis]))
-            else:
-                found.append((np.arange(size, dtype=np.int64)[None], np.ones((1, size), np.float32)))
+            places, weights = (axes.get(axis) if axis is not None else None) or kept(size)
+            weights = np.ones(places.shape) if weights is None else weights
+            found.append((np.ascontiguousarray(places.T), np.ascontiguousarray(weights.T, np.float32)))
         (rows, row_weights), (columns, column_weights) = found
         self.values = {
             "outer": math.prod(outer), "in_h": sizes[0], "in_w": sizes[1], "depth": depth,
