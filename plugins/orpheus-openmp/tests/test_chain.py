@@ -275,10 +275,15 @@ def test_windows_are_as_the_rule_counts_them(layers):
             assert list(joined.capacities) == chain.window_rows(it.layers, band)
 
 
+def caches(monkeypatch, l2, l3=0):
+    """Caches of so many bytes."""
+    monkeypatch.setattr(chain, "_cache_bytes", lambda level: {2: l2, 3: l3}[level])
+
+
 @pytest.fixture
 def small_cache(monkeypatch):
-    """A second-level cache so small that a test's network leaves it."""
-    monkeypatch.setattr(chain, "l2_bytes", lambda: 320_000)
+    """A second-level cache so small that a test's network leaves it, and none behind it."""
+    caches(monkeypatch, l2=320_000)
     monkeypatch.delenv(chain.VARIABLE, raising=False)
 
 
@@ -380,8 +385,10 @@ def test_memory_of_a_chain_lies_apart(small_cache):
         assert all(a[1] <= b[0] for a, b in pairwise(spans))
 
 
-def test_results_that_stay_in_the_cache_are_not_chained(monkeypatch):
-    monkeypatch.setattr(chain, "l2_bytes", lambda: 1 << 20)
+# The largest result has 72 * 64 * 64 * 4 = 1.2 MB, 3.7 times the 320,000 bytes that suffice where there is no L3.
+@pytest.mark.parametrize(("l2", "l3"), [(1 << 20, 0), (320_000, 32 << 20)])
+def test_results_that_stay_in_the_cache_are_not_chained(monkeypatch, l2, l3):
+    caches(monkeypatch, l2, l3)
     opened = session()
     opened.run(None, {"x": x_of(1, 24, 64, 64)})
     assert not chained(opened)

@@ -1,7 +1,7 @@
 """Which neighbouring layers are computed together, a band of rows at a time; see native/module/chain.hpp.
 
-A layer whose result is larger than the cache sends it to L3 and back, and so does the next one that reads it. Done band
-by band, what lies between them stays in L2. ``ORPHEUS_CHAIN=0`` in the environment computes every layer whole.
+A layer whose result is larger than the caches sends it to memory and back, and so does the next one that reads it. Done
+band by band, what lies between them stays in L2. ``ORPHEUS_CHAIN=0`` in the environment computes every layer whole.
 """
 
 from __future__ import annotations
@@ -19,8 +19,11 @@ from orpheus_openmp.layer import Layer
 
 VARIABLE = "ORPHEUS_CHAIN"
 
-#: The rule, from measurements on a core with 1 MB of L2. A chain holds a result of this many times L2 or more:
-#: 3 times and more gained 2 to 3 % of the chain's time, 1.7 times and less nothing,
+#: The rule, from measurements on a core with 1 MB of L2 and 32 MB of L3 (MobileNets of 224 to 1792 pixels, arenas on
+#: large pages). A chain holds a result of this many times L2 or more, where there is an L3 behind it: 3 to 14 times
+#: lost 1 to 4 % of the network's time, 18 times gained 2 % with one thread, 74 times 9 %;
+WORTH_BEFORE_L3 = 16.0
+#: where there is none, of this many times: what leaves L2 is in memory;
 WORTH = 2.0
 #: others of this share or more, smaller ones stay in L2 anyway;
 LINK = 0.5
@@ -49,7 +52,7 @@ def chains(layers: Sequence[Any]) -> list[Joined]:
             if not rows:
                 break
             last, band = last + 1, rows
-        if band and any(result_bytes(layer) >= WORTH * l2_bytes() for layer in layers[first : last - 1]):
+        if band and any(result_bytes(layer) >= worth() for layer in layers[first : last - 1]):
             found.append(joined(layers, first, last, band))
             first = last
         else:
@@ -147,10 +150,20 @@ def enabled() -> bool:
     return asked != "0"
 
 
-@lru_cache(maxsize=1)
+def worth() -> float:
+    """Bytes of a result from which on a chain is worth it."""
+    return (WORTH_BEFORE_L3 if _cache_bytes(3) else WORTH) * l2_bytes()
+
+
 def l2_bytes() -> int:
     """Bytes of a core's second-level cache."""
+    return _cache_bytes(2) or _L2
+
+
+@lru_cache
+def _cache_bytes(level: int) -> int:
+    """As the system tells, 0 where it does not."""
     try:
-        return max(os.sysconf("SC_LEVEL2_CACHE_SIZE"), 0) or _L2
+        return max(os.sysconf(f"SC_LEVEL{level}_CACHE_SIZE"), 0)
     except (ValueError, OSError, AttributeError):
-        return _L2
+        return 0
