@@ -28,6 +28,8 @@ from orpheus_cuda.driver import Found
 from orpheus_cuda.sharing import Sharing
 
 COMPILER = shutil.which("g++")
+#: Whether the tests run on a GPU instead.
+ON_DEVICE = os.environ.get("ORPHEUS_CUDA_DEVICE") == "1"
 GUARD = 256
 #: Every program that was asked for, by source text.
 PROGRAMS: dict[str, None] = {}

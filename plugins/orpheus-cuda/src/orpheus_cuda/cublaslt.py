@@ -53,7 +53,9 @@ def _looked_for() -> tuple[ctypes.CDLL | None, str]:
         try:
             return ctypes.CDLL(name), ""
         except OSError as error:
-            if name in wheels or not str(error).startswith(f"{name}: cannot open"):  # which says: there is none
+            if name in wheels or not str(error).startswith(
+                f"{name}: cannot open"
+            ):  # which says: there is none
                 reasons.append(why_not(name, error))
     return None, "; ".join(reasons)
 
