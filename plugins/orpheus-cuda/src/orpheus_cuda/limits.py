@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from math import isnan, prod
+from functools import partial
+from math import ceil, isnan, prod
+from types import SimpleNamespace
 
+from orpheus_core.geometry.cook_toom import FORMS, Form
 from orpheus_core.geometry.sampling import untabled
 from orpheus_core.geometry.window import Window, shape_of, window
 from orpheus_core.plugin import Problem
@@ -14,6 +17,8 @@ _MOST = 2**31 - 1
 _PLANES = 65535 // 32
 _WIDEST = 16
 _LONGEST = 1 << 15
+#: Bytes of transformed tiles, in Winograd's convolutions.
+_TILES = 1 << 30
 
 
 def small(problem: Problem) -> str | None:
@@ -59,6 +64,25 @@ def conv(problem: Problem) -> str | None:
     if int(problem.attributes.get("group", 1)) > _PLANES:
         return f"needs at most {_PLANES} groups"
     return filled(problem) or _spatial(problem, window(problem, shape_of(problem.inputs[1])[2:]))
+
+
+def _winograd(form: Form, problem: Problem) -> str | None:
+    """Pads of at most half the kernel, and tiles that fit into 1 GiB; the rest are rules of the form."""
+    refusal = conv(problem)
+    if refusal:
+        return refusal
+    kernel = shape_of(problem.inputs[1])[2:]
+    w = window(problem, kernel)
+    if any(pad > taps // 2 for pad, taps in zip(w.pads, w.size * 2)):
+        # A window that sees little but its border would be given its whole tile's rounding.
+        return f"needs pads of at most half the kernel, has {w.pads}"
+    (n, m, p, q), c = shape_of(problem.outputs[0]), shape_of(problem.inputs[1])[1]
+    nbytes = 4 * form.elements * (m + c) * n * ceil(p / form.rows.out) * ceil(q / form.cols.out)
+    return f"needs tiles of at most {_TILES >> 20} MiB, has {nbytes >> 20}" if nbytes > _TILES else None
+
+
+#: By the name of the form's kernel.
+winograd = SimpleNamespace(**{name: partial(_winograd, form) for name, form in FORMS.items()})
 
 
 def depthwise(problem: Problem) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from orpheus_core.geometry.cook_toom import FORMS
 from orpheus_core.plugin import Accuracy, Format, Kernel, Rule
 from orpheus_cuda.expressions import BINARY, EVERY, EXACT, FLOATS, UNARY
 
@@ -57,6 +58,16 @@ def _convolutions(tf32: bool) -> Iterator[Kernel]:
             op, "depthwise", "conv:Depthwise", "depthwise", formats=some[:1], domain=domain, dtypes=_HALVES,
             where=(Rule("X.rank", "==", 4), Rule("W.constant", "==", True)),
         )  # fmt: skip
+        for name, form in FORMS.items():
+            size = (Rule(f"W.shape[{axis}]", "==", taps) for axis, taps in enumerate(form.kernel, 2))
+            yield _kernel(
+                op, name, f"winograd:layers.{name}", f"winograd.{name}", f"winograd.{name}", formats=some[:1], domain=domain,
+                dtypes=_FLOAT, accuracy=Accuracy(factor=form.factor, exact_integers=form.factor == 2), expands=True,
+                where=(
+                    Rule("X.rank", "==", 4), Rule("W.constant", "==", True), Rule("group", "==", 1),
+                    Rule("strides", "each", (1,)), Rule("dilations", "each", (1,)), *size,
+                ),
+            )  # fmt: skip
     yield _kernel(
         "ScaleShift", "depthwise", "conv:Depthwise", "filled", formats=(_SAME,), domain=_ORPHEUS, dtypes=_HALVES,
         where=(
