@@ -21,9 +21,9 @@ pytest.importorskip("pyopencl", reason="pyopencl is not installed")
 pytest.importorskip("orpheus_opencl", reason="orpheus-opencl is not installed")
 pytest.importorskip("orpheus_numpy", reason="the reference is not installed")
 
-import orpheus_opencl  # noqa: E402
-from orpheus_opencl import manifest, tiles  # noqa: E402
-from orpheus_opencl.device import opened  # noqa: E402
+import orpheus_opencl
+from orpheus_opencl import manifest, tiles
+from orpheus_opencl.device import opened
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Winograd's convolutions in NHWC: weights transformed once; two transforms and a batch of products. See cu/winograd.cu."""
+"""Winograd's convolutions in NHWC: two transforms and a batch of products between them; see cu/winograd.cu."""
 
 from __future__ import annotations
 
@@ -80,7 +80,9 @@ class Winograd:
         count = self.form.elements
         v = workspace.part(0, (count * self.vpitch,))
         m = workspace.part(v.nbytes, (count * self.mpitch,))
-        space = workspace.part(self._at, (self.product.workspace,), np.uint8) if self.product.workspace else None
+        space = (
+            workspace.part(self._at, (self.product.workspace,), np.uint8) if self.product.workspace else None
+        )
         source = f"{define_form(self.form)}\n#define ACT {self.words['ACT']}"
         there, back = self.tiles * self.channels, self.tiles * self.filters
         come: tuple[Any, ...] = (
