@@ -62,7 +62,8 @@ def _convolutions(tf32: bool) -> Iterator[Kernel]:
             size = (Rule(f"W.shape[{axis}]", "==", taps) for axis, taps in enumerate(form.kernel, 2))
             yield _kernel(
                 op, name, f"winograd:layers.{name}", f"winograd.{name}", f"winograd.{name}", formats=some[:1],
-                domain=domain, dtypes=_FLOAT, accuracy=Accuracy(factor=form.factor, exact_integers=form.factor == 2), expands=True,
+                domain=domain, dtypes=_FLOAT, expands=True,
+                accuracy=Accuracy(factor=form.factor, exact_integers=form.factor == 2),
                 where=(
                     Rule("X.rank", "==", 4), Rule("W.constant", "==", True), Rule("group", "==", 1),
                     Rule("strides", "each", (1,)), Rule("dilations", "each", (1,)), *size,
