@@ -142,6 +142,26 @@ def test_a_pointer_on_another_device_is_refused_with_a_way_out() -> None:
         session().run(None, {"x": y})
 
 
+@pytest.mark.skipif(not emulation.ON_DEVICE, reason="of a GPU and its libraries")
+@pytest.mark.parametrize("name", ["cupy", "torch"])
+def test_libraries_of_the_gpu_share_both_ways(name: str) -> None:
+    library = pytest.importorskip(name)
+    if name == "torch" and not library.cuda.is_available():
+        pytest.skip("this PyTorch has no CUDA")
+    s, values = session(), draw()
+    x = library.asarray(values) if name == "cupy" else library.asarray(values).cuda()
+    y = library.zeros_like(x)
+    (z,) = s.run(None, {"x": x}, device="cuda")
+    binding = s.io_binding()
+    binding.bind_input("x", x)
+    binding.bind_output("y", y)
+    for _ in range(4):
+        s.run_with_iobinding(binding)
+    assert binding.in_place() == {"x", "y"}
+    for got in (library.from_dlpack(z), y):
+        check(got.get() if name == "cupy" else got.cpu().numpy(), values)
+
+
 def test_memory_that_was_shared_waits_for_its_readers(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
     room = [2]
