@@ -31,6 +31,11 @@ CHAINS = {
     "read-twice": ("float[9,7] x", "float[9,7] y", "a = Sin(x) b = Exp(a) c = Neg(b) y = Add(c, b)", [2, 2]),
     "shown": ("float[9,7] x", "float[9,7] y, float[9,7] b", "a = Sin(x) b = Exp(a) c = Neg(b) y = Cos(c)", [2, 2]),
     "second": ("float[9,7] x, float[9,7] s", "float[9,7] y", "a = Sin(x) b = Sub(s, a) y = Exp(b)", [2]),
+    "quantized": (
+        "float[3,7] x, float[7] s, int8[7] z, uint8[1] u, float[1] t", "float[3,7] y",
+        "a = QuantizeLinear<axis=1>(x, s, z) b = DequantizeLinear<axis=1>(a, s, z) c = Relu(b)"
+        " d = QuantizeLinear(c, t, u) e = DequantizeLinear(d, t, u) y = Neg(e)", [6],
+    ),
     "scalar": ("float x", "float y", "a = Exp(x) y = Neg(a)", [2]),
     "empty": ("float[0,3] x", "float[0,3] y", "a = Exp(x) y = Neg(a)", [2]),
     "long": ("float[31] x", "float[31] y",

@@ -29,6 +29,7 @@ def kernels(*, tf32: bool = False) -> tuple[Kernel, ...]:
         *_pools(),
         *_lines(),
         *_elementwise(),
+        *_quantized(),
         *_movement(),
         *_late(),
     )
@@ -190,6 +191,19 @@ def _elementwise() -> Iterator[Kernel]:
                 *(Rule(f"{n}.constant", "==", True) for n in names), Rule("X.rank", ">=", 2),
                 *(() if domain else (Rule("training_mode", "in", (None, 0)),)),
             ),
+        )  # fmt: skip
+
+
+def _quantized() -> Iterator[Kernel]:
+    narrow, wide = ("int8", "uint8"), ("float32",)
+    whole, single = Rule("block_size", "in", (None, 0)), Rule("precision", "in", (None, 0, 1))
+    for op, code, types, where in (
+        ("QuantizeLinear", "quantize", {"T1": wide, "T2": wide, "T3": narrow}, (whole, single)),
+        ("DequantizeLinear", "dequantize", {"T1": narrow, "T2": wide, "T3": wide}, (whole,)),
+    ):
+        yield _kernel(
+            op, "broadcast", f"quantize:{code}", "small", formats=(_PLAIN, _SAME), opset=(23, None), dtypes=types,
+            where=where,
         )  # fmt: skip
 
 
