@@ -10,6 +10,7 @@ from orpheus_core.geometry.cook_toom import FORMS, Form
 from orpheus_core.geometry.window import shape_of
 from orpheus_core.plugin import Accuracy, Problem
 from orpheus_core.types import TensorType
+from orpheus_cuda.operands import AT
 
 _CALL = 2e-6
 _BANDWIDTH = 2e12
@@ -54,6 +55,13 @@ def _winograd(form: Form, problem: Problem) -> float:
 
 #: By the name of the form's kernel.
 winograd = SimpleNamespace(**{name: partial(_winograd, form) for name, form in FORMS.items()})
+
+
+def integers(problem: Problem) -> float:
+    """By operations at the rate of tensor cores on bytes, or by traffic."""
+    w = shape_of(problem.inputs[AT[problem.op]["w"]])
+    taps = prod(w[1:]) if "Conv" in problem.op else w[0]
+    return max(2.0 * taps * prod(shape_of(problem.outputs[0])) / 400e12, traffic(problem))
 
 
 def library(problem: Problem) -> float:

@@ -10,7 +10,8 @@ from orpheus_core.geometry.cook_toom import FORMS, Form
 from orpheus_core.geometry.sampling import untabled
 from orpheus_core.geometry.window import Window, shape_of, window
 from orpheus_core.plugin import Problem
-from orpheus_core.types import TensorType
+from orpheus_core.types import DType, TensorType
+from orpheus_cuda.operands import AT
 
 _MOST = 2**31 - 1
 #: Blocks along the second and third axis of a grid, shares of K among them.
@@ -164,6 +165,30 @@ def ranked(problem: Problem) -> str | None:
     return small(problem) or (
         None if 0 < length <= _LONGEST else f"needs an axis of 1 to {_LONGEST} elements, has {length}"
     )
+
+
+def integers(problem: Problem) -> str | None:
+    """Constant weights around zero, one zero point of X, one scale of X and of Y."""
+    at = AT[problem.op]
+    w, known = problem.inputs[at["w"]], problem.constants
+    assert isinstance(w, TensorType)
+    for name, index in at.items():
+        given = problem.inputs[index] if index < len(problem.inputs) else None
+        if given is not None and index not in known:
+            return f"needs {name} to be constant"
+        if name not in ("w", "w_scale", "bias") and index in known and known[index].size != 1:
+            return f"needs {name} to have one element, has {known[index].size}"
+    zero = int(known[at["w_zero"]].reshape(())) if at["w_zero"] in known else 0
+    middle = 128 if w.dtype is DType.UINT8 else 0
+    if zero != middle:
+        return f"needs weights of {w.dtype} around {middle}, has a zero point of {zero}"
+    found = filled(problem)
+    if found is None and "MatMul" in problem.op:
+        rank = len(shape_of(problem.inputs[0]))
+        return None if len(shape_of(w)) == 2 and rank > 1 else "needs A of two axes or more, and B of two"
+    if found is None and int(problem.attributes.get("group", 1)) > _PLANES:
+        return f"needs at most {_PLANES} groups"
+    return found or _spatial(problem, window(problem, shape_of(w)[2:]))
 
 
 def pointwise(problem: Problem) -> str | None:

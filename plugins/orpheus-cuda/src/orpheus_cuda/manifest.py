@@ -205,6 +205,31 @@ def _quantized() -> Iterator[Kernel]:
             op, "broadcast", f"quantize:{code}", "small", formats=(_PLAIN, _SAME), opset=(23, None), dtypes=types,
             where=where,
         )  # fmt: skip
+    yield from _integers()
+
+
+def _integers() -> Iterator[Kernel]:
+    narrow, every = (
+        ("int8", "uint8"),
+        tuple(Format((x,), (y,)) for x in ("plain", NHWC) for y in ("plain", NHWC)),
+    )
+    three: dict[str, tuple[str, ...]] = {"T1": narrow, "T2": narrow, "T3": narrow}
+    scaled = ("scale", "zero_point")
+    for op, x, w, types, since in (
+        ("QLinearConv", "x", "w", three, 10), ("QLinearMatMul", "a", "b", {"TS": ("float32",), **three}, 21),
+        ("ConvInteger", "x", "w", {}, 10), ("MatMulInteger", "A", "B", {}, 10),
+    ):  # fmt: skip
+        where = [Rule(f"{w}.constant", "==", True)]
+        if types:
+            where += (Rule(f"{n}_{fact}.constant", "==", True) for n in (x, w, "y") for fact in scaled)
+        else:
+            where += _known(*(f"{n.lower()}_zero_point" for n in (x, w)))
+        if "Conv" in op:
+            where += (Rule("x.rank", "in", (3, 4)), *(_known("B") if types else ()))
+        yield _kernel(
+            op, "tiles", f"integers:{'Conv' if 'Conv' in op else 'MatMul'}", "integers", "integers",
+            opset=(since, None), dtypes=types, formats=every if "Conv" in op else (_PLAIN,), where=tuple(where),
+        )  # fmt: skip
 
 
 def _movement() -> Iterator[Kernel]:
