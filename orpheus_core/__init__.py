@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from orpheus_core.device_array import DeviceArray
     from orpheus_core.discovery import backends, override
     from orpheus_core.discovery import register as register_backend
     from orpheus_core.discovery import unregister as unregister_backend
@@ -36,6 +37,7 @@ _ERRORS = (
     "OrpheusError", "ParseError", "SelectionError", "UnsupportedModelError", "UsageError",
 )  # fmt: skip
 _WHERE = {
+    "DeviceArray": ("orpheus_core.device_array", "DeviceArray"),
     "InferenceSession": ("orpheus_core.session", "InferenceSession"),
     "SessionOptions": ("orpheus_core.session", "SessionOptions"),
     "tune": ("orpheus_core.session", "tune"),
@@ -47,9 +49,10 @@ _WHERE = {
 }
 
 __all__ = [
-    "BackendError", "DeviceError", "ExternalDataError", "InferenceSession", "InputError", "KernelError", "LimitError",
-    "ModelError", "OrpheusError", "ParseError", "SelectionError", "SessionOptions", "UnsupportedModelError",
-    "UsageError", "__version__", "backends", "override", "register_backend", "tune", "unregister_backend",
+    "BackendError", "DeviceArray", "DeviceError", "ExternalDataError", "InferenceSession", "InputError", "KernelError",
+    "LimitError", "ModelError", "OrpheusError", "ParseError", "SelectionError", "SessionOptions",
+    "UnsupportedModelError", "UsageError", "__version__", "backends", "override", "register_backend", "tune",
+    "unregister_backend",
 ]  # fmt: skip
 
 

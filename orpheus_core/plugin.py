@@ -417,6 +417,18 @@ class Runtime(Protocol):
         its own work only. Arrays of the device's own runtime, once it is synchronized, may be read in any stream.
     ``seconds(step)``
         Does the step, waits for it, and gives the seconds that the device itself worked on it.
+    ``dlpack``
+        The kind and the index of the device as DLPack counts them: then tensors of other libraries that lie there are
+        read and written without the host, and results may stay there. Arrays take ``array[...] = another`` of the same
+        shape and type. With it go:
+    ``dlpack_stream``
+        The number of its stream that other libraries' ``__dlpack__(stream=...)`` takes; None where the kind has none.
+    ``foreign(pointer, nbytes, owner)``
+        Another library's memory as an arena, which keeps ``owner``.
+    ``shared(nbytes)``
+        An arena for results that other libraries read: once freed, it is not used again before they have read it.
+    ``address(arena)``
+        The pointer that DLPack tells of an arena: where it begins.
 
     MemoryError says that the device has no more memory, :class:`errors.DeviceError` that it was lost.
     """

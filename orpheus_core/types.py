@@ -302,8 +302,8 @@ UNKNOWN = UnknownType()
 ValueType: TypeAlias = Union[TensorType, SequenceType, OptionalType, MapType, UnknownType]
 
 
-def type_of_array(array: Array) -> TensorType:
-    """The plain host type of a numpy array."""
+def type_of_array(array: Any) -> TensorType:
+    """The plain host type of what has a shape and a dtype of numpy's."""
     return _plain_type(array.dtype, array.shape)
 
 

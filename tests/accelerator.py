@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from math import prod
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 
+from orpheus_core import dlpack
 from orpheus_core.errors import DeviceError, UsageError
 from orpheus_core.plugin import Backend, Kernel, Problem, Ready
 from orpheus_core.types import Device
@@ -18,6 +21,11 @@ ALIGNMENT = 256
 LOG: list[str] = []
 #: Bytes that a block of memory may have.
 CAPACITY = [1 << 30]
+#: Of DLPack's kinds the one for what has no other.
+KIND = 12
+#: Streams by the number that other libraries know them by.
+STREAMS: WeakValueDictionary[int, Runtime] = WeakValueDictionary()
+_numbers = count(100)
 
 
 @dataclass(eq=False)
@@ -39,6 +47,11 @@ class Hidden:
     def hidden(self) -> Any:
         return self.bytes.view(self.dtype).reshape(self.shape)
 
+    def __setitem__(self, place: Any, value: Hidden) -> None:
+        assert place is Ellipsis and (value.shape, value.dtype) == (self.shape, self.dtype)
+        LOG.append("within")
+        self.queue.append(lambda: np.copyto(self.hidden, value.hidden))
+
     def __array__(self, *_: Any, **__: Any) -> Any:
         raise AssertionError("device memory was read as if it were the host's")
 
@@ -52,6 +65,8 @@ class Runtime:
         self.device = device.index
         self.identity = f"fake {device.index}, driver 1.0"
         self.queue: list[Callable[[], None]] = []
+        self.dlpack, self.dlpack_stream = (KIND, device.index), next(_numbers)
+        STREAMS[self.dlpack_stream] = self
 
     def stream(self) -> Runtime:
         LOG.append("stream")
@@ -72,6 +87,17 @@ class Runtime:
     def view(self, arena: Any, offset: int, shape: tuple[int, ...], dtype: Any) -> Hidden:
         assert offset % ALIGNMENT == 0
         return Hidden(arena, offset, shape, dtype, self.device, self.queue)
+
+    def foreign(self, pointer: int, nbytes: int, owner: Any) -> Any:
+        kind = np.dtype(np.uint8)
+        return np.asarray(dlpack.Tensor(pointer, (nbytes,), (1,), kind, self.dlpack, False, owner))
+
+    def shared(self, nbytes: int) -> Any:
+        LOG.append("shared")
+        return self.arena(nbytes)
+
+    def address(self, arena: Any) -> int:
+        return int(arena.ctypes.data)
 
     def upload(self, source: Any, target: Hidden) -> None:
         LOG.append("up")

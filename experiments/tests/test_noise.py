@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from orpheus_experiments.energy.counters import open_hwmon, open_rapl
@@ -14,6 +15,7 @@ from orpheus_experiments.energy.nvml import open_nvml
 from orpheus_experiments.noise import processor
 from orpheus_experiments.noise.environment import busy, disturbances, environment
 from orpheus_experiments.noise.versions import engines
+from orpheus_experiments.timing.device_memory import held
 from orpheus_experiments.timing.pages import drop, resident
 
 from orpheus_core.errors import BackendError
@@ -197,6 +199,26 @@ def test_a_gpu_s_energy(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", library)
     with pytest.raises(BackendError, match="GPU 0 does not count its energy: Not Supported"):
         open_nvml()
+
+
+def test_memory_on_gpus_is_that_of_this_process(monkeypatch) -> None:
+    def listed(handle: int) -> list[SimpleNamespace]:
+        if handle == 2:
+            raise library.NVMLError("Not Supported")
+        pids = (os.getpid(), 1) if handle == 0 else (os.getpid(),)
+        return [SimpleNamespace(pid=p, usedGpuMemory=1000 + handle if p != 1 else 77) for p in pids]
+
+    library = FakeNvml(count=3)
+    library.nvmlDeviceGetComputeRunningProcesses = listed
+    monkeypatch.setitem(sys.modules, "pynvml", library)
+    assert held() == 2001
+    library.nvmlDeviceGetComputeRunningProcesses = lambda handle: [SimpleNamespace(pid=1, usedGpuMemory=5)]
+    assert held() is None  # of others
+    own = SimpleNamespace(pid=os.getpid(), usedGpuMemory=None)
+    library.nvmlDeviceGetComputeRunningProcesses = lambda handle: [own]
+    assert held() is None  # the driver does not tell
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert held() is None
 
 
 def test_all_meters_together(monkeypatch, tmp_path) -> None:

@@ -8,6 +8,8 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from orpheus_experiments.metrics import memory
+from orpheus_experiments.metrics.observed import Observed
 from orpheus_experiments.trial import (
     KINDS,
     METRICS,
@@ -73,7 +75,7 @@ processes = st.builds(
     Process,
     load=seconds, steady=st.booleans(), warm_runs=st.integers(0, 99), turns=st.lists(turns, max_size=2).map(tuple),
     cold_load=st.none() | seconds, peak_bytes=maybe_bytes, growth_bytes=maybe_bytes, weight_bytes=maybe_bytes,
-    arena_bytes=maybe_bytes, settings=st.text(),
+    arena_bytes=maybe_bytes, device_bytes=maybe_bytes, device_growth_bytes=maybe_bytes, settings=st.text(),
 )  # fmt: skip
 measurements = st.builds(
     Measurement,
@@ -203,6 +205,20 @@ def test_a_bad_record_is_refused(change) -> None:
     for key in data:
         with pytest.raises(UsageError, match="lacks"):
             Record.from_data({k: v for k, v in data.items() if k != key})
+
+
+def test_memory_on_gpus_is_told_where_there_is_any_and_older_records_have_none() -> None:
+    bare = Process(load=1.0, steady=True, warm_runs=1, turns=(), peak_bytes=100, growth_bytes=10)
+    found = [dataclasses.replace(bare, device_bytes=n, device_growth_bytes=n // 2) for n in (600, 500, 800)]
+    trial = Trial.from_data(PLAIN)
+    assert memory.measure(Observed(trial=trial, processes=[bare])).values == {"peak": 100, "growth": 10}
+    measured = memory.measure(Observed(trial=trial, processes=found))
+    assert (measured.get("device"), measured.get("device_growth")) == (600, 300)
+    assert "nvml" in measured.source
+    data = Record(trial=trial, processes=(bare,)).as_data()
+    for name in ("device_bytes", "device_growth_bytes"):
+        del data["processes"][0][name]
+    assert Record.from_data(data).processes == (bare,)
 
 
 def test_what_is_not_finite_is_null() -> None:

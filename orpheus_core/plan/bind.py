@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
 
 import numpy as np
 
+from orpheus_core.device_array import DeviceArray
 from orpheus_core.errors import KernelError
 from orpheus_core.plan.operands import Kind, Operand, Operation, Storage
 from orpheus_core.plugin import Prepared, Runtime, Step
@@ -22,13 +23,19 @@ class Frame:
     """The memory of one context.
 
     ``slots`` holds every operand, fixed ones for good, at its place in ``index``; ``arenas`` the block of each
-    device and ``runtimes`` who manages it.
+    device and ``runtimes`` who manages it. ``at_home`` are operands that lie in memory of the caller's; ``fed`` are
+    the inputs of a run that lie on a device, ``wanted`` the results that are to stay on theirs (True: and to go to the
+    host), ``kept`` those that did.
     """
 
     slots: list[Any]
     index: Mapping[Operand, int]
     arenas: Mapping[Device, Any]
     runtimes: Mapping[Device, Runtime]
+    at_home: frozenset[Operand] = frozenset()
+    fed: dict[Operand, DeviceArray] = field(default_factory=dict)
+    wanted: dict[Operand, bool] = field(default_factory=dict)
+    kept: dict[Operand, DeviceArray] = field(default_factory=dict)
 
 
 def bind_operation(operation: Operation, frame: Frame, graphs: Mapping[str, Callable[..., Any]]) -> Step:
@@ -162,19 +169,38 @@ def _bind_move(source: Operand, target: Operand, frame: Frame) -> Step:
     to_host = goal.device == CPU
     device = kind.device if to_host else goal.device
     runtime = frame.runtimes[device]
-    if target.storage is Storage.ARENA:
-        left, right = slots[a], slots[b]
-        if to_host:
-            return lambda: runtime.download(left, right)
-        return lambda: runtime.upload(left, right)
+    if (source if to_host else target) in frame.at_home:
+        return lambda: None
+    fixed = target.storage is Storage.ARENA
+    fed, wanted, origin = frame.fed, frame.wanted, source.root()[0]
 
-    def step() -> None:
+    def download() -> None:
         left = slots[a]
-        if to_host:
+        if target in wanted:
+            frame.kept[target] = _left_there(left, kind, runtime)
+            if not wanted[target]:
+                return
+        if not fixed:
             slots[b] = np.empty(left.shape, kind.dtype.numpy)
-            runtime.download(left, slots[b])
-        else:
+        runtime.download(left, slots[b])
+
+    def upload() -> None:
+        left = slots[a]
+        if not fixed:
             slots[b] = runtime.empty(left.shape, kind.dtype.numpy)
+        given = fed.get(origin)
+        if given is not None and given.device == device:
+            slots[b][...] = given.view(runtime, left.shape)
+        else:
             runtime.upload(left, slots[b])
 
-    return step
+    return download if to_host else upload
+
+
+def _left_there(value: Any, type_: TensorType, runtime: Any) -> DeviceArray:
+    """A copy on its device, begun in the stream of the run, which ends before the run does."""
+    dtype = type_.dtype.numpy
+    block = runtime.shared(int(np.prod(value.shape, dtype=np.int64)) * dtype.itemsize)
+    made = DeviceArray(tuple(value.shape), dtype, type_.device, block, runtime)
+    made.view(runtime)[...] = value
+    return made

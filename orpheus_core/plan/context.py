@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import length_hint
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from orpheus_core.errors import DeviceError, KernelError, OrpheusError
+from orpheus_core.device_array import DeviceArray
+from orpheus_core.errors import DeviceError, InputError, KernelError, OrpheusError
 from orpheus_core.plan.bind import Frame, bind_operation
 from orpheus_core.plan.operands import Kind, Operand, Operation, Storage
 from orpheus_core.plan.subgraph import callable_of
+from orpheus_core.plan.transfers import device_of, is_whole
 from orpheus_core.plugin import Runtime, Step, resolve
 from orpheus_core.selection.invoke import stream_of
 from orpheus_core.types import CPU, Device, TensorType
 
 if TYPE_CHECKING:
     from orpheus_core.plan.plan import Plan
+
+
+#: No outputs that are to stay on a device.
+NOTHING: Mapping[int, Device] = {}
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,8 @@ class StepTime:
 class Context:
     """Arrays of every operand, and steps that read and write them.
 
-    ``homes`` puts a graph input or output into memory of the caller's (io binding): operand to array.
+    ``homes`` puts operands into memory of the caller's (io binding): operand to array, a DeviceArray where the operand
+    is a device's.
     """
 
     def __init__(self, plan: Plan, homes: Mapping[Operand, Any] | None = None) -> None:
@@ -66,19 +73,49 @@ class Context:
         except OrpheusError as error:
             raise KernelError(f"{place(operation)}: {error}") from error
 
-    def run(self, inputs: Sequence[Any]) -> None:
-        """Take the inputs in and do every step; outputs are then in their slots."""
-        self.take(inputs)
+    def run(self, inputs: Sequence[Any], keep: Mapping[int, Device] = NOTHING) -> None:
+        """Take the inputs in and do every step; outputs are then in their slots, those of ``keep`` on their devices."""
+        self.take(inputs, keep)
         self.compute()
 
-    def take(self, inputs: Sequence[Any]) -> None:
-        """Put the inputs where the steps read them."""
-        slots = self.slots
+    def take(self, inputs: Sequence[Any], keep: Mapping[int, Device] = NOTHING) -> None:
+        """Put the inputs where the steps read them, and note which outputs are to stay on devices."""
+        slots, frame = self.slots, self.frame
+        if frame.fed:
+            frame.fed.clear()
+        if keep or frame.wanted:
+            self._keep(keep)
         for slot, fixed, value in zip(self.inputs, self.fixed_inputs, inputs):
             if not fixed:
                 slots[slot] = value
+            elif type(value) is DeviceArray:
+                self._take_there(slot, value)
             elif value is not slots[slot]:
                 np.copyto(slots[slot], value)
+
+    def _take_there(self, slot: int, value: DeviceArray) -> None:
+        """An input that lies on a device: for the moves to read, and for the host where others read it."""
+        operand, runtime = self.plan.operands[slot], self.frame.runtimes[value.device]
+        value.follow(runtime)
+        self.frame.fed[operand] = value
+        if not self.plan.transfers.uploads[operand].only_to(value.device):
+            runtime.download(value.view(runtime), self.slots[slot])
+
+    def _keep(self, keep: Mapping[int, Device]) -> None:
+        frame, transfers = self.frame, self.plan.transfers
+        frame.wanted.clear()
+        frame.kept.clear()
+        outputs = self.plan.program.outputs
+        for position, device in keep.items():
+            owner = outputs[position].root()[0]
+            found = transfers.downloads.get(owner)
+            if (
+                found is not None
+                and device_of(found.move.inputs[0]) == device
+                and is_whole(outputs[position])
+            ):
+                others = (o for i, o in enumerate(outputs) if keep.get(i) != device)
+                frame.wanted[owner] = found.on_host or any(o.root()[0] is owner for o in others)
 
     def compute(self) -> None:
         """Do every step on the inputs that are in place."""
@@ -125,22 +162,49 @@ class Context:
             return None
         return getattr(self.frame.runtimes[operation.candidate.backend.device], "seconds", None)
 
-    def take_outputs(self, inputs: Sequence[Any] = ()) -> list[Any]:
-        """The outputs as objects that stay valid when the context runs again.
+    def take_outputs(self, inputs: Sequence[Any] = (), keep: Mapping[int, Device] = NOTHING) -> list[Any]:
+        """The outputs as objects that stay valid when the context runs again; those of ``keep`` on their devices.
 
         Arrays share nothing with ``inputs`` nor with each other; elements of sequences may.
         """
         given = {id(v) for v in inputs}
-        kept = []
-        for slot, operand in zip(self.outputs, self.plan.program.outputs):
+        kept: list[Any] = []
+        shown: set[Operand] = set()
+        for position, (slot, operand) in enumerate(zip(self.outputs, self.plan.program.outputs)):
+            if position in keep:
+                kept.append(self._left_there(slot, operand, keep[position], shown))
+                continue
             kept.append(_keep(self.slots[slot], operand, given))
             given.add(id(kept[-1]))
         return kept
+
+    def _left_there(self, slot: int, operand: Operand, device: Device, shown: set[Operand]) -> Any:
+        """An output that stayed on its device, or is brought there because it was computed elsewhere."""
+        runtime: Any = self.plan.runtimes[device]  # which nobody else's run is under way in
+        owner, type_ = operand.root()[0], operand.type
+        there = self.frame.kept.get(owner)
+        if there is not None:
+            there = there.copied(runtime) if owner in shown else there  # it is listed twice
+            shown.add(owner)
+            shape = type_.static_shape if isinstance(type_, TensorType) else None
+            return replace(there, shape=there.shape if shape is None else shape, runtime=runtime)
+        value = self.slots[slot]
+        if not isinstance(value, np.ndarray) or value.dtype == object:
+            found = value.dtype if isinstance(value, np.ndarray) else type(value).__name__
+            raise InputError(
+                f"output {operand.name!r} is {found}; only tensors of numbers can be left on {device}"
+            )
+        made = DeviceArray(value.shape, value.dtype, device, runtime.shared(value.nbytes), runtime)
+        runtime.upload(value, made.view(runtime))
+        runtime.synchronize()
+        return made
 
     def release(self) -> None:
         """Let go of what the last run made, so that a resting context holds no large objects."""
         for slot in self._volatile:
             self.slots[slot] = None
+        self.frame.fed.clear()
+        self.frame.kept.clear()
 
     def _failure(self, position: int, error: Exception) -> OrpheusError:
         first, last = self.spans[max(position, 0)] if self.spans else (0, 0)
@@ -170,10 +234,11 @@ def _frame(plan: Plan, homes: Mapping[Operand, Any]) -> Frame:
     arenas = {device: _arena(plan, device, runtimes) for device in plan.arenas}
     owned: dict[Operand, Any] = {}
     for operand, array in homes.items():
-        owned[operand.root()[0]] = array.reshape(-1).view(np.uint8)
+        there = isinstance(array, DeviceArray)
+        owned[operand.root()[0]] = array.block if there else array.reshape(-1).view(np.uint8)
     slots: list[Any] = [None] * len(operands)
     for position, operand in enumerate(operands):
-        if operand in homes:
+        if isinstance(homes.get(operand), np.ndarray):
             slots[position] = homes[operand]
         elif operand in plan.packed:
             continue
@@ -188,7 +253,7 @@ def _frame(plan: Plan, homes: Mapping[Operand, Any]) -> Frame:
                 block, offset = arenas[type_.device], offset + plan.offsets[owner]
             shape = type_.layout.physical_shape(type_.static_shape)
             slots[position] = runtimes[type_.device].view(block, offset, shape, type_.dtype.numpy)
-    return Frame(slots, plan.index, arenas, runtimes)
+    return Frame(slots, plan.index, arenas, runtimes, frozenset(homes))
 
 
 def _arena(plan: Plan, device: Device, runtimes: Mapping[Device, Runtime]) -> Any:

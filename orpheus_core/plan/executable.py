@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from orpheus_core.device_array import DeviceArray
 from orpheus_core.errors import LimitError
 from orpheus_core.graph import Graph
 from orpheus_core.importer import infer_types
-from orpheus_core.plan.context import Context
+from orpheus_core.plan.context import NOTHING, Context
 from orpheus_core.plan.plan import Plan, make_plan
 from orpheus_core.selection.options import SelectionOptions
 from orpheus_core.selection.selector import select
-from orpheus_core.types import TensorType, ValueType, type_of_array
+from orpheus_core.types import Device, TensorType, ValueType, type_of_array
 
 #: Plans kept per executable; the least recently used goes first.
 MAX_PLANS = 16
@@ -87,15 +88,16 @@ class Executable:
         """Whether one plan serves every call."""
         return not self._open
 
-    def run(self, inputs: Sequence[Any]) -> list[Any]:
+    def run(self, inputs: Sequence[Any], keep: Mapping[int, Device] = NOTHING) -> list[Any]:
         """Outputs for inputs (arrays, lists, None) in the order of the graph's inputs, captures last.
 
+        ``keep``: positions of outputs that are to stay on a device, as :class:`DeviceArray`.
         Element types and ranks are the caller's duty; they were checked at the model's border. LimitError when there
         is not enough memory.
         """
         with np.errstate(all="ignore"), self.ready(inputs).context() as context:
-            context.run(inputs)
-            return context.take_outputs(inputs)
+            context.run(inputs, keep)
+            return context.take_outputs(inputs, keep)
 
     def ready(self, inputs: Sequence[Any] = ()) -> Ready:
         """The plan for inputs of these shapes, made now if need be."""
@@ -155,8 +157,8 @@ def _is_settled(type_: ValueType) -> bool:
 
 
 def _actual(declared: ValueType, value: Any) -> ValueType:
-    return type_of_array(value) if isinstance(value, np.ndarray) else declared
+    return type_of_array(value) if isinstance(value, (np.ndarray, DeviceArray)) else declared
 
 
 def _key(value: Any) -> Any:
-    return (value.shape, value.dtype) if isinstance(value, np.ndarray) else type(value)
+    return (value.shape, value.dtype) if isinstance(value, (np.ndarray, DeviceArray)) else type(value)

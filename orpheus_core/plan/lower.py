@@ -48,7 +48,8 @@ class _Lowering:
         for decision in self.selection.decisions:
             self._lower(decision)
         outputs = [self._at(v, HOME) for v in self.graph.outputs]
-        return Program([*inputs, *captured], outputs, self.operations, self.operands, self.elided)
+        operations = _moves_first(self.operations, frozenset((*inputs, *captured)))
+        return Program([*inputs, *captured], outputs, operations, self.operands, self.elided)
 
     def _lower(self, decision: Decision) -> None:
         node, scored = decision.node, decision.chosen
@@ -152,6 +153,13 @@ class _Lowering:
             Operation(kind, node, (source,), (target,), candidate, problem, why="conversion")
         )
         return target
+
+
+def _moves_first(operations: list[Operation], inputs: frozenset[Operand]) -> list[Operation]:
+    """Inputs are brought to devices before all else, so that what follows there is one run of neighbours."""
+    first = [o for o in operations if o.kind is Kind.MOVE and o.reads[0].root()[0] in inputs]
+    early = set(first)
+    return [*first, *(o for o in operations if o not in early)]
 
 
 def _storage(type_: ValueType) -> Storage:

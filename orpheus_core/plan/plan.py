@@ -20,6 +20,7 @@ from orpheus_core.plan.lower import Program, lower
 from orpheus_core.plan.memory import plan_memory, share_memory
 from orpheus_core.plan.operands import Operand, Operation, Storage
 from orpheus_core.plan.subgraph import Runs
+from orpheus_core.plan.transfers import Transfers, find_transfers
 from orpheus_core.plugin import Runtime
 from orpheus_core.selection.decision import Selection
 from orpheus_core.selection.invoke import HOST, alignment_of, load, prepare, runtime_of
@@ -66,6 +67,11 @@ class Plan:
                 runtime.synchronize()  # contexts read it in streams of their own
                 self._constants[operand] = target
         return self._constants[operand]
+
+    @cached_property
+    def transfers(self) -> Transfers:
+        """How inputs come to devices and results from them."""
+        return find_transfers(self.program)
 
     @cached_property
     def packed(self) -> frozenset[Operand]:

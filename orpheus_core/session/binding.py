@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
 
+from orpheus_core.device_array import DeviceArray
 from orpheus_core.errors import InputError, UsageError
 from orpheus_core.plan.context import Context
 from orpheus_core.plan.executable import Ready
 from orpheus_core.plan.operands import Operand, Storage
+from orpheus_core.selection.invoke import alignment_of
 from orpheus_core.session.feeds import as_array, check_value
-from orpheus_core.types import CPU, TensorType
+from orpheus_core.types import CPU, Device, TensorType
 
 if TYPE_CHECKING:
     from orpheus_core.session.session import InferenceSession
@@ -20,15 +22,16 @@ if TYPE_CHECKING:
 class IOBinding:
     """What to read and where to write, kept from run to run. Not for several threads at once.
 
-    A bound array is used in place when it is C-contiguous, its shape was fixed by the plan, and, for an output, no
-    other bound array shares its memory; otherwise it is copied from or to, which :meth:`in_place` tells.
+    A bound array, on the host or on a device of the session's, is used in place when it is C-contiguous, its shape was
+    fixed by the plan, and, for an output, no other bound array shares its memory; otherwise it is copied from or to,
+    which :meth:`in_place` tells.
     """
 
     def __init__(self, session: InferenceSession) -> None:
         self._session = session
         self._inputs: dict[str, Any] = {}
         self._outputs: dict[str, Any] = {}
-        self._context: tuple[Ready, Context, frozenset[str]] | None = None
+        self._context: tuple[Ready, Context, frozenset[str], frozenset[str]] | None = None
         self._results: dict[str, Any] = {}
 
     def bind_input(self, name: str, value: Any) -> None:
@@ -37,20 +40,29 @@ class IOBinding:
         if name not in values:
             raise InputError(f"the model has no input {name!r}; it has {', '.join(map(repr, values))}")
         if isinstance(values[name].type, TensorType):
-            value = as_array(name, value)
-        check_value(name, values[name].type, value, {})
-        if self._inputs.get(name) is not value:
-            self._inputs[name], self._context = value, None
+            value = as_array(name, value, self._session.devices.borrow)
+        check_value(name, values[name].type, value, {}, self._session.devices.borrow)
+        if not _is_same(self._inputs.get(name), value):
+            self._context = None
+        self._inputs[name] = value
 
-    def bind_output(self, name: str, value: Any = None) -> None:
-        """Write output ``name`` into ``value`` (array or DLPack object, of the output's type); None: allocate."""
+    def bind_output(self, name: str, value: Any = None, *, device: Union[str, Device, None] = None) -> None:
+        """Write output ``name`` into ``value`` (array or DLPack object, of the output's type).
+
+        None allocates at each run, on ``device`` ("cuda:0") if that is given, else on the host.
+        """
         names = [v.name for v in self._session.output_values]
         if name not in names:
             raise InputError(f"the model has no output {name!r}; it has {', '.join(map(repr, names))}")
-        array = None if value is None else as_array(name, value)
-        if array is not None and not array.flags.writeable:
+        if value is not None and device is not None:
+            raise UsageError(f"output {name!r}: give a tensor to write to, or device=, not both")
+        place = None if device is None else self._session.devices.named(device)
+        array = None if value is None else as_array(name, value, self._session.devices.borrow)
+        if array is not None and (
+            array.read_only if isinstance(array, DeviceArray) else not array.flags.writeable
+        ):
             raise InputError(f"output {name!r} is bound to an array that cannot be written to")
-        self._outputs[name], self._context = array, None
+        self._outputs[name], self._context = array if place in (None, CPU) else place, None
 
     def clear_binding_inputs(self) -> None:
         """Forget all inputs."""
@@ -62,15 +74,19 @@ class IOBinding:
 
     def in_place(self) -> frozenset[str]:
         """Names of bound inputs and outputs that the last run used without a copy."""
-        return self._context[2] if self._context is not None else frozenset()
+        return self._context[2] | self._context[3] if self._context is not None else frozenset()
 
     def get_outputs(self) -> list[Any]:
         """Outputs of the last run, in the order they were bound; all outputs when none was."""
         if not self._results:
             raise UsageError("no run has been made with this binding yet")
-        return list(self._results.values())
+        found = self._results.values()
+        return [v.source if isinstance(v, DeviceArray) and v.source is not None else v for v in found]
 
-    copy_outputs_to_cpu = get_outputs
+    def copy_outputs_to_cpu(self) -> list[Any]:
+        """The same, as numpy arrays."""
+        self.get_outputs()
+        return [v.numpy() if isinstance(v, DeviceArray) else v for v in self._results.values()]
 
     def run(self) -> None:
         """What ``InferenceSession.run_with_iobinding`` does."""
@@ -84,56 +100,112 @@ class IOBinding:
     def _run(self, ready: Ready, inputs: list[Any]) -> None:
         if self._context is None or self._context[0] is not ready:
             self._context = (ready, *self._bind(ready))
-        context = self._context[1]
-        with ready.lock, np.errstate(all="ignore"):
-            context.run(inputs)
+        context, _, homed = self._context[1:]
         wanted = self._outputs or dict.fromkeys(v.name for v in self._session.output_values)
         position = {v.name: i for i, v in enumerate(self._session.output_values)}
+        keep = {position[n]: d for n, v in wanted.items() if (d := _device(v)) is not None and n not in homed}
+        for name in homed:
+            array = wanted.get(name)
+            if isinstance(array, DeviceArray):
+                array.follow(context.frame.runtimes[array.device])  # which may still read it
+        with ready.lock, np.errstate(all="ignore"):
+            context.run(inputs, keep)
         taken = None
         for name, array in wanted.items():
-            if array is not None and name in self._context[2]:
+            if array is not None and name in homed:
                 self._results[name] = array
                 continue
-            taken = context.take_outputs(inputs) if taken is None else taken
+            taken = context.take_outputs(inputs, keep) if taken is None else taken
             got = taken[position[name]]
-            if array is not None:
+            if isinstance(array, (np.ndarray, DeviceArray)):
                 _fits(name, array, got)
-                np.copyto(array, got)
-            self._results[name] = got if array is None else array
+                _store(array, got, context)
+                got = array
+            self._results[name] = got
 
-    def _bind(self, ready: Ready) -> tuple[Context, frozenset[str]]:
+    def _bind(self, ready: Ready) -> tuple[Context, frozenset[str], frozenset[str]]:
+        """A context, and which inputs and outputs are used as they lie."""
         plan = ready.plan
         homes: dict[Operand, Any] = {}
         taken: set[Operand] = set()
-        names: set[str] = set()
+        inputs: set[str] = set()
+        outputs: set[str] = set()
         operands = [*zip(self._session.input_values, plan.program.inputs, [True] * len(plan.program.inputs))]
         operands += [
             *zip(self._session.output_values, plan.program.outputs, [False] * len(plan.program.outputs))
         ]
         for value, operand, is_input in operands:
             array = (self._inputs if is_input else self._outputs).get(value.name)
-            if array is None or operand.storage is not Storage.ARENA:
+            if array is None or isinstance(array, Device) or operand.storage is not Storage.ARENA:
                 continue
-            owner, offset = operand.root()
-            type_ = operand.type
-            assert isinstance(type_, TensorType)
             if not is_input:
+                type_ = operand.type
+                assert isinstance(type_, TensorType)
                 one = np.empty((), type_.dtype.numpy)
                 _fits(value.name, array, np.broadcast_to(one, type_.static_shape or ()))
-            fits = offset == 0 and owner.nbytes == operand.nbytes and owner not in taken
-            if not is_input and any(np.may_share_memory(array, other) for other in homes.values()):
+            home = operand
+            if isinstance(array, DeviceArray):
+                find = plan.transfers.alone if is_input else plan.transfers.origin
+                there = find(operand, array.device)
+                if there is None or there.storage is not Storage.ARENA:
+                    continue
+                home = there
+            owner, offset = home.root()
+            fits = offset == 0 and owner.nbytes == home.nbytes and owner not in taken
+            if not is_input and any(_overlap(array, other) for other in homes.values()):
                 fits = False  # it would be written while the other is still read
-            aligned = array.ctypes.data % max(array.dtype.alignment, 1) == 0 and array.dtype.isnative
-            if fits and aligned and array.flags.c_contiguous and type_.device == CPU and array.size:
-                homes[operand] = array
+            if fits and _lies_well(array, home):
+                homes[home] = array
                 taken.add(owner)
-                names.add(value.name)
-        return Context(plan, homes), frozenset(names)
+                (inputs if is_input else outputs).add(value.name)
+        return Context(plan, homes), frozenset(inputs), frozenset(outputs)
+
+
+def _lies_well(array: Any, home: Operand) -> bool:
+    """Whether kernels may read or write it as it lies."""
+    type_ = home.type
+    assert isinstance(type_, TensorType)
+    if isinstance(array, DeviceArray):
+        return array.nbytes > 0 and array.pointer % alignment_of(array.runtime) == 0
+    aligned = array.ctypes.data % max(array.dtype.alignment, 1) == 0 and array.dtype.isnative
+    return bool(aligned and array.flags.c_contiguous and type_.device == CPU and array.size)
+
+
+def _overlap(a: Any, b: Any) -> bool:
+    if isinstance(a, DeviceArray):
+        return a.overlaps(b)
+    return not isinstance(b, DeviceArray) and bool(np.may_share_memory(a, b))
+
+
+def _is_same(old: Any, new: Any) -> bool:
+    """Whether a context that reads the one reads the other."""
+    if isinstance(old, DeviceArray) and isinstance(new, DeviceArray):
+        return old.pointer == new.pointer and (old.shape, old.dtype, old.device) == (
+            new.shape, new.dtype, new.device)  # fmt: skip
+    return old is new
+
+
+def _device(bound: Any) -> Device | None:
+    """Where an output is to stay, None for the host."""
+    if isinstance(bound, DeviceArray):
+        return bound.device
+    return bound if isinstance(bound, Device) else None
+
+
+def _store(target: Any, got: Any, context: Context) -> None:
+    if not isinstance(target, DeviceArray):
+        np.copyto(target, got)
+        return
+    runtime = context.frame.runtimes[target.device]
+    target.follow(runtime)
+    target.view(runtime)[...] = got.view(runtime)
+    runtime.synchronize()
 
 
 def _fits(name: str, array: Any, got: Any) -> None:
-    if not isinstance(got, np.ndarray) or array.shape != got.shape or array.dtype != got.dtype:
-        found = f"{got.dtype}{list(got.shape)}" if isinstance(got, np.ndarray) else type(got).__name__
+    if not isinstance(got, (np.ndarray, DeviceArray)) or array.shape != got.shape or array.dtype != got.dtype:
+        is_tensor = isinstance(got, (np.ndarray, DeviceArray))
+        found = f"{got.dtype}{list(got.shape)}" if is_tensor else type(got).__name__
         raise InputError(
             f"output {name!r} is bound to an array of {array.dtype}{list(array.shape)}, the model gives {found}"
         )

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from orpheus_core import dlpack
 from orpheus_core.errors import InputError, LimitError
 from orpheus_core.graph import Value
 from orpheus_core.types import DType, MapType, OptionalType, SequenceType, TensorType, UnknownType, ValueType
 
+#: Takes a name and a tensor on a device; gives a DeviceArray, or raises InputError.
+Borrow: TypeAlias = Callable[[str, Any], Any]
+
 
 def check_feeds(
-    inputs: Sequence[Value], optional: Iterable[Value], feeds: Mapping[str, Any]
+    inputs: Sequence[Value], optional: Iterable[Value], feeds: Mapping[str, Any], borrow: Borrow | None = None
 ) -> dict[Value, Any]:
-    """Feeds by graph input, arrays made of anything that speaks DLPack.
+    """Feeds by graph input, arrays made of anything that speaks DLPack; what lies on a device by ``borrow``.
 
     ``optional`` inputs may be missing. Raises InputError for a name that is not an input, one that is missing, or
     a value of another element type, rank or shape than declared; LimitError when memory ends as one is converted.
@@ -37,7 +41,7 @@ def check_feeds(
             f"missing input {signature(missing)}; given: {', '.join(map(repr, feeds)) or 'none'}"
         )
     symbols: dict[str, tuple[int, str]] = {}
-    return {v: check_value(v.name, v.type, feeds[v.name], symbols) for v in inputs if v.name in feeds}
+    return {v: check_value(v.name, v.type, feeds[v.name], symbols, borrow) for v in inputs if v.name in feeds}
 
 
 def signature(values: Iterable[Value]) -> str:
@@ -45,10 +49,16 @@ def signature(values: Iterable[Value]) -> str:
     return ", ".join(f"{v.name!r}: {v.type}" for v in values) or "none"
 
 
-def check_value(name: str, declared: ValueType, value: Any, symbols: dict[str, tuple[int, str]]) -> Any:
+def check_value(
+    name: str,
+    declared: ValueType,
+    value: Any,
+    symbols: dict[str, tuple[int, str]],
+    borrow: Borrow | None = None,
+) -> Any:
     """The value ready to run, or InputError. ``symbols`` remembers the size each symbolic dimension took."""
     if isinstance(declared, TensorType):
-        return _check_tensor(name, declared, value, symbols)
+        return _check_tensor(name, declared, as_array(name, value, borrow), symbols)
     if isinstance(declared, SequenceType):
         if not isinstance(value, (list, tuple)):
             raise InputError(f"input {name!r} must be a list ({declared}), not {type(value).__name__}")
@@ -63,19 +73,24 @@ def check_value(name: str, declared: ValueType, value: Any, symbols: dict[str, t
     return value
 
 
-def as_array(name: str, value: Any) -> Any:
-    """The value as a numpy array, through DLPack if it is another library's; InputError otherwise."""
+def as_array(name: str, value: Any, borrow: Borrow | None = None) -> Any:
+    """The value as a numpy array, through DLPack if it is another library's; InputError otherwise.
+
+    What does not lie on the host is for ``borrow``.
+    """
     if type(value) is np.ndarray:
         return value
     if isinstance(value, (np.ndarray, np.generic)):  # a subclass may compute otherwise than an array
         return np.asarray(value)
     if hasattr(value, "__dlpack__"):
         try:
-            return np.from_dlpack(value)
-        except (BufferError, RuntimeError, TypeError, ValueError) as error:
+            if borrow is not None and dlpack.device_of(value)[0] not in dlpack.ON_HOST:
+                return borrow(name, value)
+            return dlpack.host_array(value)
+        except (AttributeError, BufferError, RuntimeError, TypeError, ValueError) as error:
             raise InputError(
                 f"input {name!r}: numpy cannot take this {type(value).__name__} through DLPack: {error}; give it in"
-                " host memory, in an element type that numpy has, or as a numpy array"
+                " host memory, in an element type that ONNX has, or as a numpy array"
             ) from error
     raise InputError(
         f"input {name!r} must be a numpy array or support DLPack, not {type(value).__name__}; wrap it in"
@@ -83,8 +98,7 @@ def as_array(name: str, value: Any) -> Any:
     )
 
 
-def _check_tensor(name: str, declared: TensorType, value: Any, symbols: dict[str, tuple[int, str]]) -> Any:
-    array = as_array(name, value)
+def _check_tensor(name: str, declared: TensorType, array: Any, symbols: dict[str, tuple[int, str]]) -> Any:
     try:
         actual = DType.from_numpy(array.dtype)
     except ValueError as error:

@@ -16,6 +16,7 @@ from orpheus_core import discovery
 from orpheus_core.errors import InputError, UsageError
 from orpheus_core.graph import Value
 from orpheus_core.importer import Model, bind_shapes, infer_types, load
+from orpheus_core.plan.context import NOTHING
 from orpheus_core.plan.evaluate import KernelEvaluator
 from orpheus_core.plan.executable import Executable
 from orpheus_core.plan.plan import Plan
@@ -25,6 +26,7 @@ from orpheus_core.selection.options import SelectionOptions
 from orpheus_core.selection.selector import select
 from orpheus_core.session.binding import IOBinding
 from orpheus_core.session.collection import paused_collection
+from orpheus_core.session.devices import Devices
 from orpheus_core.session.duties import PlanNotes, Simplifier
 from orpheus_core.session.explanation import Explanation, PlanRow, plan_rows
 from orpheus_core.session.feeds import check_feeds, signature
@@ -32,7 +34,7 @@ from orpheus_core.session.options import SessionOptions
 from orpheus_core.session.profile import Profile, save_chrome_trace
 from orpheus_core.session.providers import find_backends
 from orpheus_core.session.threads import apply_threads, check_threads
-from orpheus_core.types import TensorType, ValueType
+from orpheus_core.types import CPU, Device, TensorType, ValueType
 
 _ORT_NAMES = {"float32": "float", "float64": "double"}
 
@@ -109,6 +111,7 @@ class InferenceSession:
             memory=settings.memory,  # type: ignore[arg-type]
             error_factor=settings.error_factor,
         )
+        self.devices = Devices(backends)
         self._notes = PlanNotes(self.options)
         apply_threads(self._notes.settings)
         self.model = (
@@ -160,23 +163,37 @@ class InferenceSession:
 
     # Running.
 
-    def run(self, output_names: Sequence[str] | None, input_feed: Mapping[str, Any]) -> list[Any]:
-        """Outputs for feeds: numpy arrays (any DLPack object is taken as one), lists for sequences.
+    def run(
+        self,
+        output_names: Sequence[str] | None,
+        input_feed: Mapping[str, Any],
+        *,
+        device: Union[str, Device, None] = None,
+    ) -> list[Any]:
+        """Outputs for feeds: numpy arrays, or anything with ``__dlpack__`` on the host or on a device of the session's
+        (on a device it is copied within it); lists for sequences.
 
-        ``output_names`` None returns all outputs. Raises InputError, naming what was expected, and KernelError
-        naming the node and the kernel that failed.
+        ``output_names`` None returns all outputs. ``device`` ("cuda:0") leaves them there, as :class:`DeviceArray`,
+        which speaks DLPack. Other libraries' work on the feeds is waited for, and all of its own has ended. Raises
+        InputError, naming what was expected, and KernelError naming the node and the kernel that failed.
         """
         executable, inputs = self._prepare(input_feed)
         wanted = self._positions(output_names)
+        keep: Mapping[int, Device] = NOTHING
+        if device is not None and (place := self.devices.named(device)) != CPU:
+            keep = dict.fromkeys(range(len(self.output_values)) if wanted is None else wanted, place)
         if self.settings.enable_profiling:
-            profile, outputs = self._profiled(executable, inputs)
+            profile, outputs = self._profiled(executable, inputs, keep)
             self._profiles.append(profile)
         else:
-            outputs = executable.run(inputs)
+            outputs = executable.run(inputs, keep)
         return outputs if wanted is None else [outputs[i] for i in wanted]
 
-    def bind(self, input_feed: Mapping[str, Any]) -> Callable[[], list[Any]]:
-        """One inference on these feeds as a call that gives all outputs, as new objects each time.
+    def bind(
+        self, input_feed: Mapping[str, Any], *, device: Union[str, Device, None] = None
+    ) -> Callable[[], list[Any]]:
+        """One inference on these feeds as a call that gives all outputs, as new objects each time; ``device`` as in
+        :meth:`run`.
 
         For feeds that stay where they are, as in a loop over a camera's buffer or in a measurement: they are checked
         now, and read at each call, in place where :class:`IOBinding` can. Not for several threads at once. Raises
@@ -184,11 +201,16 @@ class InferenceSession:
         """
         feeds = dict(input_feed)
         if any(v.name in feeds for v in self._defaults):
-            return partial(self.run, None, feeds)  # a plan of its own, as its constants are others
+            return partial(
+                self.run, None, feeds, device=device
+            )  # a plan of its own, as its constants are others
         self.ordered(feeds)
         binding = self.io_binding()
         for name, value in feeds.items():
             binding.bind_input(name, value)
+        if device is not None:
+            for value in self.output_values:
+                binding.bind_output(value.name, device=device)
 
         def call() -> list[Any]:
             self.run_with_iobinding(binding)
@@ -207,7 +229,7 @@ class InferenceSession:
 
     def ordered(self, feeds: Mapping[str, Any]) -> list[Any]:
         """Feeds in the order of the executable's inputs; InputError when one is missing."""
-        checked = check_feeds(self.input_values, self._defaults, feeds)
+        checked = check_feeds(self.input_values, self._defaults, feeds, self.devices.borrow)
         by_name = {v.name: x for v, x in checked.items()}
         if any(v.name in by_name for v in self._defaults):
             raise UsageError("an input with a default cannot be bound; feed it with run()")
@@ -279,7 +301,7 @@ class InferenceSession:
     # Inside.
 
     def _prepare(self, feeds: Mapping[str, Any]) -> tuple[Executable, list[Any]]:
-        checked = check_feeds(self.input_values, self._defaults, feeds)
+        checked = check_feeds(self.input_values, self._defaults, feeds, self.devices.borrow)
         apply_threads(self._notes.settings)
         if self._defaults and any(v in checked for v in self._defaults):
             if self._overriding is None:
@@ -289,10 +311,12 @@ class InferenceSession:
             return self._overriding, [checked.get(v, self._defaults.get(v)) for v in self.input_values]
         return self.executable, [checked[v] for v in self._required]
 
-    def _profiled(self, executable: Executable, inputs: Sequence[Any]) -> tuple[Profile, list[Any]]:
+    def _profiled(
+        self, executable: Executable, inputs: Sequence[Any], keep: Mapping[int, Device] = NOTHING
+    ) -> tuple[Profile, list[Any]]:
         with np.errstate(all="ignore"), executable.ready(inputs).context() as context:
-            context.take(inputs)
-            return Profile.of(context.profile()), context.take_outputs(inputs)
+            context.take(inputs, keep)
+            return Profile.of(context.profile()), context.take_outputs(inputs, keep)
 
     def _positions(self, names: Sequence[str] | None) -> list[int] | None:
         if not names:

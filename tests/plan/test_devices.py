@@ -238,3 +238,16 @@ def test_devices_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         assert "fake: device 0: slow" in shown and "fake: device 1: fast" in shown
         assert main(["backends", "--json"]) == 0
         assert json.loads(capsys.readouterr().out)[0]["devices"] == ["0: slow", "1: fast"]
+
+
+def test_inputs_are_moved_first_so_that_what_follows_is_one_segment() -> None:
+    infos = [helper.make_tensor_value_info(n, 1, SHAPE) for n in "xyzd"]
+    nodes = [helper.make_node(*node) for node in (("Relu", ["x"], ["a"]), ("Add", ["a", "y"], ["b"]))]
+    nodes.append(helper.make_node("Add", ["b", "z"], ["d"]))
+    graph = helper.make_graph(nodes, "g", infos[:3], infos[3:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    with discovery.override(accelerator.backend()):
+        s = orpheus.InferenceSession(model, providers=["fake"], enable_passes=[])
+    x, y, z = (draw(i) for i in range(3))
+    np.testing.assert_array_equal(s.run(None, {"x": x, "y": y, "z": z})[0], np.maximum(x, 0) + y + z)
+    assert [line for line in accelerator.LOG if line.startswith("sealed")] == ["sealed 3"]

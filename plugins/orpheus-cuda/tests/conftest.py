@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,12 +19,10 @@ import orpheus_numpy
 
 from orpheus_core import discovery
 
-ON_DEVICE = os.environ.get("ORPHEUS_CUDA_DEVICE") == "1"
-
 
 @pytest.fixture(scope="session", autouse=True)
 def _device() -> Iterator[None]:
-    if ON_DEVICE:
+    if emulation.ON_DEVICE:
         from orpheus_cuda.device import probe
 
         from orpheus_core.plugin import Ready
@@ -38,7 +35,7 @@ def _device() -> Iterator[None]:
     for name, plugin in (("cuda", orpheus_cuda), ("numpy", orpheus_numpy)):
         if name not in installed:
             discovery.register(plugin, name)
-    if ON_DEVICE:
+    if emulation.ON_DEVICE:
         yield
     else:
         yield from emulation.installed()
@@ -47,7 +44,7 @@ def _device() -> Iterator[None]:
 @pytest.fixture
 def emulated() -> None:
     """For tests that look behind the emulation."""
-    if ON_DEVICE:
+    if emulation.ON_DEVICE:
         pytest.skip("of the emulation")
 
 

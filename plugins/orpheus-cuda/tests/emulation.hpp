@@ -187,8 +187,8 @@ inline void load_matrices(unsigned (&r)[4], const void *row) {
     }
     wait_warp();
 }
-// Words of 4 bytes lie in lanes and registers as PTX documents for mma.m16n8k16 (.f16), m16n8k8 (.tf32).
-template <int PARTS, class F> void mma(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1, F part) {
+// Words of 4 bytes lie in lanes and registers as PTX documents for mma.m16n8k16 (.f16), m16n8k8 (.tf32), m16n8k32 (.s8).
+template <int PARTS, class S, class F> void mma(S (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1, F part) {
     using namespace emulation;
     const unsigned mine[6] = {a[0], a[1], a[2], a[3], b0, b1};
     memcpy(mail()[lane()], mine, sizeof mine);
@@ -199,17 +199,25 @@ template <int PARTS, class F> void mma(float (&c)[4], const unsigned (&a)[4], un
             unsigned x, y;
             memcpy(&x, mail()[m % 8 * 4 + w % 4] + 4 * (m / 8 + w / 4 * 2), 4);
             memcpy(&y, mail()[n * 4 + w % 4] + 4 * (4 + w / 4), 4);
-            for (int p = 0; p < PARTS; ++p) c[i] += part(x, p) * part(y, p);
+            for (int p = 0; p < PARTS; ++p) c[i] += part(x, p, true) * part(y, p, false);
         }
     }
     wait_warp();
 }
 inline void mma_half(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
-    mma<2>(c, a, b0, b1, [](unsigned x, int p) { return half_value(x >> 16 * p); });
+    mma<2>(c, a, b0, b1, [](unsigned x, int p, bool) { return half_value(x >> 16 * p); });
 }
 inline void mma_bfloat(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
-    mma<2>(c, a, b0, b1, [](unsigned x, int p) { return __uint_as_float(x >> 16 * p << 16); });
+    mma<2>(c, a, b0, b1, [](unsigned x, int p, bool) { return __uint_as_float(x >> 16 * p << 16); });
 }
 inline void mma_tensor_float(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
-    mma<1>(c, a, b0, b1, [](unsigned x, int) { return __uint_as_float(x & ~0x1fffu); });
+    mma<1>(c, a, b0, b1, [](unsigned x, int, bool) { return __uint_as_float(x & ~0x1fffu); });
+}
+inline void mma_signed(int (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
+    mma<4>(c, a, b0, b1, [](unsigned x, int p, bool) { return (int)(signed char)(x >> 8 * p); });
+}
+inline void mma_unsigned(int (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
+    mma<4>(c, a, b0, b1, [](unsigned x, int p, bool left) {
+        return left ? (int)(unsigned char)(x >> 8 * p) : (int)(signed char)(x >> 8 * p);
+    });
 }

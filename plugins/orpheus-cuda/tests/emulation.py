@@ -16,14 +16,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 from orpheus_cuda import driver, programs
-from orpheus_cuda.driver import Block, Found
+from orpheus_cuda.block import Block
+from orpheus_cuda.driver import Found
+from orpheus_cuda.sharing import Sharing
 
 COMPILER = shutil.which("g++")
+#: Whether the tests run on a GPU instead.
+ON_DEVICE = os.environ.get("ORPHEUS_CUDA_DEVICE") == "1"
 GUARD = 256
 #: Every program that was asked for, by source text.
 PROGRAMS: dict[str, None] = {}
@@ -55,6 +61,14 @@ def devices() -> list[Found]:
 @dataclass(eq=False)
 class Stream:
     work: list[Callable[[], object]] = field(default_factory=list)
+    number: int = field(default_factory=count(16).__next__)
+
+    def __post_init__(self) -> None:
+        STREAMS[self.number] = self
+
+
+#: By the number that other libraries know them by.
+STREAMS: WeakValueDictionary[int, Stream] = WeakValueDictionary()
 
 
 class Library:
@@ -63,6 +77,7 @@ class Library:
         self.loading = Stream()
         self.taken = 0
         self._recording: dict[Stream, list[Callable[[], object]]] = {}
+        self._sharing = Sharing(self.allocate, lambda: None)
 
     def stream(self) -> Stream:
         return Stream()
@@ -72,6 +87,12 @@ class Library:
             raise MemoryError(f"Emulated {self.index} has no memory for {nbytes} bytes")
         memory = Guarded(nbytes)
         return Block(*memory.range, Handle(memory))
+
+    def shared(self, nbytes: int, stream: Stream) -> Block:
+        return self._sharing.block(nbytes, stream)
+
+    def number(self, stream: Stream) -> int:
+        return stream.number
 
     def pinned(self, nbytes: int) -> Any:
         return np.empty(nbytes, np.uint8)

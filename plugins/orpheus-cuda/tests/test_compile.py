@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import os
 from functools import cache
+from typing import Any
 
 import emulation
 import pytest
 from cases import LAYERS, Layer, model, providers
+from chain_cases import CHAINS
+from chain_cases import model as chain_model
+from integer_cases import LAYERS as INTEGERS
+from integer_cases import model as integer_model
+from integer_cases import name_of
 from orpheus_cuda import driver, programs
 
 import orpheus_core as orpheus
@@ -53,6 +59,27 @@ def build(text: str, targets: list[str]) -> None:
     """For each target, unless another layer has asked for it before."""
     for target in targets:
         assert _built(text, target)[:4] == b"\x7fELF"
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_programs_of_a_chain(name: str, targets: list[str]) -> None:
+    session = orpheus.InferenceSession(chain_model(name), providers=["cuda"], enable_passes=[])
+    emulation.PROGRAMS.clear()
+    Context(session.executable.ready().plan)
+    texts = [text for text in emulation.PROGRAMS if "struct stage1" in text]
+    assert texts or name == "empty"
+    for text in texts:
+        build(text, targets)
+
+
+@pytest.mark.parametrize("layer", INTEGERS, ids=name_of)
+def test_programs_of_bytes(layer: Any, targets: list[str]) -> None:
+    session = orpheus.InferenceSession(integer_model(layer), providers=["cuda"], fallback="error")
+    emulation.PROGRAMS.clear()
+    Context(session.executable.ready().plan)
+    assert any("#define MMA mma_" in text for text in emulation.PROGRAMS)
+    for text in emulation.PROGRAMS:
+        build(text, targets)
 
 
 def test_other_programs(targets: list[str]) -> None:

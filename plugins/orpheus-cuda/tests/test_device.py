@@ -118,24 +118,25 @@ def test_the_manifest_imports_no_cupy() -> None:
 
 @pytest.mark.usefixtures("emulated")
 def test_a_plan_is_recorded_once_and_replayed() -> None:
-    session = orpheus.InferenceSession(chain("Sin", "Relu", "Exp"), providers=["cuda"], fallback="error")
+    session = orpheus.InferenceSession(chain("Sin", "Softmax", "Exp"), providers=["cuda"], fallback="error")
     emulation.LOG.clear()
     for seed in range(5):
-        wanted = np.exp(np.maximum(np.sin(draw(seed).astype(np.float64)), 0))
+        powers = np.exp(np.sin(draw(seed).astype(np.float64)))
+        wanted = np.exp(powers / powers.sum(-1, keepdims=True))
         np.testing.assert_allclose(session.run(None, {"x": draw(seed)})[0], wanted, rtol=1e-6)
     assert len(emulation.LOG) == 1
 
 
 @pytest.mark.usefixtures("emulated")
 def test_another_shape_is_recorded_anew() -> None:
-    model = chain("Sin", "Relu", shape=("n", 5))  # type: ignore[arg-type]
+    model = chain("Sin", "Softmax", shape=("n", 5))  # type: ignore[arg-type]
     session = orpheus.InferenceSession(model, providers=["cuda"], fallback="error")
     emulation.LOG.clear()
     for rows in (2, 3, 2, 3, 2, 3):
         x = np.random.default_rng(rows).standard_normal((rows, 5)).astype(np.float32)
-        np.testing.assert_allclose(
-            session.run(None, {"x": x})[0], np.maximum(np.sin(x), 0), rtol=1e-6, atol=1e-7
-        )
+        powers = np.exp(np.sin(x.astype(np.float64)))
+        wanted = powers / powers.sum(-1, keepdims=True)
+        np.testing.assert_allclose(session.run(None, {"x": x})[0], wanted, rtol=1e-6)
     assert len(emulation.LOG) == 2
 
 

@@ -9,6 +9,7 @@ import pytest
 from cases import LAYERS, Layer, kind, model, providers, rounded
 
 import orpheus_core as orpheus
+from orpheus_core.geometry.cook_toom import FORMS
 
 #: Half a unit in the last place of a result.
 UNITS = {"float32": 0.0, "float16": 2.0**-11, "bfloat16": 2.0**-8}
@@ -20,7 +21,8 @@ def bound(layer: Layer, wanted: Any) -> Any:
         return 3 * 2.0**-10 * np.abs(wanted).max()
     first = layer.constants[0] if layer.constants and isinstance(layer.constants[0], tuple) else (1, 4)
     depth = np.prod(first[1:]) if layer.op == "Conv" else layer.x[-1]
-    return UNITS[layer.dtype] * np.abs(wanted) + 2.0**-24 * (9 + depth) ** 1.5
+    factor = FORMS[name].factor if (name := layer.kernel.partition("/")[2]) in FORMS else 1
+    return UNITS[layer.dtype] * np.abs(wanted) + factor * 2.0**-24 * (9 + depth) ** 1.5
 
 
 @pytest.mark.parametrize("layer", LAYERS, ids=str)

@@ -14,15 +14,16 @@ from onnx import TensorProto, helper, numpy_helper
 import orpheus_core as orpheus
 from orpheus_core import discovery
 from orpheus_core.errors import SelectionError, UsageError
+from orpheus_core.geometry.cook_toom import FORMS
 from orpheus_core.session import tune
 
 pytest.importorskip("pyopencl", reason="pyopencl is not installed")
-FORMS = pytest.importorskip("orpheus_opencl.cook_toom", reason="orpheus-opencl is not installed").FORMS
+pytest.importorskip("orpheus_opencl", reason="orpheus-opencl is not installed")
 pytest.importorskip("orpheus_numpy", reason="the reference is not installed")
 
-import orpheus_opencl  # noqa: E402
-from orpheus_opencl import manifest, tiles  # noqa: E402
-from orpheus_opencl.device import opened  # noqa: E402
+import orpheus_opencl
+from orpheus_opencl import manifest, tiles
+from orpheus_opencl.device import opened
 
 
 @dataclass

@@ -124,7 +124,10 @@ _COLUMNS: dict[str, list[tuple[str, Cell]]] = {
     ],
     "throughput": [("items/s", figure("throughput", "rate")), ("cores", figure("throughput", "cores", digits=3))],
     "load": [("load ms", figure("load", "warm", _MS, 3)), ("cold", figure("load", "cold", _MS, 3))],
-    "memory": [("peak", nbytes("memory", "peak")), ("growth", nbytes("memory", "growth"))],
+    "memory": [
+        ("peak", nbytes("memory", "peak")), ("growth", nbytes("memory", "growth")),
+        ("on GPU", nbytes("memory", "device")), ("its growth", nbytes("memory", "device_growth")),
+    ],
     "plan": [("weights", nbytes("plan", "weights")), ("arena", nbytes("plan", "arena"))],
     "size": [("on disk", nbytes("size", "disk"))],
     "energy": [("mJ/item", figure("energy", "item", 1e3)), ("above idle", figure("energy", "above_idle", 1e3))],

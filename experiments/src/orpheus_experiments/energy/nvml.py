@@ -8,7 +8,7 @@ from typing import Any
 
 from orpheus_core.errors import BackendError
 
-__all__ = ["NvmlCounters", "open_nvml"]
+__all__ = ["NvmlCounters", "open_nvml", "opened"]
 
 _INSTALL = "pip install 'orpheus-experiments[nvml]'"
 
@@ -37,8 +37,8 @@ class NvmlCounters:
         }
 
 
-def open_nvml() -> NvmlCounters:
-    """Every GPU that counts its energy. BackendError says why there is none, and what to do."""
+def opened() -> tuple[Any, list[Any]]:
+    """The library, and a handle for each GPU. BackendError says why there is none, and what to do."""
     try:
         library: Any = importlib.import_module("pynvml")
     except ImportError:
@@ -48,6 +48,12 @@ def open_nvml() -> NvmlCounters:
         handles = [library.nvmlDeviceGetHandleByIndex(i) for i in range(library.nvmlDeviceGetCount())]
     except library.NVMLError as error:
         raise BackendError(f"NVML: {error}") from None
+    return library, handles
+
+
+def open_nvml() -> NvmlCounters:
+    """Every GPU that counts its energy. BackendError says why there is none, and what to do."""
+    library, handles = opened()
     found, reasons = {}, []
     for index, handle in enumerate(handles):
         try:

@@ -95,7 +95,8 @@ class Process:
 
     ``peak_bytes``: the most resident memory after the libraries were loaded and a tiny model had run;
     ``growth_bytes``: that less what was resident then. ``weight_bytes`` and ``arena_bytes`` are planned ones of
-    Orpheus. ``settings`` is what the engine says that it got, or what runs where.
+    Orpheus. ``device_bytes``: what it held on GPUs after two runs, where their driver tells; ``device_growth_bytes``:
+    that less what it held after the tiny model. ``settings`` is what the engine says that it got, or what runs where.
     """
 
     load: float
@@ -107,6 +108,8 @@ class Process:
     growth_bytes: int | None = None
     weight_bytes: int | None = None
     arena_bytes: int | None = None
+    device_bytes: int | None = None
+    device_growth_bytes: int | None = None
     settings: str = ""
 
 
@@ -202,8 +205,10 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _made(kind: Any, checks: Mapping[str, Any]) -> Any:
-    return lambda value, where: kind(**keyed(value, where, checks, checks))
+def _made(kind: Any, checks: Mapping[str, Any], later: Mapping[str, Any] | None = None) -> Any:
+    """Reads an object of that kind; keys of ``later`` are missing in documents from before there were any."""
+    known = {**checks, **(later or {})}
+    return lambda value, where: kind(**keyed(value, where, known, checks))
 
 
 def _message(value: Any, where: str) -> str:
@@ -234,6 +239,7 @@ _PROCESS = _made(
         "cold_load": optional(_seconds), "peak_bytes": _bytes, "growth_bytes": _bytes, "weight_bytes": _bytes,
         "arena_bytes": _bytes, "settings": _message,
     },
+    {"device_bytes": _bytes, "device_growth_bytes": _bytes},
 )  # fmt: skip
 
 _LAYER = _made(

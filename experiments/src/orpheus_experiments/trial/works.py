@@ -19,6 +19,7 @@ from orpheus_core.peers import PREFIX, peer, source
 from orpheus_core.process import ChildError
 from orpheus_core.types import Dim, TensorType
 from orpheus_experiments.noise.environment import environment
+from orpheus_experiments.timing.device_memory import held
 from orpheus_experiments.timing.pages import drop
 from orpheus_experiments.timing.place import move, processor
 from orpheus_experiments.timing.prime import prime, prime_feeds
@@ -120,6 +121,7 @@ def start(state: State, trial: str, made: Mapping[str, Any], reference: str | No
     _prime(asked, made)
     for path in files(Path(made["path"])):
         path.read_bytes()  # a warm load
+    held_before = held()
     before = restart_peak()
     loaded = [_open(asked, made) for _ in range(asked.streams)]
     first = loaded[0]
@@ -130,7 +132,7 @@ def start(state: State, trial: str, made: Mapping[str, Any], reference: str | No
     _check_shapes(outputs, made["outputs"])
     for call in calls:
         call()
-    after = status("VmHWM")
+    after, held_after = status("VmHWM"), held()
     planned = first.session.stats if isinstance(first, OrpheusLoaded) else None
     found: dict[str, Any] = {
         "load": first.seconds,
@@ -138,6 +140,8 @@ def start(state: State, trial: str, made: Mapping[str, Any], reference: str | No
         "growth_bytes": None if before is None or after is None else max(0, after - before),
         "weight_bytes": planned and int(planned.weight_bytes),
         "arena_bytes": planned and int(planned.arena_bytes),
+        "device_bytes": held_after,
+        "device_growth_bytes": None if held_after is None else max(0, held_after - (held_before or 0)),
         "settings": first.summary,
     }
     if reference is not None:

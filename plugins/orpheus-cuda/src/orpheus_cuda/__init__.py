@@ -20,6 +20,7 @@ def orpheus_backend() -> Backend:
         configure="orpheus_cuda.device:configure",
         runtime="orpheus_cuda.runtime:Runtime",
         seal="orpheus_cuda.launch:seal",
+        chain="orpheus_cuda.chains:chain",
         version="0.1.0",
         rank=1010,  # behind the reference: a device is used when it is asked for, as transfers cost
     )

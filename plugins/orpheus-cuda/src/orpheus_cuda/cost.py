@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from math import prod
+from functools import partial
+from math import ceil, prod
+from types import SimpleNamespace
 
+from orpheus_core.geometry.cook_toom import FORMS, Form
 from orpheus_core.geometry.window import shape_of
-from orpheus_core.plugin import Problem
+from orpheus_core.plugin import Accuracy, Problem
 from orpheus_core.types import TensorType
+from orpheus_cuda.operands import AT
 
 _CALL = 2e-6
 _BANDWIDTH = 2e12
+#: Operations a second of the plain units.
+_PLAIN = 30e12
 
 
 def traffic(problem: Problem) -> float:
@@ -27,7 +33,7 @@ def _sums(problem: Problem) -> float:
 
 def plain(problem: Problem) -> float:
     """By operations at the rate of a processor's lanes (tensor cores for narrow types), or by traffic."""
-    rate = 30e12 if problem.outputs[0].dtype.itemsize == 4 else 200e12  # type: ignore[union-attr]
+    rate = _PLAIN if problem.outputs[0].dtype.itemsize == 4 else 200e12  # type: ignore[union-attr]
     return max(_sums(problem) / rate, traffic(problem)) + (0.0 if _is_together(problem) else traffic(problem))
 
 
@@ -36,6 +42,26 @@ def tensor(problem: Problem) -> float:
     return max(_sums(problem) / 100e12, traffic(problem)) + (
         0.0 if _is_together(problem) else traffic(problem)
     )
+
+
+def _winograd(form: Form, problem: Problem) -> float:
+    """Products by operations; X, Y, and each transformed tile twice."""
+    (n, _, p, q), (m, c) = shape_of(problem.outputs[0]), shape_of(problem.inputs[1])[:2]
+    tiles = n * ceil(p / form.rows.out) * ceil(q / form.cols.out)
+    products = 2.0 * form.elements * tiles * m * c / _PLAIN
+    moved = 4.0 * form.elements * (2 * tiles * (m + c) + m * c) / _BANDWIDTH
+    return (2 * _CALL + products + moved + traffic(problem)) * Accuracy(factor=form.factor).price
+
+
+#: By the name of the form's kernel.
+winograd = SimpleNamespace(**{name: partial(_winograd, form) for name, form in FORMS.items()})
+
+
+def integers(problem: Problem) -> float:
+    """By operations at the rate of tensor cores on bytes, or by traffic."""
+    w = shape_of(problem.inputs[AT[problem.op]["w"]])
+    taps = prod(w[1:]) if "Conv" in problem.op else w[0]
+    return max(2.0 * taps * prod(shape_of(problem.outputs[0])) / 400e12, traffic(problem))
 
 
 def library(problem: Problem) -> float:

@@ -18,6 +18,7 @@ import numpy as np
 
 from orpheus_core.errors import KernelError
 from orpheus_core.geometry.window import shape_of
+from orpheus_core.loading import why_not
 from orpheus_core.plugin import Problem
 from orpheus_cuda.device import opened
 from orpheus_cuda.launch import Launch
@@ -42,17 +43,26 @@ class _Choice(ctypes.Structure):
 
 
 @cache
-def library() -> ctypes.CDLL | None:
-    """The library: of the wheel nvidia-cublas, or of the system; None where there is none."""
+def _looked_for() -> tuple[ctypes.CDLL | None, str]:
+    """The library, of the wheel nvidia-cublas or of the system; or why what there is does not load."""
     found = find_spec("nvidia")
     folders = [Path(p) for p in (found.submodule_search_locations if found else None) or ()]
     wheels = [str(p) for f in folders for name in _NAMES for p in f.glob(f"*/lib/{name}")]
+    reasons = []
     for name in (*wheels, *_NAMES):
         try:
-            return ctypes.CDLL(name)
-        except OSError:
-            continue
-    return None
+            return ctypes.CDLL(name), ""
+        except OSError as error:
+            if name in wheels or not str(error).startswith(
+                f"{name}: cannot open"
+            ):  # which says: there is none
+                reasons.append(why_not(name, error))
+    return None, "; ".join(reasons)
+
+
+def library() -> ctypes.CDLL | None:
+    """cuBLASLt; None where it cannot be had."""
+    return _looked_for()[0]
 
 
 def _call(name: str, *arguments: Any) -> None:
@@ -76,7 +86,8 @@ def _handle(index: int) -> ctypes.c_void_p:
 def supports(problem: Problem) -> str | None:
     """The library, W that is known, and what its epilogue can do."""
     if library() is None:
-        return "needs libcublasLt: pip install nvidia-cublas (CUDA 13) or nvidia-cublas-cu12"
+        told = "needs libcublasLt: pip install nvidia-cublas (CUDA 13) or nvidia-cublas-cu12"
+        return "; but ".join(filter(None, (told, _looked_for()[1])))
     if problem.attributes.get("activation", "") not in ("", "Relu"):
         return f"needs activation Relu or none, has {problem.attributes['activation']!r}"
     found = filled(problem)
@@ -171,9 +182,8 @@ class Product:
         y = outputs[0]
         assert x is not None and y is not None
         step = _Bound(self, x, bias, r, y, workspace)
-        return Launch(
-            y.library, y.stream, (partial(y.library.doing, "a product of cuBLASLt", step),), (x, y, bias, r)
-        )
+        call = partial(y.library.doing, "a product of cuBLASLt", step)
+        return Launch(y.library, y.stream, (call,), (x, y, bias, r, workspace))
 
     def __del__(self) -> None:
         for layout in getattr(self, "layouts", ()):

@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 
 from orpheus_core.types import Array
+from orpheus_cuda.block import Block
 from orpheus_cuda.faults import typed
 from orpheus_cuda.programs import cubin
+from orpheus_cuda.sharing import Sharing
 
 #: Ways of a copy, as cudaMemcpyKind counts them.
 UP, DOWN, WITHIN = 1, 2, 3
@@ -45,15 +47,6 @@ class Found:
         text = f"{self.name} (compute capability {self.capability[0]}.{self.capability[1]}, {self.processors}"
         text += f" multiprocessors, {self.memory / 2**30:.1f} GiB; driver for CUDA {self.driver})"
         return text if self.capability >= LEAST else f"{text}; too old, needs {LEAST[0]}.{LEAST[1]}"
-
-
-@dataclass(frozen=True, eq=False)
-class Block:
-    """Memory on a device, for as long as ``owner`` lives."""
-
-    pointer: int
-    nbytes: int
-    owner: Any
 
 
 def versions() -> tuple[str, str]:
@@ -97,6 +90,8 @@ class Library:
         self._cupy, self.index, self.found = cupy, index, found
         self._modules: dict[str, Any] = {}
         self._lock = threading.Lock()
+        self._recording = threading.Lock()
+        self._sharing = Sharing(self.allocate, self._idle)
         with self._doing("opening it"):
             cupy.cuda.runtime.free(0)  # makes the context now, where its failure has a name
 
@@ -132,6 +127,19 @@ class Library:
         with self._doing(f"allocating {nbytes} bytes"), stream.handle:
             owner = stream.pool.malloc(max(nbytes, 1))
             return Block(owner.ptr, nbytes, (owner, stream))
+
+    def shared(self, nbytes: int, stream: Stream) -> Block:
+        """Memory that other libraries may read in any stream."""
+        return self._sharing.block(nbytes, stream)
+
+    def _idle(self) -> None:
+        # Waiting for a device fails, and spoils the recording, while one of its streams records.
+        with self._recording, self._doing("waiting for the readers of shared memory"):
+            self._cupy.cuda.runtime.deviceSynchronize()
+
+    def number(self, stream: Stream) -> int:
+        """The stream as other libraries are told of it."""
+        return int(stream.handle.ptr)
 
     def pinned(self, nbytes: int) -> Array:
         """Bytes on the host that the device copies from and to by itself."""
@@ -181,7 +189,7 @@ class Library:
     def capture(self, work: Callable[[], object], stream: Stream) -> Callable[[], None]:
         """Record what ``work`` queues on the stream as a CUDA graph; the call that queues all of it at once."""
         handle = stream.handle
-        with self._doing("recording a CUDA graph"), handle:
+        with self._recording, self._doing("recording a CUDA graph"), handle:
             handle.begin_capture()  # relaxed: memory may be freed meanwhile
             try:
                 work()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,14 @@ from orpheus_cuda.runtime import Tensor, load
 
 _NAMES = "xyz"
 _BYTES = {name: DType(dtype).itemsize for dtype, name in TYPES.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class Each(Launch):
+    """The launch of an elementwise layer, with what it reads and writes."""
+
+    operands: tuple[Tensor, ...] = ()
+    target: Any = None
 
 
 class Elementwise:
@@ -40,7 +49,8 @@ class Elementwise:
         compute = f"Compute<{padded[-1 if len(inputs) == 3 else 0]}>::type"
         names = {f"T{n.upper()}": t for n, t in zip(_NAMES, padded)}
         self.words = {**names, "TO": out, "COMPUTE": compute, "EXPR": f"({expression})"}
-        self._widest = max(_BYTES[t] for t in (*padded, out))
+        self.widest = max(_BYTES[t] for t in (*padded, out))
+        self.over = tuple(sizes), tuple(map(tuple, steps))
         self.sizes, self.steps = merged(sizes, steps)
         self.count = prod(sizes)
         self.numbers = [np.float64(p) for p in (*parameters, 0.0, 0.0)[:2]]
@@ -48,20 +58,20 @@ class Elementwise:
 
     def bind(
         self, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor | None], workspace: Tensor | None
-    ) -> Launch:
+    ) -> Each:
         """One launch."""
         (y,) = outputs
         given = [t for t in inputs if t is not None][: len(self.steps) - 1]
         assert y is not None and len(given) == len(self.steps) - 1
         if not self.count:
-            return Launch(y.library, y.stream)
+            return Each(y.library, y.stream, operands=tuple(given), target=y)
         places = [np.uint64(t.pointer + f * t.dtype.itemsize) for t, f in zip((*given, y), self.firsts)]
         absent = [0] * (3 - len(given))  # operands that are not there are x once more
         pointers = [places[i] for i in (*range(len(given)), *absent, -1)]
         along = [int(s == (1,)) for s in self.steps]
-        if len(self.sizes) == 1 and along[-1] and all(s in ((0,), (1,)) for s in self.steps):
+        if is_flat(self.sizes, self.steps):
             aligned = all(int(p) % 16 == 0 for p, s in zip(places, along) if s)
-            pack = 16 // self._widest if aligned else 1
+            pack = 16 // self.widest if aligned else 1
             flags = {f"S{n}": along[i] for n, i in zip("XYZ", (*range(len(given)), *absent))}
             source = define("elementwise.cu", **self.words, **flags, PACK=pack, PARAMETERS="", WALK="")
             arguments = (*pointers, np.int64(self.count), *self.numbers)
@@ -71,7 +81,12 @@ class Elementwise:
             source = define("elementwise.cu", **self.words, SX=1, SY=1, SZ=1, PACK=1, **words)
             arguments = (*pointers, np.uint32(self.count), *self.numbers, *table)
             step = launch(y, source, "strided", arguments, (blocks(self.count),))
-        return step.keeping(*given, y)
+        return Each(y.library, y.stream, step.calls, (*step.keeps, *given, y), tuple(given), y)
+
+
+def is_flat(sizes: Sequence[int], steps: Sequence[Sequence[int]]) -> bool:
+    """Whether every operand lies as Y does, which is the last, or has one element."""
+    return len(sizes) == 1 and tuple(steps[-1]) == (1,) and all(tuple(s) in ((0,), (1,)) for s in steps)
 
 
 def walk(
@@ -177,6 +192,6 @@ class ScaleShift:
 
     def bind(
         self, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor | None], workspace: Tensor | None
-    ) -> Launch:
+    ) -> Each:
         """One launch."""
         return self.each.bind((inputs[0], *self.pair), outputs[:1], None)

@@ -85,7 +85,7 @@ def blocks(count: int, of: int = THREADS) -> int:
 def copy(x: Tensor, y: Tensor) -> Launch:
     """All of ``x`` to ``y``, as it lies."""
     call = partial(y.library.copy, y.pointer, x.pointer, x.nbytes, y.stream)
-    return Launch(y.library, y.stream, (call,) if x.nbytes else ())
+    return Launch(y.library, y.stream, (call,) if x.nbytes else (), (x, y))
 
 
 def seal(steps: Sequence[Launch | Callable[[], object]]) -> Callable[[], None]:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from math import isnan, prod
+from functools import partial
+from math import ceil, isnan, prod
+from types import SimpleNamespace
 
+from orpheus_core.geometry.cook_toom import FORMS, Form
 from orpheus_core.geometry.sampling import untabled
 from orpheus_core.geometry.window import Window, shape_of, window
 from orpheus_core.plugin import Problem
-from orpheus_core.types import TensorType
+from orpheus_core.types import DType, TensorType
+from orpheus_cuda.operands import AT
 
 _MOST = 2**31 - 1
 #: Blocks along the second and third axis of a grid, shares of K among them.
 _PLANES = 65535 // 32
 _WIDEST = 16
 _LONGEST = 1 << 15
+#: Bytes of transformed tiles, in Winograd's convolutions.
+_TILES = 1 << 30
 
 
 def small(problem: Problem) -> str | None:
@@ -59,6 +65,25 @@ def conv(problem: Problem) -> str | None:
     if int(problem.attributes.get("group", 1)) > _PLANES:
         return f"needs at most {_PLANES} groups"
     return filled(problem) or _spatial(problem, window(problem, shape_of(problem.inputs[1])[2:]))
+
+
+def _winograd(form: Form, problem: Problem) -> str | None:
+    """Pads of at most half the kernel, and tiles that fit into 1 GiB; the rest are rules of the form."""
+    refusal = conv(problem)
+    if refusal:
+        return refusal
+    kernel = shape_of(problem.inputs[1])[2:]
+    w = window(problem, kernel)
+    if any(pad > taps // 2 for pad, taps in zip(w.pads, w.size * 2)):
+        # A window that sees little but its border would be given its whole tile's rounding.
+        return f"needs pads of at most half the kernel, has {w.pads}"
+    (n, m, p, q), c = shape_of(problem.outputs[0]), shape_of(problem.inputs[1])[1]
+    nbytes = 4 * form.elements * (m + c) * n * ceil(p / form.rows.out) * ceil(q / form.cols.out)
+    return f"needs tiles of at most {_TILES >> 20} MiB, has {nbytes >> 20}" if nbytes > _TILES else None
+
+
+#: By the name of the form's kernel.
+winograd = SimpleNamespace(**{name: partial(_winograd, form) for name, form in FORMS.items()})
 
 
 def depthwise(problem: Problem) -> str | None:
@@ -140,6 +165,30 @@ def ranked(problem: Problem) -> str | None:
     return small(problem) or (
         None if 0 < length <= _LONGEST else f"needs an axis of 1 to {_LONGEST} elements, has {length}"
     )
+
+
+def integers(problem: Problem) -> str | None:
+    """Constant weights around zero, one zero point of X, one scale of X and of Y."""
+    at = AT[problem.op]
+    w, known = problem.inputs[at["w"]], problem.constants
+    assert isinstance(w, TensorType)
+    for name, index in at.items():
+        given = problem.inputs[index] if index < len(problem.inputs) else None
+        if given is not None and index not in known:
+            return f"needs {name} to be constant"
+        if name not in ("w", "w_scale", "bias") and index in known and known[index].size != 1:
+            return f"needs {name} to have one element, has {known[index].size}"
+    zero = int(known[at["w_zero"]].reshape(())) if at["w_zero"] in known else 0
+    middle = 128 if w.dtype is DType.UINT8 else 0
+    if zero != middle:
+        return f"needs weights of {w.dtype} around {middle}, has a zero point of {zero}"
+    found = filled(problem)
+    if found is None and "MatMul" in problem.op:
+        rank = len(shape_of(problem.inputs[0]))
+        return None if len(shape_of(w)) == 2 and rank > 1 else "needs A of two axes or more, and B of two"
+    if found is None and int(problem.attributes.get("group", 1)) > _PLANES:
+        return f"needs at most {_PLANES} groups"
+    return found or _spatial(problem, window(problem, shape_of(w)[2:]))
 
 
 def pointwise(problem: Problem) -> str | None:

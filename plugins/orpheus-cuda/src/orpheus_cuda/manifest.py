@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from orpheus_core.geometry.cook_toom import FORMS
 from orpheus_core.plugin import Accuracy, Format, Kernel, Rule
 from orpheus_cuda.expressions import BINARY, EVERY, EXACT, FLOATS, UNARY
 
@@ -28,6 +29,7 @@ def kernels(*, tf32: bool = False) -> tuple[Kernel, ...]:
         *_pools(),
         *_lines(),
         *_elementwise(),
+        *_quantized(),
         *_movement(),
         *_late(),
     )
@@ -57,6 +59,17 @@ def _convolutions(tf32: bool) -> Iterator[Kernel]:
             op, "depthwise", "conv:Depthwise", "depthwise", formats=some[:1], domain=domain, dtypes=_HALVES,
             where=(Rule("X.rank", "==", 4), Rule("W.constant", "==", True)),
         )  # fmt: skip
+        for name, form in FORMS.items():
+            size = (Rule(f"W.shape[{axis}]", "==", taps) for axis, taps in enumerate(form.kernel, 2))
+            yield _kernel(
+                op, name, f"winograd:layers.{name}", f"winograd.{name}", f"winograd.{name}", formats=some[:1],
+                domain=domain, dtypes=_FLOAT, expands=True,
+                accuracy=Accuracy(factor=form.factor, exact_integers=form.factor == 2),
+                where=(
+                    Rule("X.rank", "==", 4), Rule("W.constant", "==", True), Rule("group", "==", 1),
+                    Rule("strides", "each", (1,)), Rule("dilations", "each", (1,)), *size,
+                ),
+            )  # fmt: skip
     yield _kernel(
         "ScaleShift", "depthwise", "conv:Depthwise", "filled", formats=(_SAME,), domain=_ORPHEUS, dtypes=_HALVES,
         where=(
@@ -178,6 +191,44 @@ def _elementwise() -> Iterator[Kernel]:
                 *(Rule(f"{n}.constant", "==", True) for n in names), Rule("X.rank", ">=", 2),
                 *(() if domain else (Rule("training_mode", "in", (None, 0)),)),
             ),
+        )  # fmt: skip
+
+
+def _quantized() -> Iterator[Kernel]:
+    narrow, wide = ("int8", "uint8"), ("float32",)
+    whole, single = Rule("block_size", "in", (None, 0)), Rule("precision", "in", (None, 0, 1))
+    for op, code, types, where in (
+        ("QuantizeLinear", "quantize", {"T1": wide, "T2": wide, "T3": narrow}, (whole, single)),
+        ("DequantizeLinear", "dequantize", {"T1": narrow, "T2": wide, "T3": wide}, (whole,)),
+    ):
+        yield _kernel(
+            op, "broadcast", f"quantize:{code}", "small", formats=(_PLAIN, _SAME), opset=(23, None), dtypes=types,
+            where=where,
+        )  # fmt: skip
+    yield from _integers()
+
+
+def _integers() -> Iterator[Kernel]:
+    narrow, every = (
+        ("int8", "uint8"),
+        tuple(Format((x,), (y,)) for x in ("plain", NHWC) for y in ("plain", NHWC)),
+    )
+    three: dict[str, tuple[str, ...]] = {"T1": narrow, "T2": narrow, "T3": narrow}
+    scaled = ("scale", "zero_point")
+    for op, x, w, types, since in (
+        ("QLinearConv", "x", "w", three, 10), ("QLinearMatMul", "a", "b", {"TS": ("float32",), **three}, 21),
+        ("ConvInteger", "x", "w", {}, 10), ("MatMulInteger", "A", "B", {}, 10),
+    ):  # fmt: skip
+        where = [Rule(f"{w}.constant", "==", True)]
+        if types:
+            where += (Rule(f"{n}_{fact}.constant", "==", True) for n in (x, w, "y") for fact in scaled)
+        else:
+            where += _known(*(f"{n.lower()}_zero_point" for n in (x, w)))
+        if "Conv" in op:
+            where += (Rule("x.rank", "in", (3, 4)), *(_known("B") if types else ()))
+        yield _kernel(
+            op, "tiles", f"integers:{'Conv' if 'Conv' in op else 'MatMul'}", "integers", "integers",
+            opset=(since, None), dtypes=types, formats=every if "Conv" in op else (_PLAIN,), where=tuple(where),
         )  # fmt: skip
 
 

@@ -19,7 +19,10 @@ from orpheus_cuda.programs import define
 from orpheus_cuda.runtime import Tensor, load
 from orpheus_cuda.tiles import PIECE, Tile, choose
 
-_MMA = {"float16": "mma_half", "bfloat16": "mma_bfloat", "float32": "mma_tensor_float"}
+_MMA = {
+    "float16": "mma_half", "bfloat16": "mma_bfloat", "float32": "mma_tensor_float", "int8": "mma_signed",
+    "uint8": "mma_unsigned",
+}  # fmt: skip
 
 
 @dataclass
@@ -52,12 +55,14 @@ class Sides:
 
 
 class Product:
-    """A product prepared for one device: tile, program, tables."""
+    """A product prepared for one device: tile, program, tables. ``element``: type of A, where it is not that of Y."""
 
-    def __init__(self, problem: Problem, sides: Sides, *, tf32: bool = False) -> None:
+    def __init__(
+        self, problem: Problem, sides: Sides, *, tf32: bool = False, element: DType | None = None
+    ) -> None:
         target: Any = problem.outputs[0]
-        self.sides, self.dtype, self.index = sides, target.dtype, target.device.index
-        self.tensor = tf32 or target.dtype is not DType.FLOAT32
+        self.sides, self.dtype, self.index = sides, element or target.dtype, target.device.index
+        self.tensor = tf32 or self.dtype is not DType.FLOAT32
         processors = opened(self.index).found.processors
         matrices = len(sides.offsets)
         self.tile: Tile

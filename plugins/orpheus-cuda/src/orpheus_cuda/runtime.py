@@ -11,8 +11,12 @@ from typing import Any
 import numpy as np
 
 from orpheus_core.types import Array, Device
+from orpheus_cuda.block import Block
 from orpheus_cuda.device import opened
 from orpheus_cuda.driver import DOWN, UP
+
+#: kDLCUDA.
+DLPACK_KIND = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +48,8 @@ class Tensor:
     def __setitem__(self, place: Any, value: Tensor) -> None:
         """``self[...] = value``, of the same type, once it is computed."""
         assert place is Ellipsis and (value.shape, value.dtype) == (self.shape, self.dtype)
-        self.library.copy(self.pointer, value.pointer, self.nbytes, self.stream)
+        if self.nbytes:
+            self.library.copy(self.pointer, value.pointer, self.nbytes, self.stream)
 
     def part(self, offset: int, shape: tuple[int, ...], dtype: Any = np.float32) -> Tensor:
         """An array inside this one, ``offset`` bytes in."""
@@ -61,11 +66,17 @@ class Runtime:
         self._library = opened(device.index)
         self._stream = self._library.stream()
         self._pinned: list[tuple[int, int]] = []
+        self.dlpack = (DLPACK_KIND, device.index)
 
     @property
     def identity(self) -> str:
         """Device and driver."""
         return str(self._library.found.identity)
+
+    @property
+    def dlpack_stream(self) -> int:
+        """The stream as CUDA numbers it, for other libraries to order their work before its own."""
+        return int(self._library.number(self._stream))
 
     def stream(self) -> Runtime:
         """A runtime with a stream of its own."""
@@ -74,6 +85,18 @@ class Runtime:
     def arena(self, nbytes: int) -> Any:
         """A new block of memory."""
         return self._library.allocate(nbytes, self._stream)
+
+    def foreign(self, pointer: int, nbytes: int, owner: Any) -> Block:
+        """Another library's memory."""
+        return Block(pointer, nbytes, owner)
+
+    def shared(self, nbytes: int) -> Any:
+        """A block that other libraries may read in streams of their own."""
+        return self._library.shared(nbytes, self._stream)
+
+    def address(self, arena: Any) -> int:
+        """Where a block begins."""
+        return int(arena.pointer)
 
     def host(self, nbytes: int) -> Array:
         """Pinned bytes: transfers from and to them run on while the host goes on."""
@@ -126,10 +149,13 @@ class Runtime:
 
 
 def load(index: int, array: Array) -> Tensor:
-    """A constant on device ``index``, for every stream to read."""
+    """A constant on device ``index``, for every stream to read.
+
+    Its memory is of the shared kind: a layer of open shape may be forgotten while a stream still runs it.
+    """
     library = opened(index)
     array = np.ascontiguousarray(array)
-    block = library.allocate(array.nbytes, library.loading)
+    block = library.shared(array.nbytes, library.loading)
     if array.nbytes:
         library.copy(block.pointer, array.ctypes.data, array.nbytes, library.loading, UP)
         library.wait(library.loading)

@@ -6,9 +6,9 @@ from functools import partial
 from math import ceil, prod
 from types import SimpleNamespace
 
+from orpheus_core.geometry.cook_toom import FORMS, Form
 from orpheus_core.geometry.window import shape_of
 from orpheus_core.plugin import Accuracy, Problem
-from orpheus_opencl.cook_toom import FORMS, Form
 from orpheus_opencl.device import opened
 from orpheus_opencl.limits import elements, extent
 from orpheus_opencl.tiles import TILES, Tile, waste

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from orpheus_core.geometry.cook_toom import FORMS
 from orpheus_core.plugin import Accuracy, Backend, Format, Kernel, Rule
 from orpheus_opencl import device
-from orpheus_opencl.cook_toom import FORMS
 from orpheus_opencl.expressions import BINARY, EXACT, KEEPS_ZERO, UNARY
 from orpheus_opencl.tiles import BLOCK, TILES, tiles_of
 

@@ -9,10 +9,10 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from orpheus_core.geometry.cook_toom import FORMS
 from orpheus_core.plugin import Problem
 from orpheus_core.types import Array
 from orpheus_opencl.conv import Layer
-from orpheus_opencl.cook_toom import FORMS
 from orpheus_opencl.device import opened
 from orpheus_opencl.launch import Launch, launch
 from orpheus_opencl.runtime import Tensor, load
@@ -25,7 +25,7 @@ _BAND = 1 << 22
 
 
 class Winograd(Layer):
-    """One group, by the form of this name in :data:`orpheus_opencl.cook_toom.FORMS`."""
+    """One group, by the form of this name in :data:`orpheus_core.geometry.cook_toom.FORMS`."""
 
     def __init__(self, name: str, problem: Problem) -> None:
         super().__init__(problem)

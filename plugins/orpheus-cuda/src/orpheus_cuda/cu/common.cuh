@@ -32,5 +32,7 @@ template <> struct Compute<bfloat_t> { typedef float type; };
 template <class X> __device__ inline X unit(X x) { return x < X(0) ? X(0) : x > X(1) ? X(1) : x; }
 template <class X> __device__ inline X softplus(X x) { return (x > X(0) ? x : x == x ? X(0) : x) + log1p(exp(-fabs(x))); }
 
+template <class X> __device__ inline X clipped(X x, X low, X high) { return !(x > low) ? low : x > high ? high : x; }
+
 // Elements that lie together, moved at once.
 template <class T, int N> struct alignas(sizeof(T) * N) Pack { T at[N]; };

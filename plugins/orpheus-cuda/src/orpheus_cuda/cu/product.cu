@@ -1,5 +1,6 @@
 // Products as sums over rows of K elements: Conv as implicit GEMM, Gemm, MatMul. T: float, half_t or bfloat_t; sums in
-// float.
+// float. Or bytes, sums in 32-bit integers: then SUM, the types of Y, BIAS and scale, and FINISH are defined, which makes
+// Y of `total`, the sum and BIAS(j); FILL, the byte that stands for zero in X, lies outside X.
 //
 //   Y(i, j) = ACT((alpha sum_k A(i, k) B(j, k) + beta BIAS(i, j) + R(i, j)) scale(j) + shift(j)); RAW: before scale
 //
@@ -14,6 +15,13 @@
 // MMA(c, a, b0, b1): tensor cores, 16 x 8 tiles, operands from ldmatrix. Without: a thread multiplies TM x TN, rows 4
 // and columns 8 apart, four k at a time. ROUND: operands become TF32 first.
 
+#ifndef SUM
+#define SUM float
+#define TO T
+#define TB T
+#define TS T
+#endif
+
 constexpr int PITCH = 80, BK = 64 / sizeof(T), THREADS = 32 * WARPS_M * WARPS_N;
 constexpr int WM = BM / WARPS_M, WN = BN / WARPS_N, STAGE = (BM + BN) * PITCH;
 
@@ -24,16 +32,27 @@ template <int ROWS, int CHUNK> struct Share {  // of a tile of ROWS rows: which 
 };
 
 template <int CHUNK> __device__ inline void bring(char *to, const T *from, bool inside) {
-    if constexpr (CHUNK == 2) {
+    if constexpr (CHUNK < 4) {
         T value = inside ? *from : T(0.0f);
         *(T *)to = value;
     } else
         copy_async<CHUNK>(to, from, inside);
 }
 
+template <int CHUNK> __device__ inline void bring_pixel(char *to, const T *from, bool inside) {
+#ifdef FILL
+    if (!inside) {
+#pragma unroll
+        for (int i = 0; i < CHUNK; ++i) to[i] = (char)FILL;
+        return;
+    }
+#endif
+    bring<CHUNK>(to, from, inside);
+}
+
 #ifdef MMA
 constexpr int MI = WM / 16, NI = WN / 8, SUMS = MI * NI * 4;
-__device__ inline void multiply(const char *a, const char *b, int lane, float (&sum)[SUMS]) {
+__device__ inline void multiply(const char *a, const char *b, int lane, SUM (&sum)[SUMS]) {
 #pragma unroll
     for (int slice = 0; slice < 64; slice += 32) {
         unsigned x[MI][4], y[NI / 2][4];
@@ -55,14 +74,14 @@ __device__ inline void multiply(const char *a, const char *b, int lane, float (&
         for (int i = 0; i < MI; ++i)
 #pragma unroll
             for (int j = 0; j < NI; ++j)
-                MMA(*(float(*)[4])(sum + (i * NI + j) * 4), x[i], y[j / 2][j % 2 * 2], y[j / 2][j % 2 * 2 + 1]);
+                MMA(*(SUM(*)[4])(sum + (i * NI + j) * 4), x[i], y[j / 2][j % 2 * 2], y[j / 2][j % 2 * 2 + 1]);
     }
 }
 __device__ inline int row_of(int s, int lane) { return s / 4 / NI * 16 + lane / 4 + s % 4 / 2 * 8; }
 __device__ inline int column_of(int s, int lane) { return s / 4 % NI * 8 + lane % 4 * 2 + s % 2; }
 #else
 constexpr int TM = WM / 4, TN = WN / 8, SUMS = TM * TN;
-__device__ inline void multiply(const char *a, const char *b, int lane, float (&sum)[SUMS]) {
+__device__ inline void multiply(const char *a, const char *b, int lane, SUM (&sum)[SUMS]) {
     a += lane / 8 * PITCH, b += lane % 8 * PITCH;
 #pragma unroll
     for (int k = 0; k < 64; k += 16) {
@@ -85,7 +104,7 @@ __device__ inline int column_of(int s, int lane) { return s % TN * 8 + lane % 8;
 
 // offsets: of A, B, Y and BIAS, in elements, for each matrix or group of blockIdx.z; null: one.
 extern "C" __global__ void __launch_bounds__(THREADS) product(
-    const T *x, const T *w, const T *bias, const T *r, const T *scale, const T *shift, T *y, T *raw, float *partial,
+    const T *x, const T *w, const TB *bias, const T *r, const TS *scale, const T *shift, TO *y, TO *raw, SUM *partial,
     u32 *counts, const i64 *offsets, const int M, const int N, const int C, const int H, const int W, const int P,
     const int Q, const int R, const int S, const int sh, const int sw, const int top, const int left, const int dh,
     const int dw, const i64 xn, const i64 xh, const i64 xw, const i64 xc, const i64 wn, const i64 wk, const i64 yn,
@@ -124,7 +143,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) product(
             const int at = ra + u * ShareA::STEP, h = row[u] + v * dh, g = column[u] + s * dw;
             const bool inside = v < R && (u32)h < (u32)H && (u32)g < (u32)W;
             if (BM % ShareA::STEP == 0 || at < BM)
-                bring<CHUNK_A>(a + at * PITCH + ka * sizeof(T), inside ? image[u] + h * xh + g * xw + c * xc : x, inside);
+                bring_pixel<CHUNK_A>(a + at * PITCH + ka * sizeof(T), inside ? image[u] + h * xh + g * xw + c * xc : x, inside);
         }
         for (c += BK; c >= C; c -= C)
             if (++s == S) s = 0, ++v;
@@ -139,7 +158,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) product(
         ++next;
     };
 
-    float sum[SUMS] = {};
+    SUM sum[SUMS] = {};
 #pragma unroll
     for (int slot = 0; slot < STAGES - 1; ++slot) {
         if (next < last) load(slot);
@@ -157,7 +176,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) product(
 
     if (SPLITS > 1) {
         const i64 tile = ((i64)z * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x;
-        float *const mine = partial + tile * SPLITS * SUMS * THREADS + thread;
+        SUM *const mine = partial + tile * SPLITS * SUMS * THREADS + thread;
 #pragma unroll
         for (int u = 0; u < SUMS; ++u) mine[((i64)split * SUMS + u) * THREADS] = sum[u];
         __threadfence();
@@ -169,7 +188,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) product(
         __threadfence();
         if (thread == 0) counts[tile] = 0;  // for the next run
 #pragma unroll
-        for (int u = 0; u < SUMS; ++u) sum[u] = 0.0f;
+        for (int u = 0; u < SUMS; ++u) sum[u] = SUM(0);
         for (int part = 0; part < SPLITS; ++part)
 #pragma unroll
             for (int u = 0; u < SUMS; ++u) sum[u] += __ldcg(mine + ((i64)part * SUMS + u) * THREADS);
@@ -179,11 +198,16 @@ extern "C" __global__ void __launch_bounds__(THREADS) product(
         const int i = i0 + wm + row_of(u, lane), j = j0 + wn0 + column_of(u, lane);
         if (i >= M || j >= N) continue;
         const i64 at = to + (LINEAR ? i * yp : i / (P * Q) * yn + i % (P * Q) * yp) + j * yc;
+#ifdef FINISH
+        const SUM total = sum[u] + (bias ? bias[offset + j * bj] : 0);
+        y[at] = (TO)(FINISH);
+#else
         float value = alpha * sum[u];
         if (bias) value += beta * (float)bias[offset + i * bi + j * bj];
         if (r) value += (float)r[at];
         if (raw) raw[at] = (T)value;
         if (scale) value = value * (float)scale[offset + j] + (float)shift[offset + j];
         y[at] = (T)apply(value, p0, p1);
+#endif
     }
 }

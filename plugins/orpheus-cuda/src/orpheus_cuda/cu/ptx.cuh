@@ -59,4 +59,6 @@ __device__ inline void load_matrices(unsigned (&r)[4], const void *row) {
 MMA(mma_half, "m16n8k16", "f32.f16.f16.f32", float, "f")
 MMA(mma_bfloat, "m16n8k16", "f32.bf16.bf16.f32", float, "f")
 MMA(mma_tensor_float, "m16n8k8", "f32.tf32.tf32.f32", float, "f")
+MMA(mma_signed, "m16n8k32", "s32.s8.s8.s32", int, "r")
+MMA(mma_unsigned, "m16n8k32", "s32.u8.s8.s32", int, "r")  // a unsigned, b signed
 #undef MMA

@@ -1,7 +1,7 @@
 // Winograd's convolution, stride 1, NCHW16c: Y = A' [(G w G') * (B' x B)] A (A. Lavin, S. Gray, Fast Algorithms for
 // Convolutional Neural Networks, CVPR 2016). Tiles of OH x OW outputs from NH x NW inputs; the transforms of each axis
-// are generated from their points (cook_toom.py). Three kernels, each with a program of its own (INPUTS, PRODUCTS,
-// OUTPUTS), so that few are compiled:
+// are generated from their points (orpheus_core.geometry.cook_toom). Three kernels, each with a program of its own
+// (INPUTS, PRODUCTS, OUTPUTS), so that few are compiled:
 // inputs   X [N, CB, H, W, 16] -> V [element][CB][tile][16], what lies outside X being zero
 // products V, U [element][MB][C][16] -> M [element][MB][tile][16]: for each element a matrix product
 // outputs  M -> Y [N, MB, P, Q, 16], with the epilogue of common.cl

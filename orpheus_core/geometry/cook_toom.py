@@ -1,4 +1,4 @@
-"""Winograd's transforms from their interpolation points, and the OpenCL C that applies them to vectors.
+"""Winograd's transforms from their interpolation points, and what applies them to ``vec``, in OpenCL C or CUDA C++.
 
 Y = A' [(G g) * (B' d)] computes m outputs of an r-tap filter with n = m + r - 1 multiplications (S. Winograd,
 Arithmetic Complexity of Computations, 1980). With V_k the values of polynomials of k coefficients at n - 1 points and
