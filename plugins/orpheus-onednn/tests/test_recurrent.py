@@ -118,8 +118,8 @@ CELLS = [
 @pytest.mark.parametrize("layout", [0, 1])
 def test_every_cell_in_every_direction_and_layout(onednn, op, own, direction, layout):
     at = {"direction": direction, "layout": layout, **own}
-    if direction != "bidirectional" and "activations" in at:
-        at["activations"] = at["activations"][:1]
+    if direction == "reverse" and "activations" in at:
+        at["activations"] = at["activations"][:1]  # two are the operator's default in one direction as well
     rng, ran = np.random.default_rng(3), []
     optional = ["B", "initial_h", *(["initial_c", "P"] if op == "LSTM" else [])]
     absences = [(), *((name,) for name in optional), tuple(optional)]

@@ -27,7 +27,7 @@ def recurrent(problem: Problem, x: str, y: str) -> list[Call]:
     ways, late = shape_of(problem, 2)[0], problem.attributes.get("linear_before_reset")
     choices = _ACTIVATIONS[problem.op] * ways
     given = problem.attributes.get("activations") or [choice.split("|")[0] for choice in choices]
-    names = [str(name).capitalize() for name in given]
+    names = [str(name).capitalize() for name in given[: len(choices)]]  # RNN's default is for two directions
     known = [name in choice.split("|") for name, choice in zip(names, choices)]
     if len(names) != len(choices) or not all(known):
         raise Refusal(f"needs activations {', '.join(choices)}, has {', '.join(names)}")
