@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import site
 import sys
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -29,11 +29,9 @@ def load(name: str) -> Library:
     """The library called ``name``; BackendError with the reason, and after "; to fix: " what helps."""
     (patterns, fix), folders, variable = FILES[name], _folders(name), f"ORPHEUS_BLAS_{name.upper()}"
     paths = [p for pattern in patterns.split() for folder in folders for p in sorted(folder.glob(pattern))]
-    return first_usable(
-        map(str, paths), lambda path: Library(name, Path(path)), variable=variable,
-        fix=f"{fix}; or let {variable} give its path",
-        nowhere=f"no {' or '.join(patterns.split())} in {', '.join(map(str, folders))}",
-    )  # fmt: skip
+    nowhere = f"no {' or '.join(patterns.split())} in {', '.join(map(str, folders))}"
+    fix += f"; or let {variable} give its path"
+    return first_usable(map(str, paths), partial(Library, name), variable=variable, fix=fix, nowhere=nowhere)
 
 
 def _folders(name: str) -> list[Path]:
