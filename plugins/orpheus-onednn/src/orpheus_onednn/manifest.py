@@ -255,10 +255,10 @@ def probe() -> Ready | Unavailable:
 def probe_acl() -> Ready | Unavailable:
     """As of oneDNN, which must have implementations of Arm Compute Library."""
     found = probe()
-    if isinstance(found, Ready) and not any("acl" in k.name for k in kernels()):
-        fix = "build oneDNN with it, as orpheus-onednn's README tells"
-        return Unavailable("this oneDNN was built without Arm Compute Library, which is for AArch64", fix)
-    return found
+    if isinstance(found, Ready) and any("acl" in k.name for k in kernels()):
+        return found
+    reason = getattr(found, "reason", "this oneDNN is without Arm Compute Library, which is for AArch64")
+    return Unavailable(reason, "on AArch64 build oneDNN with it, as orpheus-onednn's README tells")
 
 
 def complete(backend: Backend) -> Backend:
