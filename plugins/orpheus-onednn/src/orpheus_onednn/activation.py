@@ -91,7 +91,7 @@ def eltwise(problem: Problem, x: str, y: str) -> list[Call]:
     """A function of one tensor; what the library has in parts becomes post-ops."""
     found = activation_of(node_of(problem)) if problem.op in ACTIVATIONS else (problem.op, ())
     if found is None:
-        raise Refusal("needs constant bounds that float32 can tell from none")
+        raise Refusal("needs bounds of one number each, none of them infinite on the wrong side")
     source, result = operand(problem, dnnl.SRC, 0, x), operand(problem, dnnl.DST, ~0, y)
     return [as_call(source, result, _chain(*found))]
 
