@@ -4,10 +4,11 @@ usage: python benchmarks/pool.py [--networks wrn-40-2] [--threads 2] [--rounds 7
 
 Plans: orpheus-openmp alone, orpheus-onednn alone, and the two in turns, convolution by convolution, which share GNU's
 runtime where orpheus-openmp was built on this machine. What is done with the threads: told to sleep soon when the
-runtime is loaded, as Orpheus does; ended after each segment of oneDNN, as it does where somebody else has loaded the
-runtime before; or told another number of looks by GOMP_SPINCOUNT (GNU's own is 300000). Every process has turns in
-shuffled order, the others being stopped. In a row: medians of runs one after the other; rested: of runs after a pause
-of 3 ms; awake: processor time that the process takes in 50 ms of sleep after a run, its threads still looking for work.
+runtime is loaded, as Orpheus does; where somebody else has loaded it before, ended after each segment of
+orpheus-onednn's, and looking for as long as GNU has them look after orpheus-openmp's; or told another number of looks
+by GOMP_SPINCOUNT (GNU's own is 300000). Every process has turns in shuffled order, the others being stopped. In a row:
+medians of runs one after the other; rested: of runs after a pause of 3 ms; awake: processor time that the process takes
+in 50 ms of sleep after a run, its threads still looking for work.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import ctypes
 import json
+import os
 import random
 import sys
 import time
@@ -43,7 +45,7 @@ PLANS = {
 #: The environment, and whether GNU's runtime is there before any backend.
 WAYS: dict[str, tuple[dict[str, str], bool]] = {
     "sleep soon": ({}, False),
-    "ended after each segment": ({}, True),
+    "runtime was there before": ({}, True),
     **{f"{looks} looks": ({VARIABLE: looks}, False) for looks in ("0", "1000", "4000", "20000", "300000")},
 }
 _PAUSE, _SLEEP = 0.003, 0.05
@@ -106,6 +108,8 @@ def main() -> int:
     parser.add_argument("--turn", type=float, default=0.3, help="seconds of runs in a row")
     parser.add_argument("--json", type=Path, help="write the rows there")
     args = parser.parse_args()
+    for name in (VARIABLE, "OMP_WAIT_POLICY"):  # the rows are about these
+        os.environ.pop(name, None)
     rows: list[dict[str, Any]] = []
     for network, plan in product(args.networks.split(","), PLANS):
         rows += measure(network, plan, args.threads, args.rounds, args.turn)

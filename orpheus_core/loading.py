@@ -1,14 +1,39 @@
-"""Why a shared library does not load, where the system misleads: to Linux a file of another machine is not there.
+"""Loading shared libraries from where they may be, and why one does not load, where the system misleads.
 
-Ground floor: it imports nothing of Orpheus.
+To Linux a file of another machine is not there. Ground floor: it imports nothing of Orpheus but its errors.
 """
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TypeVar
 
+from orpheus_core.errors import BackendError
+
+_T = TypeVar("_T")
 #: Machines in the header of an ELF file; source: https://refspecs.linuxfoundation.org/elf/gabi4+/ch4.eheader.html
 _MACHINES = {3: "x86", 22: "S/390", 40: "32-bit Arm", 62: "x86-64", 183: "AArch64", 243: "RISC-V"}
+
+
+def first_usable(
+    places: Iterable[str], load: Callable[[str], _T], *, variable: str, fix: str, nowhere: str = ""
+) -> _T:
+    """What ``load`` makes of the first place that it can use, or of the one that the environment's ``variable`` names.
+
+    ``load`` raises OSError or BackendError for a place that it cannot use. BackendError with all reasons, or
+    ``nowhere`` where there is no place, and what helps behind "; to fix: ".
+    """
+    named = os.environ.get(variable, "").strip()
+    reasons: dict[str, None] = {}
+    for place in [named] if named else places:
+        try:
+            return load(place)
+        except (OSError, BackendError) as error:
+            reasons[why_not(place, error) if isinstance(error, OSError) else str(error)] = None
+    unset = f"unset {variable} and " if named else ""
+    raise BackendError(f"{'; '.join(reasons) or nowhere}; to fix: {unset}{fix}")
 
 
 def why_not(path: str | Path, error: OSError) -> str:

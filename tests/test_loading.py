@@ -1,4 +1,4 @@
-"""Why a library does not load: the loader's words, and the machine that a file is for where those mislead."""
+"""The first place whose library can be used; why one does not load, and for which machine it is."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from orpheus_core.loading import why_not
+from orpheus_core.errors import BackendError
+from orpheus_core.loading import first_usable, why_not
 
 
 def reason(path):
@@ -46,3 +47,36 @@ def test_a_library_of_another_machine(tmp_path, machine, order, words):
         own = file.read(20)[18] == machine
     assert own or text.startswith(f"{path} is built for {words}, and this Python for ")
     assert own == text.endswith(" does not load: cannot open shared object file: No such file or directory")
+
+
+def load(place):
+    """A library that is there where the place says so."""
+    if place == "old":
+        raise BackendError("old is version 1")
+    if place != "good":
+        raise OSError(f"{place}: cannot open shared object file")
+    return place.upper()
+
+
+def test_the_first_place_that_can_be_used(monkeypatch):
+    monkeypatch.delenv("ORPHEUS_PLACE", raising=False)
+    places = ["old", "gone", "good", "old"]
+    assert first_usable(places, load, variable="ORPHEUS_PLACE", fix="get one") == "GOOD"
+
+
+def test_no_place_can_be_used(monkeypatch):
+    monkeypatch.delenv("ORPHEUS_PLACE", raising=False)
+    with pytest.raises(BackendError) as caught:
+        first_usable(["old", "gone", "old"], load, variable="ORPHEUS_PLACE", fix="get one")
+    reasons = "old is version 1; gone does not load: cannot open shared object file"
+    assert str(caught.value) == f"{reasons}; to fix: get one"
+    with pytest.raises(BackendError, match=r"^nothing in here; to fix: get one$"):
+        first_usable([], load, variable="ORPHEUS_PLACE", fix="get one", nowhere="nothing in here")
+
+
+def test_the_variable_names_the_only_place(monkeypatch):
+    monkeypatch.setenv("ORPHEUS_PLACE", " old ")
+    with pytest.raises(BackendError, match=r"^old is version 1; to fix: unset ORPHEUS_PLACE and get one$"):
+        first_usable(["good"], load, variable="ORPHEUS_PLACE", fix="get one")
+    monkeypatch.setenv("ORPHEUS_PLACE", "")
+    assert first_usable(["good"], load, variable="ORPHEUS_PLACE", fix="get one") == "GOOD"

@@ -149,6 +149,13 @@ NODES: dict[str, tuple[str, Any, dict[str, Any]]] = {
         {"dtypes": [3, 1], "block_size": 2, "opset": 21},
     ),
     "lstm-hidden": ("LSTM", [[4, 1, 2], [1, 12, 2], [1, 12, 3]], {"hidden_size": 5, "outputs": 2}),
+    "lstm-peepholes": ("LSTM", [[4, 1, 2], [1, 12, 2], [1, 12, 3], *[None] * 4, [1, 8]], {"hidden_size": 3}),
+    "lstm-cells": ("LSTM", [[4, 2, 2], [1, 12, 2], [1, 12, 3], *[None] * 3, [1, 1, 3]], {"hidden_size": 3}),
+    "gru-states": (
+        "GRU",
+        [[2, 4, 2], [1, 9, 2], [1, 9, 3], None, None, [1, 2, 3]],
+        {"hidden_size": 3, "layout": 1},
+    ),
     "gru-direction": ("GRU", [[4, 1, 2], [1, 9, 2], [1, 9, 3]], {"hidden_size": 3, "direction": "sideways"}),
     "cross-entropy-labels": ("SoftmaxCrossEntropyLoss", [[2, 4, 2], [2]], {"dtypes": [FLOAT, INT64]}),
     "cross-entropy-reduction": (

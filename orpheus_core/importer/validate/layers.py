@@ -121,10 +121,11 @@ _GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 
 
 def recurrent(node: Node) -> str | None:
-    """RNN, GRU, LSTM: shapes of weights against hidden_size and direction."""
+    """RNN, GRU, LSTM: shapes of weights and states against hidden_size and direction."""
     gates = _GATES[node.op]
     directions = 2 if attribute(node, "direction") == "bidirectional" else 1
     data, weights, recurrence, bias = (shape(node, i) for i in range(4))
+    state, cell, peepholes = (shape(node, i) for i in (5, 6, 7))
     hidden = attribute(node, "hidden_size")
     if hidden is None and recurrence is not None and len(recurrence) == 3 and isinstance(recurrence[2], int):
         hidden = recurrence[2]
@@ -134,10 +135,16 @@ def recurrent(node: Node) -> str | None:
         return f"its input has rank {len(data)}, needs 3"
     size = None if hidden is None else gates * hidden
     features = data[2] if data is not None else None
+    first = bool(attribute(node, "layout"))
+    batch = data[0 if first else 1] if data is not None else None
+    outer = (batch, directions) if first else (directions, batch)
     for name, found, wanted in (
         ("weights W", weights, (directions, size, features)),
         ("recurrence weights R", recurrence, (directions, size, hidden)),
         ("bias B", bias, (directions, None if size is None else 2 * size)),
+        ("initial states H", state, (*outer, hidden)),
+        ("initial states C", cell, (*outer, hidden)),
+        ("peepholes P", peepholes, (directions, None if hidden is None else 3 * hidden)),
     ):
         if found is not None and differ_anywhere(found, wanted):
             return f"{name} have shape {list(found)}, hidden size {hidden} needs {list(wanted)}"

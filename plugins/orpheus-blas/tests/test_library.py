@@ -6,6 +6,8 @@ import copy
 import ctypes
 import ctypes.util
 import os
+import shutil
+import subprocess
 import sys
 
 import numpy as np
@@ -169,6 +171,28 @@ def test_a_library_without_cblas_is_refused(afresh, monkeypatch):
         pytest.skip("needs a C library by name")
     with pytest.raises(BackendError, match="no CBLAS library"):
         find.load("blis")
+
+
+@pytest.mark.parametrize(
+    ("end", "why"),
+    [
+        ('puts("Cannot load\\nits core."); exit(2);', "Cannot load its core."),
+        ("raise(SIGILL);", "signal 4"),
+    ],
+)
+def test_a_library_that_ends_the_process_is_a_row(afresh, monkeypatch, tmp_path, end, why):
+    compiler = next((c for c in ("cc", "gcc", "clang") if shutil.which(c)), None)
+    if compiler is None or sys.platform == "win32":
+        pytest.skip("no C compiler")
+    source, path = tmp_path / "mkl.c", tmp_path / "libmkl_rt.so.3"
+    head = "".join(f"#include <{name}.h>\n" for name in ("signal", "stdio", "stdlib"))
+    source.write_text(f"{head}void cblas_sgemm(void) {{}}\nfloat cblas_sdot(long n) {{ {end} return 0; }}\n")
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", path, source], check=True)
+    monkeypatch.setenv("ORPHEUS_BLAS_MKL", str(path))
+    state = layers.mkl.probe()
+    assert isinstance(state, Unavailable)
+    assert state.reason == f"{path} ends the process that calls it: {why}"
+    assert state.fix.startswith("unset ORPHEUS_BLAS_MKL and pip install mkl")
 
 
 def test_loading_leaves_the_environment_as_it_was(afresh, monkeypatch, name):

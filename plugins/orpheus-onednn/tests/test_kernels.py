@@ -207,7 +207,57 @@ def test_what_decides_on_the_results_shape_is_refused_before_the_run(onednn, op,
         np.testing.assert_array_equal(a, b)
 
 
-OPERATORS = ("Conv", "QLinearConv", "QLinearMatMul", "FusedMatMul", "MaxPool", "Add", "Reorder")
+@pytest.mark.parametrize(
+    ("words", "size", "refused"),
+    [
+        (("nearest", "asymmetric", "floor"), 12, ""),
+        (("nearest", "half_pixel", "round_prefer_ceil"), 12, ""),
+        (("nearest", "asymmetric", "ceil"), 12, "elements that half_pixel takes"),
+        (("nearest", "half_pixel", "round_prefer_floor"), 6, "needs a multiple"),
+        (("linear", "pytorch_half_pixel", "floor"), 7, ""),
+        (("linear", "align_corners", "floor"), 12, "elements that half_pixel takes"),
+        (("cubic", "half_pixel", "floor"), 12, "elements that half_pixel takes"),
+    ],
+)
+def test_resize_by_whatever_words_that_mean_what_the_library_computes(onednn, words, size, refused):
+    from orpheus_onednn.call import Walk
+    from orpheus_onednn.layer import Layer
+    from orpheus_onednn.pointwise import resampling
+
+    from orpheus_core.geometry.sampling import resized
+
+    names = ("mode", "coordinate_transformation_mode", "nearest_mode")
+    layer, walk = (
+        problem("Resize", [(1, 2, 4)], (1, 2, size), dict(zip(names, words))),
+        Walk(resampling, "plain", "plain"),
+    )
+    if refused:
+        assert refused in walk(layer)
+        return
+    x, y = (
+        np.random.default_rng(7).standard_normal((1, 2, 4)).astype(np.float32),
+        np.zeros((1, 2, size), np.float32),
+    )
+    prepared = Layer(layer, walk, None)
+    prepared.bind([x], [y], np.empty(prepared.workspace, np.uint8))()
+    places, weights = resized(layer)[2]
+    shares = np.ones(places.shape) if weights is None else weights
+    # Weights near 1 whose roundings, and those of two products and a sum, are of values up to 4.
+    np.testing.assert_allclose(y, (x.astype(np.float64)[:, :, places] * shares).sum(-1), atol=4 * 4 * 6e-8)
+
+
+OPERATORS = (
+    "Conv",
+    "QLinearConv",
+    "QLinearMatMul",
+    "FusedMatMul",
+    "MaxPool",
+    "Add",
+    "LSTM",
+    "GRU",
+    "RNN",
+    "Reorder",
+)
 
 
 @pytest.mark.slow

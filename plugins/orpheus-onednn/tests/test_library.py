@@ -133,4 +133,19 @@ def test_arm_compute_library_is_a_row_with_the_reason(onednn):
     if row.ready:
         assert all("acl" in kernel.name for kernel in row.backend.kernels)
     else:
-        assert "without Arm Compute Library" in row.reason and "README" in row.fix
+        assert "without Arm Compute Library" in row.reason
+        assert row.fix == "on AArch64 build oneDNN with it, as orpheus-onednn's README tells"
+
+
+def test_the_backend_of_arm_compute_library_has_its_implementations_only(onednn, monkeypatch):
+    from orpheus_onednn import acl, manifest
+    from orpheus_onednn import onednn as whole
+
+    from orpheus_core.plugin import Kernel, Ready
+
+    names = ("indirect_gemm:acl", "brgconv:sve_256", "wino:acl@NHWC")
+    table = tuple(Kernel(op="Conv", name=name, prepare="nowhere:nothing") for name in names)
+    monkeypatch.setattr(manifest, "kernels", lambda: table)
+    assert isinstance(manifest.probe_acl(), Ready)
+    assert [k.name for k in manifest.complete(acl).kernels] == [names[0], names[2]]
+    assert [k.name for k in manifest.complete(whole).kernels] == [*names]

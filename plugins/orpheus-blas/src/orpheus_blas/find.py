@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import site
 import sys
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 
 from orpheus_blas.library import Library
-from orpheus_core.errors import BackendError
-from orpheus_core.loading import why_not
+from orpheus_core.loading import first_usable
 
 #: Library -> patterns of its files in any of _folders(), the best first, and how to get it.
 FILES = {
@@ -30,17 +29,9 @@ def load(name: str) -> Library:
     """The library called ``name``; BackendError with the reason, and after "; to fix: " what helps."""
     (patterns, fix), folders, variable = FILES[name], _folders(name), f"ORPHEUS_BLAS_{name.upper()}"
     paths = [p for pattern in patterns.split() for folder in folders for p in sorted(folder.glob(pattern))]
-    reasons: dict[str, None] = {}
-    for path in [Path(os.environ[variable])] if os.environ.get(variable) else paths:
-        try:
-            return Library(name, path)
-        except (OSError, BackendError) as error:
-            reasons[why_not(path, error) if isinstance(error, OSError) else str(error)] = None
-    where = f"no {' or '.join(patterns.split())} in {', '.join(map(str, folders))}"
-    unset = f"unset {variable} and " if os.environ.get(variable) else ""
-    raise BackendError(
-        f"{'; '.join(reasons) or where}; to fix: {unset}{fix}; or let {variable} give its path"
-    )
+    nowhere = f"no {' or '.join(patterns.split())} in {', '.join(map(str, folders))}"
+    fix += f"; or let {variable} give its path"
+    return first_usable(map(str, paths), partial(Library, name), variable=variable, fix=fix, nowhere=nowhere)
 
 
 def _folders(name: str) -> list[Path]:

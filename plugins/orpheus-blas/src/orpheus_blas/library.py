@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ _SETTINGS = {"OPENBLAS_THREAD_TIMEOUT": "4", "KMP_BLOCKTIME": "0", "MKL_THREADIN
 _SETTINGS["VECLIB_MAXIMUM_THREADS"] = "1"
 #: A function's name as builds spell it; the last is OpenBLAS in numpy's wheels.
 _NAMES = ("cblas_{}", "cblas_{}64_", "scipy_cblas_{}", "scipy_cblas_{}64_")
+_CALL = "import ctypes as c, sys; x = (c.c_float * 64)(); c.CDLL(sys.argv[1]).cblas_sdot(64, x, 1, x, 1)"
 _ROW_MAJOR, _PLAIN, _TRANSPOSED = 101, 111, 112
 
 
@@ -35,8 +37,9 @@ class Library:
     ``about`` says what it is; ``single`` why it computes on one thread only, empty where it takes any number.
     """
 
-    def __init__(self, name: str, path: Path) -> None:
+    def __init__(self, name: str, path: Path | str) -> None:
         with _settings():
+            _try_apart(path)
             self._code = ctypes.CDLL(str(path))
             self._spelt = next((n for n in _NAMES if hasattr(self._code, n.format("sgemm"))), "")
             if not self._spelt or hasattr(self._code, "ATL_thread_start"):
@@ -111,7 +114,7 @@ class Library:
             name, None, *[ctypes.c_int] * 3, *[size] * 3, real, *matrix, *matrix, real, *matrix
         )
 
-    def _try(self, path: Path) -> None:
+    def _try(self, path: Path | str) -> None:
         for dtype in self._gemm:
             a, c = np.arange(6, dtype=dtype).reshape(2, 3), np.ones((2, 2), dtype)
             self.product(a, a.T, c, 1.0, 2.0)()
@@ -129,6 +132,14 @@ def _leading(x: Array) -> tuple[int, int]:
             if down >= columns * size and down % size == 0:
                 return how, down // size
     raise KernelError(f"a product cannot read a matrix of shape {x.shape} and strides {x.strides}")
+
+
+def _try_apart(path: Path | str) -> None:
+    """BackendError where a call ends its process: MKL without its other parts, instructions of another processor."""
+    done = subprocess.run([sys.executable, "-ISc", _CALL, path], capture_output=True, text=True, check=False)
+    if done.returncode not in (0, 1):  # 1: it does not load, or has no such function
+        why = " ".join((done.stdout + done.stderr).split()) or f"signal {-done.returncode}"
+        raise BackendError(f"{path} ends the process that calls it: {why}")
 
 
 @contextmanager

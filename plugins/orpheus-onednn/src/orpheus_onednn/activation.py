@@ -5,28 +5,27 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from ctypes import c_float
-from inspect import signature
 from typing import Any, TypeAlias
 
+from orpheus_core.ops.activations import ACTIVATIONS, activation_of
 from orpheus_core.plugin import Problem
 from orpheus_core.types import layout_of
 from orpheus_onednn import dnnl
-from orpheus_onednn.call import Call, Md, Operand, Refusal, operand, type_of
+from orpheus_onednn.call import Call, Md, Operand, Refusal, node_of, operand, type_of
 
 #: Algorithm, alpha, beta.
-Eltwise: TypeAlias = "tuple[int, float, float]"
+Eltwise: TypeAlias = tuple[int, float, float]
 #: Kind, algorithm, and numbers or an operand; see :class:`.call.Call`.
-PostOp: TypeAlias = "tuple[Any, ...]"
-ROUND: Eltwise = (50, 0, 0)
+PostOp: TypeAlias = tuple[Any, ...]
 _ELU = 34
 
-#: ONNX operator -> its attributes, in the order of a fused operator's parameters -> algorithms one after the other.
+#: ONNX operators that are an algorithm as they are. The library's logarithm is left out: it errs by 3.5e-6, of results
+#: near 0 too.
+SIMPLE = {"Relu": 32, "Sigmoid": 41, "Tanh": 33, "Mish": 51, "Exp": 42, "Abs": 36, "Sqrt": 37, "Round": 50}
+#: Others -> their attributes, in the order of a fused operator's parameters -> algorithms one after the other.
 CHAINS: dict[str, Callable[..., list[Eltwise]]] = {
-    "Relu": lambda: [(32, 0, 0)],
     "LeakyRelu": lambda alpha: [(32, alpha, 0)],
     "Clip": lambda low, high: [(46, low, high)],
-    "Sigmoid": lambda: [(41, 0, 0)],
-    "Tanh": lambda: [(33, 0, 0)],
     "HardSigmoid": lambda alpha, beta: [(40, alpha, beta)],
     "HardSwish": lambda: [(52, 1 / 6, 0.5)],
     "Swish": lambda alpha: [(44, alpha, 0)],
@@ -34,13 +33,10 @@ CHAINS: dict[str, Callable[..., list[Eltwise]]] = {
     "Celu": lambda alpha: [(dnnl.LINEAR, 1 / alpha, 0), (_ELU, 1, 0), (dnnl.LINEAR, alpha, 0)],
     "Selu": lambda alpha, gamma: [(_ELU, alpha, 0), (dnnl.LINEAR, gamma, 0)],
     "Gelu": lambda tanh: [(43 if tanh else 49, 0, 0)],
-    "Mish": lambda: [(51, 0, 0)],
     "Softplus": lambda: [(39, 1, 0)],
-    # No activations of fused operators. The library's logarithm is left out: it errs by 3.5e-6, of results near 0 too.
-    "Exp": lambda: [(42, 0, 0)], "Abs": lambda: [(36, 0, 0)], "Neg": lambda: [(dnnl.LINEAR, -1, 0)],
-    "Sqrt": lambda: [(37, 0, 0)], "Round": lambda: [ROUND],
+    "Neg": lambda: [(dnnl.LINEAR, -1, 0)],
     "Reciprocal": lambda: [(48, 1, -1)],
-}  # fmt: skip
+}
 EXACT = ("Relu", "Clip", "Abs", "Neg", "Round")
 
 
@@ -48,6 +44,8 @@ def _chain(name: str, parameters: Sequence[float]) -> list[PostOp]:
     """The algorithms of an activation, none for ""; Refusal when the library has none."""
     if not name:
         return []
+    if name in SIMPLE:
+        return [("eltwise", SIMPLE[name], 0, 0)]
     if name not in CHAINS:
         raise Refusal(f"oneDNN has no {name}")
     if any(math.isnan(p) for p in parameters) or (name == "Celu" and not parameters[0]):
@@ -91,22 +89,11 @@ def as_call(source: Operand, result: Operand, post: Sequence[PostOp]) -> Call:
 
 def eltwise(problem: Problem, x: str, y: str) -> list[Call]:
     """A function of one tensor; what the library has in parts becomes post-ops."""
-    if problem.op == "Clip":
-        given = [_bound(problem, 1, "min", -math.inf), _bound(problem, 2, "max", math.inf)]
-    elif problem.op == "Gelu":
-        given = [problem.attributes["approximate"] == "tanh"]
-    else:
-        given = [float(problem.attributes[n]) for n in signature(CHAINS[problem.op]).parameters]
+    found = activation_of(node_of(problem)) if problem.op in ACTIVATIONS else (problem.op, ())
+    if found is None:
+        raise Refusal("needs bounds of one number each, none of them infinite on the wrong side")
     source, result = operand(problem, dnnl.SRC, 0, x), operand(problem, dnnl.DST, ~0, y)
-    return [as_call(source, result, _chain(problem.op, given))]
-
-
-def _bound(problem: Problem, index: int, name: str, missing: float) -> float:
-    if type_of(problem, index) is not None:
-        if index not in problem.constants:
-            raise Refusal(f"needs a constant {name}")
-        return float(problem.constants[index].reshape(()))
-    return float(problem.attributes.get(name, missing))
+    return [as_call(source, result, _chain(*found))]
 
 
 def weights(problem: Problem, md: Md) -> Operand:

@@ -6,10 +6,12 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from ctypes import c_float, c_int64, c_void_p
 from dataclasses import dataclass
-from functools import cache
+from functools import cached_property, partial
 from typing import Any
 
 from orpheus_core.errors import KernelError
+from orpheus_core.geometry import window
+from orpheus_core.graph import Node, Value
 from orpheus_core.plugin import Problem
 from orpheus_core.types import Array, TensorType, layout_of
 from orpheus_onednn import dnnl
@@ -44,44 +46,40 @@ class Md:
     shape: tuple[int, ...]
     dtype: str
     layout: str | None = "plain"
-    strides: tuple[int, ...] | None = None
+    strides: tuple[int, ...] = ()
     within: tuple[Md, tuple[int, ...]] | None = None
 
-    @property
+    @cached_property
     def handle(self) -> Handle:
         """The library's own; Refusal when the layout does not fit."""
-        return _descriptor(self)
-
-
-@cache
-def _descriptor(md: Md) -> Handle:
-    shape = md.shape or (1,)
-    if md.dtype not in DTYPES:
-        raise Refusal(f"oneDNN has no {md.dtype}")
-    if md.within is not None:
-        parts = (md.within[0].handle, dims(shape), dims(md.within[1]))
-        return Handle(library(), "memory_desc", "memory_desc_create_submemory", *parts)
-    facts = (len(shape), dims(shape), DTYPES[md.dtype])
-    if md.strides is not None:
-        return Handle(library(), "memory_desc", "memory_desc_create_with_strides", *facts, dims(md.strides))
-    tags = (_ANY,) * 13 if md.layout is None else _TAGS.get(md.layout, ())
-    if len(shape) >= len(tags) or not tags[len(shape)]:
-        raise Refusal(f"layout {md.layout} does not fit {len(shape)} axes")
-    return Handle(library(), "memory_desc", "memory_desc_create_with_tag", *facts, tags[len(shape)])
+        shape, make = self.shape or (1,), partial(Handle, library(), "memory_desc")
+        if self.dtype not in DTYPES:
+            raise Refusal(f"oneDNN has no {self.dtype}")
+        if self.within is not None:
+            whole, offsets = self.within
+            return make("memory_desc_create_submemory", whole.handle, dims(shape), dims(offsets))
+        facts = (len(shape), dims(shape), DTYPES[self.dtype])
+        if self.strides:
+            return make("memory_desc_create_with_strides", *facts, dims(self.strides))
+        tags = (_ANY,) * 13 if self.layout is None else _TAGS.get(self.layout, ())
+        if len(shape) >= len(tags) or not tags[len(shape)]:
+            raise Refusal(f"layout {self.layout} does not fit {len(shape)} axes")
+        return make("memory_desc_create_with_tag", *facts, tags[len(shape)])
 
 
 @dataclass(frozen=True, eq=False)
 class Operand:
     """An argument: its number in the library, its descriptor, and where it comes from.
 
-    ``source`` is the index of an input, or ~index of an output. ``constant`` is an array to pack in advance, in a
-    layout that is the library's choice.
+    ``source`` is the index of an input, or ~index of an output, from element ``offset`` on; where that is left out, it
+    stands for zeros. ``constant`` is an array to pack in advance, in a layout that is the library's choice.
     """
 
     arg: int
     md: Md
     source: int
     constant: Array | None = None
+    offset: int = 0
 
     @property
     def handle(self) -> Handle:
@@ -121,17 +119,11 @@ class Call:
             more = found.c.dnnl_primitive_desc_next_impl(descriptor) == 0
 
     @property
-    def operands(self) -> tuple[Operand, ...]:
+    def operands(self) -> list[Operand]:
         """All that it is executed on."""
-        return (
-            *(p for p in (*self.parameters, *self.more) if isinstance(p, Operand)),
-            *self._post_operands(),
-        )
-
-    def _post_operands(self) -> Iterator[Operand]:
-        for i, (kind, _, *rest) in enumerate(self.post):
-            if kind == "binary":
-                yield Operand(dnnl.POST_OP * (i + 1) | dnnl.SRC_1, rest[0].md, rest[0].source)
+        found = [p for p in (*self.parameters, *self.more) if isinstance(p, Operand)]
+        binaries = [(i, step[2]) for i, step in enumerate(self.post, 1) if step[0] == "binary"]
+        return [*found, *(Operand(dnnl.POST_OP * i | dnnl.SRC_1, o.md, o.source) for i, o in binaries)]
 
     def _attributes(self) -> Handle:
         found = library()
@@ -183,18 +175,29 @@ class Walk:
         return found
 
 
+def pick(inputs: Sequence[Any], outputs: Sequence[Any], index: int) -> Any:
+    """Input ``index``, or output ~index; None where it is left out."""
+    values, place = (inputs, index) if index >= 0 else (outputs, ~index)
+    return values[place] if place < len(values) else None
+
+
 def type_of(problem: Problem, index: int) -> TensorType | None:
     """The type of input ``index``, or of output ~index; None where it is left out."""
-    types, place = (problem.inputs, index) if index >= 0 else (problem.outputs, ~index)
-    found = types[place] if place < len(types) else None
+    found = pick(problem.inputs, problem.outputs, index)
     return found if isinstance(found, TensorType) else None
 
 
 def shape_of(problem: Problem, index: int) -> tuple[int, ...]:
     """The shape of an operand that is there."""
-    type_ = type_of(problem, index)
-    assert type_ is not None and type_.static_shape is not None
-    return type_.static_shape
+    return window.shape_of(type_of(problem, index))
+
+
+def node_of(problem: Problem) -> Node:
+    """The problem as a node of a graph."""
+    given = enumerate(problem.inputs)
+    inputs = tuple(None if t is None else Value("", t, problem.constants.get(i)) for i, t in given)
+    outputs = tuple(None if t is None else Value("", t) for t in problem.outputs)
+    return Node(problem.op, inputs, outputs, problem.attributes, domain=problem.domain)
 
 
 def operand(

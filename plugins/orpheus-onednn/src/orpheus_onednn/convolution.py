@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
+from orpheus_core.geometry.strides import contiguous
+from orpheus_core.geometry.window import pads_of
 from orpheus_core.plugin import Problem
 from orpheus_onednn import dnnl
 from orpheus_onednn.activation import along, as_call, fused, weights, with_operand
@@ -64,10 +65,9 @@ def _weights(problem: Problem) -> Operand:
     """W as the library sees it: [(group,) filters, channels, taps]; ConvTranspose's has channels before filters."""
     group, shape = int(problem.attributes.get("group", 1)), shape_of(problem, 1)
     parts = [group, shape[0] // group, *shape[1:]]
-    strides = [math.prod(parts[i + 1 :]) for i in range(len(parts))]
     order = [0, 2, 1] if problem.op == "ConvTranspose" else [0, 1, 2]
     order = [*order, *range(3, len(parts))][group == 1 :]
-    seen, steps = (tuple(values[i] for i in order) for values in (parts, strides))
+    seen, steps = (tuple(values[i] for i in order) for values in (parts, contiguous(parts)))
     return weights(problem, Md(seen, operand(problem, dnnl.WEIGHTS, 1).md.dtype, strides=steps))
 
 
@@ -83,15 +83,11 @@ def _window(
         raise Refusal(f"needs 1 to 3 spatial axes, has {rank}")
     strides = list(problem.attributes.get("strides") or (1,) * rank)
     dilations = list(problem.attributes.get("dilations") or (1,) * rank)
-    before = list(problem.attributes.get("pads") or (0,) * rank)[:rank]
-    reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilations)]
-    total = [(b - 1) * s + r - a for a, b, s, r in zip(x, y, strides, reach)]
-    auto = problem.attributes.get("auto_pad", "NOTSET")
-    if auto == "VALID":
-        before = [0] * rank
-    elif auto != "NOTSET" or problem.attributes.get("output_shape"):
-        # ConvTranspose gives the odd one of its pads to the other side than Conv.
-        before = [max(0, t) // 2 if auto == "SAME_UPPER" else (max(0, t) + 1) // 2 for t in total]
-    after = [t - b for t, b in zip(total, before)]
+    auto = str(problem.attributes.get("auto_pad", "NOTSET"))
+    if auto == "NOTSET" and problem.attributes.get("output_shape"):
+        auto = "SAME_LOWER"  # whose pads a ConvTranspose of this shape has
+    before = pads_of(auto, problem.attributes.get("pads") or (), x, y, kernel, strides, dilations)[:rank]
+    sides = zip(x, y, kernel, strides, dilations, before)
+    after = [(b - 1) * s + (k - 1) * d + 1 - a - p for a, b, k, s, d, p in sides]
     # A window that leaves the last values out: the library rounds down as well.
-    return strides, dilations, before, [max(a, 0) if a > -s else a for a, s in zip(after, strides)]
+    return strides, dilations, list(before), [max(a, 0) if a > -s else a for a, s in zip(after, strides)]

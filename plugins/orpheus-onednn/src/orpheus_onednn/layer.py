@@ -15,7 +15,7 @@ from orpheus_core.errors import KernelError
 from orpheus_core.plugin import Problem, Step
 from orpheus_core.types import Array
 from orpheus_onednn import dnnl
-from orpheus_onednn.call import Call, Operand, Walk, actual, shape_of, type_of
+from orpheus_onednn.call import Call, Operand, Walk, actual, pick, shape_of, type_of
 from orpheus_onednn.library import Handle, library
 
 #: What is called, on what, and what has to live as long. It gives a status, 0 or None for success.
@@ -31,10 +31,8 @@ class Primitive:
 
     def __init__(self, call: Call, name: str | None) -> None:
         found = library()
-        for has, descriptor in call.implementations():  # noqa: B007, it is used after the loop
-            if name in (has, None):
-                break
-        else:
+        descriptor = next((d for has, d in call.implementations() if name in (has, None)), None)
+        if descriptor is None:
             raise KernelError(f"oneDNN has no {name or call.function} for this layer")
         self.handle = Handle(found, "primitive", "primitive_create", descriptor)
         self.descriptor = descriptor  # owns the memory descriptors
@@ -51,8 +49,12 @@ class Primitive:
         found = library()
         memories = [(dnnl.SCRATCHPAD, self.scratch, workspace)] if self.workspace else []
         for operand, md in self.operands:
-            given = inputs[operand.source] if operand.source >= 0 else outputs[~operand.source]
-            memories.append((operand.arg, md, self.packed.get(operand.arg, given)))
+            array = self.packed.get(operand.arg, pick(inputs, outputs, operand.source))
+            if array is None:  # a state that begins with zero, or a result that nobody wants
+                array = np.zeros(found.c.dnnl_memory_desc_get_size(md), np.uint8)
+            elif operand.offset:
+                array = array.reshape(-1)[operand.offset :]
+            memories.append((operand.arg, md, array))
         objects = [
             Handle(found, "memory", "memory_create", md, found.engine, c_void_p(array.ctypes.data))
             for _, md, array in memories
@@ -77,8 +79,8 @@ class Layer:
             names = [name, *[None] * (len(calls) - 1)]
             self.primitives = [Primitive(*pair) for pair in zip(calls, names)]
         self.workspace = max(p.workspace for p in self.primitives)
-        sources = [(o.source, o.constant is not None) for c in calls for o in c.operands]
-        self.packed = tuple({s for s, _ in sources if s >= 0} - {s for s, packed in sources if not packed})
+        read = {o.source for c in calls for o in c.operands if o.constant is None}
+        self.packed = tuple(problem.constants.keys() - read)
 
     def bind(self, inputs: Sequence[Any], outputs: Sequence[Any], workspace: Any | None) -> Step:
         """A step that executes the primitives on these arrays."""

@@ -8,7 +8,6 @@ the one that the system's loader finds.
 from __future__ import annotations
 
 import ctypes
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from orpheus_core.errors import BackendError, KernelError
-from orpheus_core.loading import why_not
+from orpheus_core.loading import first_usable
 from orpheus_core.waiting import brief, runtimes
 
 VARIABLE = "ORPHEUS_ONEDNN"
@@ -41,14 +40,11 @@ class Handle:
     __slots__ = ("_as_parameter_", "_destroy")
 
     def __init__(self, library: Library, kind: str, function: str, *args: Any) -> None:
-        self._as_parameter_ = pointer = c_void_p()
-        self._destroy: Any = None
-        library.call(function, byref(pointer), *args)
-        self._destroy = getattr(library.c, f"dnnl_{kind}_destroy")
+        self._as_parameter_, self._destroy = c_void_p(), getattr(library.c, f"dnnl_{kind}_destroy")
+        library.call(function, byref(self._as_parameter_), *args)
 
     def __del__(self) -> None:
-        if self._destroy is not None:
-            self._destroy(self._as_parameter_)
+        self._destroy(self._as_parameter_)  # none, where it could not be made, is as good
 
 
 class Library:
@@ -111,21 +107,9 @@ class Library:
             self.openmp.omp_set_num_threads(before)
 
 
-def _places() -> list[str]:
-    """Where to look: one place when the user names it."""
-    named = os.environ.get(VARIABLE, "").strip()
-    wheels = (Path(sys.prefix, "lib", NAME), Path(sys.prefix, "Library", "bin", NAME))
-    return [named] if named else [*(str(p) for p in wheels if p.is_file()), NAME, "libdnnl.so.2"]
-
-
 @cache
 def library() -> Library:
     """The library in use; BackendError, ending with what fixes it, when there is none."""
-    reasons = []
-    for place in _places():
-        try:
-            return Library(place)
-        except (OSError, BackendError) as error:
-            reasons.append(why_not(place, error) if isinstance(error, OSError) else str(error))
-    unset = f"unset {VARIABLE} and " if os.environ.get(VARIABLE) else ""
-    raise BackendError(f"{'; '.join(dict.fromkeys(reasons))}; to fix: {unset}{FIX}")
+    wheels = (Path(sys.prefix, "lib", NAME), Path(sys.prefix, "Library", "bin", NAME))
+    places = [*(str(p) for p in wheels if p.is_file()), NAME, "libdnnl.so.2"]
+    return first_usable(places, Library, variable=VARIABLE, fix=FIX)

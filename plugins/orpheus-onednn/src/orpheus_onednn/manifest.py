@@ -7,7 +7,6 @@ implementation that is there in another layout as well.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -17,25 +16,27 @@ from typing import Any
 import numpy as np
 
 from orpheus_core.errors import BackendError
+from orpheus_core.ops import ORPHEUS_DOMAIN, find_spec
+from orpheus_core.ops.macs import macs
 from orpheus_core.plugin import Accuracy, Backend, Format, Kernel, Problem, Ready, Rule, Unavailable
 from orpheus_core.types import DType, TensorType, layout_of
-from orpheus_onednn import activation, convolution, pointwise, products, quantized
-from orpheus_onednn.call import Call, Walk, shape_of
+from orpheus_onednn import activation, convolution, pointwise, products, quantized, recurrent
+from orpheus_onednn.call import Call, Walk, node_of
 from orpheus_onednn.layer import Layer
 from orpheus_onednn.library import library
 
-_ORPHEUS = "ai.orpheus"
 _MANY = 64  # inputs of a Concat, outputs of a Split
 _ISA = re.compile(":(avx|sse|amx|sve|asimd).*")  # in the name of an implementation
 _NARROW = ("bfloat16", "float16")
 _FLOATS = ("float32", *_NARROW)
 #: Operators that lose a NaN: the generated code computes them by the processor's maximum and minimum.
-_LOSES = ("Clip", "HardSigmoid", "Max", "Min", "ReduceMax", "ReduceMin", "Relu", "ScaleShift", "Softmax")
+_LOSES = ("Clip", "HardSigmoid", "Max", "Min", "ReduceMax", "ReduceMin", "Relu", "RNN", "ScaleShift",
+          "Softmax")  # fmt: skip
 #: Type constraints that are not called T.
 _CONSTRAINTS = {"Resize": ("T1",), "QLinearConv": ("T1", "T3"), "QLinearMatMul": ("T1", "T3")}
 #: Inputs that a layer needs as constants where it has them: most decide on its result's shape.
-_SETTLED = {"QLinearConv": ("B",), "Resize": ("scales", "sizes"), "Split": ("split",)}
-_SETTLED.update(dict.fromkeys(pointwise.REDUCTIONS, ("axes",)))
+_SETTLED = {"Clip": "min max", "GRU": "B", "LSTM": "B P", "QLinearConv": "B", "RNN": "B", "Split": "split"}
+_SETTLED.update({"Resize": "scales sizes", **dict.fromkeys(pointwise.REDUCTIONS, "axes")})
 _FLOPS, _BYTES, _CALL = 1e11, 3e10, 1e-6  # a second of one thread; seconds
 #: Each implementation is taken to be so much slower than the one that the library puts before it,
 _STEP = 0.05
@@ -56,7 +57,6 @@ class Row:
     others: Mapping[int, str] = field(default_factory=dict)  # types of inputs that have one of their own
     opset: int = 1
     rounded: bool = False  # by functions that are approximated
-    domain: str = ""
 
 
 _IMAGE = (1, 64, 14, 14)
@@ -71,52 +71,46 @@ _PAIR: Any = (({}, (_IMAGE, _IMAGE), _IMAGE), ({}, (_IMAGE, (1, 64, 1, 1)), _IMA
 _SOME: Any = (({"alpha": 0.1, "beta": 0.5, "gamma": 1.0, "approximate": "none"}, (_IMAGE,), _IMAGE),)
 _WHOLE: Any = (({}, (_IMAGE,), (1, 64, 1, 1)),)
 _HALF: Any = {"kernel_shape": (3, 3), "strides": (2, 2), "pads": (1, 1, 1, 1)}, (_IMAGE,), (1, 64, 7, 7)
-_CHANNEL: Any = (({"axis": 1}, (_IMAGE, (64,), (64,)), _IMAGE),)
-_LAST: Any = (({"axis": 1}, ((8, 64), (64,), (64,)), (8, 64)),)
-_NORMAL: Any = (({}, (_IMAGE, *((64,),) * 4), _IMAGE),)
-_LINES: Any = (({"axis": 1}, ((8, 64),), (8, 64)),)
+_LINES: Any = (({"axis": 1}, ((8, 64), (64,), (64,)), (8, 64)),)
+_NORMAL: Any = (({"axis": 1}, (_IMAGE, *((64,),) * 4), _IMAGE),)
 _ROW_SUMS: Any = (({"axes": (1,)}, ((8, 64),), (8, 1)),)
 _BOTH: Any = ({"axis": 1}, (_IMAGE, _IMAGE), (1, 128, 14, 14))
 _HALVES: Any = (({"axis": 1}, ((1, 128, 14, 14),), _IMAGE),)
-_TWICE: Any = tuple(
-    ({"mode": m, "coordinate_transformation_mode": "half_pixel", "nearest_mode": "round_prefer_floor"}, (_IMAGE,),
-     (1, 64, 28, 28))
-    for m in ("nearest", "linear")
-)  # fmt: skip
+_TWICE: Any = tuple(({"mode": mode}, (_IMAGE,), (1, 64, 28, 28)) for mode in ("nearest", "linear"))
 
 
 def _rows() -> Iterator[Row]:
-    others = tuple(op for op in activation.CHAINS if op not in activation.EXACT)
-    yield Row(("Conv",), convolution.convolution, _CONV, "conv")
-    yield Row(("FusedConv",), convolution.convolution, _CONV, "conv", domain=_ORPHEUS)
+    yield Row(("Conv", "FusedConv"), convolution.convolution, _CONV, "conv")
     yield Row(("ConvTranspose",), convolution.convolution, _TURNED, "same")
     yield Row(("MaxPool",), convolution.pooling, (_HALF,), "same", ("float32",))  # never of bfloat16
     yield Row(("AveragePool",), convolution.pooling, (_HALF,), "same")
     yield Row(("GlobalMaxPool", "GlobalAveragePool"), convolution.pooling, _WHOLE, "same")
-    yield Row(("MatMul",), products.matmul, _PRODUCT)
-    yield Row(("FusedMatMul",), products.matmul, _PRODUCT, domain=_ORPHEUS)
+    yield Row(("MatMul", "FusedMatMul"), products.matmul, _PRODUCT)
     for describe in (products.gemm, products.inner_product):
-        yield Row(("Gemm",), describe, _PRODUCT, opset=7)
-        yield Row(("FusedGemm",), describe, _PRODUCT, domain=_ORPHEUS)
+        yield Row(("Gemm", "FusedGemm"), describe, _PRODUCT, opset=7)
     types = {1: "float32", 3: "int8", 4: "float32", 5: "int8", 6: "float32"}
     for op, samples, formats in (("QLinearConv", _CONV, "same"), ("QLinearMatMul", _PRODUCT, "plain")):
         lots = tuple((a, (x, (), (), w, (), (), (), ()), y) for a, (x, w), y in samples)
         yield Row((op,), quantized.quantized, lots, formats, ("uint8", "int8"), types)
-    yield Row(activation.EXACT, activation.eltwise, _SOME, "same")
-    yield Row(others, activation.eltwise, _SOME, "same", rounded=True)
+    for op in (*activation.SIMPLE, *activation.CHAINS):
+        since, exact = 11 if op == "Clip" else 1, op in activation.EXACT
+        yield Row((op,), activation.eltwise, _SOME, "same", opset=since, rounded=not exact)
     yield Row(tuple(pointwise.BINARIES), pointwise.binary, _PAIR, "all", opset=7)
-    yield Row(("ScaleShift",), pointwise.scale_shift, _CHANNEL, "same", domain=_ORPHEUS)
+    yield Row(("ScaleShift",), pointwise.scale_shift, _NORMAL, "same")
     yield Row(("BatchNormalization",), pointwise.normalization, _NORMAL, "same", opset=9)
-    yield Row(("LayerNormalization",), pointwise.normalization, _LAST, rounded=True)
+    yield Row(("LayerNormalization",), pointwise.normalization, _LINES, rounded=True)
     yield Row(("Softmax", "LogSoftmax"), pointwise.softmax, _LINES, opset=13, rounded=True)
     yield Row(("Concat",), pointwise.concat, (_BOTH,), "all", opset=4)
     yield Row(("Split",), pointwise.split, _HALVES, "parts", opset=13)
     yield Row(tuple(pointwise.REDUCTIONS), pointwise.reduction, _ROW_SUMS, opset=13)
     yield Row(("Resize",), pointwise.resampling, _TWICE, "same", opset=11)
+    for op, gates in recurrent.GATES.items():
+        shapes: Any = ((5, 1, 32), (1, len(gates) * 32, 32), (1, len(gates) * 32, 32)), (5, 1, 1, 32)
+        steps = tuple(({"linear_before_reset": after}, *shapes) for after in (0, 1))
+        yield Row((op,), recurrent.recurrent, steps, opset=7, rounded=True)
     pairs = [(f.inputs[0], f.outputs[0]) for _, _, found in _formats("reorder") for f in found]
     turns = tuple(({"from_layout": a, "to_layout": b}, (_IMAGE,), _IMAGE) for a, b in pairs)
-    integers = ("int32", "int8", "uint8")
-    yield Row(("Reorder",), pointwise.reorder, turns, "reorder", (*_FLOATS, *integers), domain=_ORPHEUS)
+    yield Row(("Reorder",), pointwise.reorder, turns, "reorder", (*_FLOATS, "int32", "int8", "uint8"))
 
 
 def _formats(kind: str) -> Iterator[tuple[str, str, tuple[Format, ...]]]:
@@ -160,7 +154,7 @@ class Entry:
         operands = [t for t in (*problem.inputs, *problem.outputs) if isinstance(t, TensorType)]
         traffic = sum(t.nbytes or 0 for t in operands) / _BYTES
         place = found.index(self.name) if isinstance(found, tuple) and self.name in found else 0
-        seconds = max(2.0 * _macs(problem) / _FLOPS, traffic) / problem.threads
+        seconds = max(2.0 * (macs(node_of(problem)) or 0) / _FLOPS, traffic) / problem.threads
         return _CALL + seconds * (self.slower + _STEP * place)
 
     def prepare(self, problem: Problem) -> Layer:
@@ -168,21 +162,8 @@ class Entry:
         return Layer(problem, self.walk, self.name)
 
 
-def _macs(problem: Problem) -> int:
-    if "Conv" in problem.op:
-        weights = shape_of(problem, 3 if problem.op == "QLinearConv" else 1)
-        return math.prod(shape_of(problem, 0 if "Transpose" in problem.op else ~0) + weights[1:])
-    if "Gemm" in problem.op or "MatMul" in problem.op:
-        depth = shape_of(problem, 0)[0 if problem.attributes.get("transA") else -1]
-        return math.prod(shape_of(problem, ~0)) * depth
-    return 0
-
-
-class _Entries:
+class ENTRIES:
     """What references of the manifest name: ``orpheus_onednn.manifest:ENTRIES.<key>.prepare``."""
-
-
-ENTRIES = _Entries()
 
 
 def _names(row: Row, op: str, walk: Walk) -> Iterator[tuple[str, str]]:
@@ -194,7 +175,7 @@ def _names(row: Row, op: str, walk: Walk) -> Iterator[tuple[str, str]]:
             made = [np.full(s, i.dtype.is_float, i.dtype.numpy) for s, i in zip(inputs[1:], types[1:])]
             weights = {} if row.formats == "all" else dict(enumerate(made, 1))
             result = (TensorType(DType(dtype), output),)
-            found = walk(Problem(op, row.domain, row.opset, attributes, types, result, weights))
+            found = walk(Problem(op, "", row.opset, attributes, types, result, weights))
             for name in found if isinstance(found, tuple) else ():
                 families.setdefault(_ISA.sub("", name), name)
         yield from ((name, dtype) for name in families.values())
@@ -207,7 +188,7 @@ def _rules(op: str, walk: Walk, name: str) -> tuple[Rule, ...]:
     integers, brgemm, block = op[0] == "Q", "brgconv:" in name, layout_of(walk.x).block
     scales = [f"{n}_{fact}.constant" for n in (x, w, "y") for fact in ("scale", "zero_point")]
     facts: tuple[tuple[bool, list[Any]], ...] = (
-        (True, [("*.size", ">=", 1), *((f"{name}.runtime", "==", False) for name in _SETTLED.get(op, ()))]),
+        (True, [("*.size", ">=", 1), *((f"{n}.runtime", "==", False) for n in _SETTLED.get(op, "").split())]),
         (integers, [(scale, "==", True) for scale in scales]),
         (conv or integers or brgemm, [(f"{w}.constant", "==", True)]),
         (conv, [(f"{x}.rank", "==", 4)]),
@@ -216,6 +197,9 @@ def _rules(op: str, walk: Walk, name: str) -> tuple[Rule, ...]:
         (brgemm, [(f"{x}.shape[1]", ">=", 8)]),
         (brgemm and not conv, [("strides", "each", (1,))]),
         ("brdgmm" in name, [("group", ">=", 2), (f"{w}.shape[1]", "==", 1), ("dilations", "each", (1,))]),
+        (op in recurrent.GATES, [(f"{n}.constant", "==", True) for n in "WR"]),
+        (op in recurrent.GATES, [("sequence_lens.present", "==", False), ("clip", "==", None)]),
+        (op == "LSTM", [("input_forget", "in", (0, None))]),
         (op == "BatchNormalization", [("training_mode", "!=", 1)]),
         (name.startswith("bnorm") and walk.x == "NHWC", [("X.shape[1]", ">=", layout_of(_blocked()).block)]),
     )
@@ -232,6 +216,7 @@ _known: set[str] = set()
 
 
 def _kernels(row: Row, op: str) -> Iterator[Kernel]:
+    domain, since = (ORPHEUS_DOMAIN, 1) if find_spec(ORPHEUS_DOMAIN, op, 1) else ("", row.opset)
     for place, (x, y, formats) in enumerate(_formats(row.formats)):
         walk = Walk(row.describe, x, y)
         groups: dict[tuple[str, bool], list[str]] = {}
@@ -242,14 +227,14 @@ def _kernels(row: Row, op: str) -> Iterator[Kernel]:
             setattr(ENTRIES, key, Entry(walk, name, place))
             reference = f"orpheus_onednn.manifest:ENTRIES.{key}"
             twin = f"@{dtypes[0]}" if narrow and (name, False) in groups else ""
-            base = f"{row.domain}:{op}/{name}{twin}"
+            base = f"{domain}:{op}/{name}{twin}"
             tags = ("", f"@{y if x == y else f'{x}-{y}'}", f"@{row.describe.__name__}")
             own = next(base + tag for tag in tags if base + tag not in _known)
             _known.add(own)
             special = not narrow and op not in _LOSES and not op.startswith("Fused")
             types = dict.fromkeys(_CONSTRAINTS.get(op, ("T",)), tuple(dtypes))
             yield Kernel(
-                op=op, domain=row.domain, name=own.partition("/")[2], opset=(row.opset, None), overlap=True,
+                op=op, domain=domain, name=own.partition("/")[2], opset=(since, None), overlap=True,
                 accuracy=Accuracy(factor=4 if row.rounded else 1, exact_integers=not row.rounded, special=special),
                 dtypes={**types, "T2": ("int8",)} if op[0] == "Q" else types, where=_rules(op, walk, name),
                 formats=formats, prepare=f"{reference}.prepare", supports=f"{reference}.supports",
@@ -270,10 +255,10 @@ def probe() -> Ready | Unavailable:
 def probe_acl() -> Ready | Unavailable:
     """As of oneDNN, which must have implementations of Arm Compute Library."""
     found = probe()
-    if isinstance(found, Ready) and not any("acl" in k.name for k in kernels()):
-        fix = "build oneDNN with it, as orpheus-onednn's README tells"
-        return Unavailable("this oneDNN was built without Arm Compute Library, which is for AArch64", fix)
-    return found
+    if isinstance(found, Ready) and any("acl" in k.name for k in kernels()):
+        return found
+    reason = getattr(found, "reason", "this oneDNN is without Arm Compute Library, which is for AArch64")
+    return Unavailable(reason, "on AArch64 build oneDNN with it, as orpheus-onednn's README tells")
 
 
 def complete(backend: Backend) -> Backend:

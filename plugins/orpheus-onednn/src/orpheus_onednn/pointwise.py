@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from ctypes import c_float, c_void_p
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
+import numpy as np
+
+from orpheus_core.geometry.sampling import resized, untabled
 from orpheus_core.plugin import Problem
 from orpheus_onednn import dnnl
 from orpheus_onednn.activation import along, as_call, fused, with_operand
@@ -15,7 +19,7 @@ BINARIES = {"Add": 131056, "Mul": 131057, "Max": 131058, "Min": 131059, "Div": 1
 #: Of norms the library has nothing but its reference.
 REDUCTIONS = {f"Reduce{n}": 196594 + i for i, n in enumerate(("Max", "Min", "Sum", "Prod", "Mean"))}
 _SOFTMAX = {"Softmax": 196608, "LogSoftmax": 196609}
-_NEAREST, _LINEAR = 196592, 196593
+_MODES = {"nearest": 196592, "linear": 196593}
 _USE_GLOBAL, _USE_SCALE, _USE_SHIFT = 1, 2, 4
 
 
@@ -28,20 +32,18 @@ def binary(problem: Problem, x: str, y: str) -> list[Call]:
     first = int(shapes[0] != whole and problem.op not in ("Sub", "Div"))
     if shapes[first] != whole:
         raise Refusal(f"needs an input of the output's shape in first place, has {list(shapes[0])}")
-    order = zip((dnnl.SRC, dnnl.SRC_1), (first, 1 - first))
-    sources = [operand(problem, arg, i, x, shapes[i]) for arg, i in order]
-    return [Call("binary", (BINARIES[problem.op], *sources, operand(problem, dnnl.DST, ~0, y)))]
+    source = operand(problem, dnnl.SRC, first, x, shapes[first])
+    other = operand(problem, dnnl.SRC_1, 1 - first, x, shapes[1 - first])
+    return [Call("binary", (BINARIES[problem.op], source, other, operand(problem, dnnl.DST, ~0, y)))]
 
 
 def scale_shift(problem: Problem, x: str, y: str) -> list[Call]:
     """ScaleShift: a product whose sum and activation are post-ops."""
     source, result = _ends(problem, x, y)
-    axis = int(problem.attributes["axis"]) % len(source.md.shape)
-    vector = along(source, axis, x)
+    vector = along(source, int(problem.attributes["axis"]) % len(source.md.shape), x)
     post = with_operand(problem, dnnl.BINARY_MUL, 1, *vector)
-    return [
-        as_call(source, result, [*post, *with_operand(problem, dnnl.BINARY_ADD, 2, *vector), *fused(problem)])
-    ]
+    post += [*with_operand(problem, dnnl.BINARY_ADD, 2, *vector), *fused(problem)]
+    return [as_call(source, result, post)]
 
 
 def normalization(problem: Problem, x: str, y: str) -> list[Call]:
@@ -51,10 +53,10 @@ def normalization(problem: Problem, x: str, y: str) -> list[Call]:
     args = (dnnl.SCALE, dnnl.SHIFT, *((dnnl.MEAN, dnnl.VARIANCE) if batch else ()))
     more = tuple(operand(problem, arg, i) for i, arg in enumerate(args, 1) if type_of(problem, i) is not None)
     axis = 1 if batch else int(problem.attributes.get("axis", -1)) % rank
-    if rank < 2 or axis != (1 if batch else rank - 1) or problem.attributes.get("training_mode"):
-        raise Refusal("needs two axes or more, the last of them for LayerNormalization, and no training")
-    if any(type_of(problem, ~i) is not None for i in range(1, 5)):
-        raise Refusal("computes Y only")
+    if rank < 2 or axis != (1 if batch else rank - 1):
+        raise Refusal("needs two axes or more, the last of them for LayerNormalization")
+    if problem.attributes.get("training_mode") or any(type_of(problem, ~i) for i in range(1, 5)):
+        raise Refusal("computes Y only, and does not train")
     if {(o.md.dtype, o.md.shape) for o in more} != {("float32", source.md.shape[axis : axis + 1])}:
         raise Refusal("needs scale, shift and statistics of float32 with a value for each of the axis")
     flags = (_USE_GLOBAL * batch) | _USE_SCALE | (_USE_SHIFT if len(more) > 1 else 0)
@@ -84,12 +86,11 @@ def split(problem: Problem, x: str, y: str) -> list[Call]:
     """Split along any axis: a copy of each part."""
     source = operand(problem, dnnl.SRC, 0, x)
     axis = int(problem.attributes.get("axis", 0)) % len(source.md.shape)
-    start, calls = 0, []
+    offsets, calls = [0] * len(source.md.shape), []
     for i in range(len(problem.outputs)):
         result = operand(problem, dnnl.DST, ~i, y)
-        offsets = tuple(start if a == axis else 0 for a in range(len(source.md.shape)))
-        start += result.md.shape[axis]
-        part = replace(source.md, shape=result.md.shape, within=(source.md, offsets))
+        part = replace(source.md, shape=result.md.shape, within=(source.md, tuple(offsets)))
+        offsets[axis] += result.md.shape[axis]
         calls.append(Call("reorder", (replace(source, md=part), result)))
     return calls
 
@@ -111,25 +112,16 @@ def reduction(problem: Problem, x: str, y: str) -> list[Call]:
 def resampling(problem: Problem, x: str, y: str) -> list[Call]:
     """Resize by linear interpolation, or to a multiple by nearest, whose rounding then makes no difference."""
     source, result = _ends(problem, x, y)
-    before, after = source.md.shape, result.md.shape
-    mode, how = (str(problem.attributes[n]) for n in ("mode", "coordinate_transformation_mode"))
+    before, after, mode = source.md.shape, result.md.shape, str(problem.attributes["mode"])
     if len(before) not in (3, 4, 5) or before[:2] != after[:2]:
         raise Refusal("needs 1 to 3 spatial axes, and to leave batch and channels alone")
-    if problem.attributes.get("antialias") or problem.attributes.get("axes"):
-        raise Refusal("needs no antialiasing, and a scale or size for every axis")
-    nearest = mode == "nearest" and (how, problem.attributes["nearest_mode"]) in (
-        ("asymmetric", "floor"), ("half_pixel", "round_prefer_floor"), ("half_pixel", "round_prefer_ceil"),
-    )  # fmt: skip
-    if not (nearest or (mode, how) == ("linear", "half_pixel")):
-        raise Refusal(f"needs linear or nearest of half_pixel, or nearest rounded down, has {mode}, {how}")
-    if nearest and any(b % a for a, b in zip(before, after)):
+    own = replace(problem, attributes={"mode": mode}, constants={})  # half_pixel, by the ratio of the sizes
+    tables: Any = () if untabled(problem) else (chain(*resized(problem)), chain(*resized(own)))
+    if mode not in _MODES or not tables or not all(map(np.array_equal, *tables)):
+        raise Refusal("needs nearest or linear of the elements that half_pixel takes, without antialiasing")
+    if mode == "nearest" and any(b % a for a, b in zip(before, after)):
         raise Refusal("needs a multiple of every size for nearest")
-    if type_of(problem, 2) is not None:
-        scales = problem.constants.get(2)
-        if scales is None or (scales.size and any(s * a != b for s, a, b in zip(scales, before, after))):
-            raise Refusal("needs constant scales that give whole sizes")
-    algorithm = _NEAREST if nearest else _LINEAR
-    return [Call("resampling_forward", (dnnl.FORWARD, algorithm, None, source, result))]
+    return [Call("resampling_forward", (dnnl.FORWARD, _MODES[mode], None, source, result))]
 
 
 def reorder(problem: Problem, x: str, y: str) -> list[Call]:

@@ -19,18 +19,12 @@ def matmul(problem: Problem, x: str, y: str) -> list[Call]:
         rows = math.prod(a[:-1])
         a, result = (rows, a[-1]), (rows, b[-1])
     rank = max(len(a), len(b))
-    a, b = ((1,) * (rank - len(s)) + s for s in (a, b))
-    bias = None
-    if type_of(problem, 2) is not None:
-        bias = operand(problem, dnnl.BIAS, 2, shape=(1,) * (rank - 1) + b[-1:])
-    operands = (
-        operand(problem, dnnl.SRC, 0, shape=a),
-        weights(problem, operand(problem, dnnl.WEIGHTS, 1, shape=b).md),
-        bias,
-        operand(problem, dnnl.DST, ~0, shape=result),
-    )
+    a, b, vector = ((1,) * (rank - len(shape)) + shape for shape in (a, b, b[-1:]))
+    source, total = operand(problem, dnnl.SRC, 0, shape=a), operand(problem, dnnl.DST, ~0, shape=result)
+    factor = weights(problem, operand(problem, dnnl.WEIGHTS, 1, shape=b).md)
+    bias = None if type_of(problem, 2) is None else operand(problem, dnnl.BIAS, 2, shape=vector)
     post = (*with_operand(problem, dnnl.BINARY_ADD, 3, shape=result), *fused(problem))
-    return [Call("matmul", operands, post=post)]
+    return [Call("matmul", (source, factor, bias, total), post=post)]
 
 
 def gemm(problem: Problem, x: str, y: str) -> list[Call]:
@@ -45,7 +39,6 @@ def inner_product(problem: Problem, x: str, y: str) -> list[Call]:
     if problem.attributes.get("transA") or 1 not in problem.constants:
         raise Refusal("needs transA == 0 and constant B")
     b = _matrix(problem, 1, "transB")
-    assert b.strides is not None
     factor = weights(problem, Md(b.shape[::-1], b.dtype, strides=b.strides[::-1]))
     operands = (operand(problem, dnnl.SRC, 0), factor, None, operand(problem, dnnl.DST, ~0))
     return [Call("inner_product_forward", (dnnl.FORWARD, *operands), post=_epilogue(problem))]
@@ -64,8 +57,6 @@ def _epilogue(problem: Problem) -> tuple[PostOp, ...]:
 
 
 def _matrix(problem: Problem, index: int, transposed: str) -> Md:
-    rows, columns = shape_of(problem, index)
-    md = operand(problem, 0, index).md
-    if problem.attributes.get(transposed):
-        return Md((columns, rows), md.dtype, strides=(1, columns))
-    return Md((rows, columns), md.dtype, strides=(columns, 1))
+    (rows, columns), turn = shape_of(problem, index), -1 if problem.attributes.get(transposed) else 1
+    dtype = operand(problem, 0, index).md.dtype
+    return Md((rows, columns)[::turn], dtype, strides=(columns, 1)[::turn])

@@ -42,7 +42,7 @@ def quantized(problem: Problem, x: str, y: str) -> list[Call]:
             settings.append((name, arg, axes if value.size > 1 else 0))
             more.append(_constant(kind | arg, index, value.reshape(-1).astype(dtype)))
     # The library rounds the sum with the zero point, an odd one of which moves ties.
-    post = (("eltwise", *activation.ROUND),) if (given[7] % 2).any() else ()
+    post = (("eltwise", activation.SIMPLE["Round"], 0, 0),) if (given[7] % 2).any() else ()
     return [Call(call.function, tuple(parameters), tuple(more), post, tuple(settings))]
 
 
