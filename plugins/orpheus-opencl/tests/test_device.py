@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -141,6 +142,17 @@ def test_a_work_group_that_is_refused_names_the_limit() -> None:
         step()
 
 
+def test_what_a_driver_says_of_a_program_that_builds_is_no_warning(kept: Any) -> None:
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        queue = device.opened(0).queue()
+        source = "softmax.cl\n#pragma unknown\n#warning something to say\n"
+        for _ in range(2):
+            programs.program(queue, source, "")
+            programs._programs.clear()
+    assert not [str(w.message) for w in heard if issubclass(w.category, cl.CompilerWarning)]
+
+
 def test_a_program_that_does_not_build_shows_the_log() -> None:
     queue = device.opened(0).queue()
     with pytest.raises(KernelError, match=r"does not build for .* '-DLOG=1'(.|\n)*no_such_function"):
@@ -238,7 +250,7 @@ def test_a_damaged_file_is_built_anew(kept: Any, damage: str) -> None:
     }[damage]
     path.write_bytes(changed)
     assert kept.start() == {"built": 1, "kept": 0}
-    assert path.read_bytes()[: len(data) // 2] == data[: len(data) // 2]
+    assert kept.start() == {"built": 0, "kept": 1}
 
 
 def test_another_driver_device_source_or_option_misses() -> None:
