@@ -23,8 +23,8 @@ __kernel void conv(IN(x), IN(w), EPILOGUE, const int CB, const int C,
     const int qskip = max(q + QT - Q, 0), pskip = max(p + PT - P, 0), mskip = max(m + MT - MB, 0);
     q -= qskip, p -= pskip, m -= mskip;
     const long taps = R * S, filter = CB * taps * XB * BLOCK, pitch = (long)W * XB;
-    __global const float *xs = x + (((long)(n * G + g) * CB * H + p * SH) * W + q * SW) * XB;
-    __global const float *ws = w + (g * MB + m) * filter + part;
+    __global const scalar *xs = x + (((long)(n * G + g) * CB * H + p * SH) * W + q * SW) * XB;
+    __global const scalar *ws = w + (g * MB + m) * filter + part;
 
     vec acc[MT][PT * QT];
     #pragma unroll
@@ -35,7 +35,7 @@ __kernel void conv(IN(x), IN(w), EPILOGUE, const int CB, const int C,
         const int cs = XB == 1 ? 1 : min(XB, C - cb * XB);
         for (int u = 0; u < R; ++u)
             for (int v = 0; v < S; ++v) {
-                __global const float *xp = xs + u * dh * pitch + v * dw * XB;
+                __global const scalar *xp = xs + u * dh * pitch + v * dw * XB;
                 #pragma unroll 1
                 for (int c = 0; c < cs; ++c) {
                     vec f[MT];
@@ -45,7 +45,7 @@ __kernel void conv(IN(x), IN(w), EPILOGUE, const int CB, const int C,
                     for (int k = 0; k < PT; ++k)
                         #pragma unroll
                         for (int j = 0; j < QT; ++j) {
-                            const vec a = (vec)(xp[k * SH * pitch + j * SW * XB + c]);
+                            const vec a = (vec)(GET(xp + k * SH * pitch + j * SW * XB + c));
                             #pragma unroll
                             for (int i = 0; i < MT; ++i) acc[i][k * QT + j] = fma(f[i], a, acc[i][k * QT + j]);
                         }

@@ -12,8 +12,8 @@ __kernel void gemm(IN(a), IN(b), IN(c), IN(bias), IN(r), OUT(y), __global const 
     const int skip = max(m + MT - M, 0);
     m -= skip;
     // Which matrix of A and of B belongs to this one of Y.
-    __global const float *as = a + (long)batches[2 * batch] * M * K + m * arow;
-    __global const float *bs = b + ((long)batches[2 * batch + 1] * NB + nb) * K * BLOCK + part;
+    __global const scalar *as = a + (long)batches[2 * batch] * M * K + m * arow;
+    __global const scalar *bs = b + ((long)batches[2 * batch + 1] * NB + nb) * K * BLOCK + part;
     vec acc[MT][KT];
     #pragma unroll
     for (int i = 0; i < MT; ++i)
@@ -25,12 +25,12 @@ __kernel void gemm(IN(a), IN(b), IN(c), IN(bias), IN(r), OUT(y), __global const 
         for (int u = 0; u < KT; ++u) {
             const vec f = LOAD(bs + (long)(k + u) * BLOCK);
             #pragma unroll
-            for (int i = 0; i < MT; ++i) acc[i][u] = fma((vec)(as[i * arow + (k + u) * acolumn]), f, acc[i][u]);
+            for (int i = 0; i < MT; ++i) acc[i][u] = fma((vec)(GET(as + i * arow + (k + u) * acolumn)), f, acc[i][u]);
         }
     for (; k < K; ++k) {
         const vec f = LOAD(bs + (long)k * BLOCK);
         #pragma unroll
-        for (int i = 0; i < MT; ++i) acc[i][0] = fma((vec)(as[i * arow + k * acolumn]), f, acc[i][0]);
+        for (int i = 0; i < MT; ++i) acc[i][0] = fma((vec)(GET(as + i * arow + k * acolumn)), f, acc[i][0]);
     }
     const int first = nb * BLOCK + part, count = min(V, N - first);
     #pragma unroll
@@ -43,8 +43,8 @@ __kernel void gemm(IN(a), IN(b), IN(c), IN(bias), IN(r), OUT(y), __global const 
         if (count == V) {
             vec value = alpha * sum;
             if (c) {
-                __global const float *from = c + c_at + (m + i) * crow + first * ccolumn;
-                value += beta * (ccolumn ? LOAD(from) : (vec)(from[0]));
+                __global const scalar *from = c + c_at + (m + i) * crow + first * ccolumn;
+                value += beta * (ccolumn ? LOAD(from) : (vec)(GET(from)));
             }
             if (bias) value += LOAD(bias + bias_at + first);
             if (r) value += LOAD(r + r_at + row * N + first);
@@ -52,13 +52,13 @@ __kernel void gemm(IN(a), IN(b), IN(c), IN(bias), IN(r), OUT(y), __global const 
             continue;
         }
         float one[V];
-        STORE(alpha * sum, one);
+        STOREF(alpha * sum, one);
         for (int j = 0; j < count; ++j) {
             float value = one[j];
-            if (c) value += beta * c[c_at + (m + i) * crow + (first + j) * ccolumn];
-            if (bias) value += bias[bias_at + first + j];
-            if (r) value += r[r_at + row * N + first + j];
-            y[row * N + first + j] = ACT(value);
+            if (c) value += beta * GET(c + c_at + (m + i) * crow + (first + j) * ccolumn);
+            if (bias) value += GET(bias + bias_at + first + j);
+            if (r) value += GET(r + r_at + row * N + first + j);
+            PUT(ACT(value), y + row * N + first + j);
         }
     }
 }
