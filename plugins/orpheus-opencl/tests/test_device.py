@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -89,13 +90,25 @@ print(*(session.kernel_plan()[0].outputs[0] for session in sessions))
 
 
 def test_devices_work_side_by_side(tmp_path: Path) -> None:
-    if "Portable" not in device.find()[0][0].platform:
+    found = device.find()[0]
+    if len(found) < 2 and "Portable" not in found[0].platform:
         pytest.skip("only PoCL shows one processor as two devices")
     onnx.save(relu(), tmp_path / "m.onnx")
-    environment = {**os.environ, "POCL_DEVICES": "basic pthread"}
+    environment = os.environ if found[1:] else {**os.environ, "POCL_DEVICES": "basic pthread"}
     command = [sys.executable, "-c", _TWO, str(tmp_path / "m.onnx")]
     ran = subprocess.run(command, check=False, env=environment, capture_output=True, text=True)
-    assert ran.stdout.split() == ["float32[3,50]@opencl", "float32[3,50]@opencl:1"], ran.stderr
+    others = [f"float32[3,50]@opencl:{i}" for i in range(1, max(len(found), 2))]
+    assert ran.stdout.split() == ["float32[3,50]@opencl", *others], ran.stderr
+
+
+def test_a_platform_is_chosen_by_a_part_of_its_name() -> None:
+    found = device.find()[0]
+    for index, there in enumerate(found):
+        name = there.platform[1:].upper()
+        first = next(i for i, f in enumerate(found) if name.lower() in f.platform.lower())
+        backend = device.configure(orpheus_opencl.orpheus_backend(), {"platform": name})
+        assert backend.device == Device("opencl", first)
+        assert device.configure(backend, {"platform": name, "device": index}).device.index == index
 
 
 class _Bad:
@@ -139,6 +152,17 @@ def test_a_work_group_that_is_refused_names_the_limit() -> None:
     step = launch(queue, "softmax.cl", "softmax", "", (y, y, 1, 1), (group,), (group,))
     with pytest.raises(KernelError, match=f"refuses the work-group size of .*softmax.*limit is {most}"):
         step()
+
+
+def test_what_a_driver_says_of_a_program_that_builds_is_no_warning(kept: Any) -> None:
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        queue = device.opened(0).queue()
+        source = "softmax.cl\n#pragma unknown\n#warning something to say\n"
+        for _ in range(2):
+            programs.program(queue, source, "")
+            programs._programs.clear()
+    assert not [str(w.message) for w in heard if issubclass(w.category, cl.CompilerWarning)]
 
 
 def test_a_program_that_does_not_build_shows_the_log() -> None:
@@ -238,7 +262,7 @@ def test_a_damaged_file_is_built_anew(kept: Any, damage: str) -> None:
     }[damage]
     path.write_bytes(changed)
     assert kept.start() == {"built": 1, "kept": 0}
-    assert path.read_bytes()[: len(data) // 2] == data[: len(data) // 2]
+    assert kept.start() == {"built": 0, "kept": 1}
 
 
 def test_another_driver_device_source_or_option_misses() -> None:

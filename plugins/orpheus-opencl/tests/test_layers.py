@@ -83,11 +83,12 @@ LAYERS = (
 )  # fmt: skip
 
 
-def model(layer: Layer, dtype: int) -> Any:
+def model(layer: Layer, dtype: int, stored: type = np.float32) -> Any:
+    """``stored``: the type that constants are rounded to before they take the model's."""
     rng = np.random.default_rng(1)
     numpy_type = helper.tensor_dtype_to_np_dtype(dtype)
     constants = [
-        numpy_helper.from_array(rng.standard_normal(shape).astype(np.float32).astype(numpy_type), f"c{i}")
+        numpy_helper.from_array(rng.standard_normal(shape).astype(stored).astype(numpy_type), f"c{i}")
         for i, shape in enumerate(layer.constants)
     ]
     node = helper.make_node(layer.op, ["x", *(c.name for c in constants)], ["y"], "layer", **layer.attributes)
@@ -99,21 +100,24 @@ def model(layer: Layer, dtype: int) -> Any:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
+@pytest.mark.parametrize("stored", [np.float32, np.float16], ids=["float32", "float16"])
 @pytest.mark.parametrize("layer", LAYERS, ids=str)
-def test_layer(layer: Layer) -> None:
+def test_layer(layer: Layer, stored: Any) -> None:
     pin = {"layer": f"opencl:{layer.kernel}"}
+    dtype = helper.np_dtype_to_tensor_dtype(np.dtype(stored))
     session = orpheus.InferenceSession(
-        model(layer, TensorProto.FLOAT), providers=["opencl"], fallback="error", pin=pin
+        model(layer, dtype, stored), providers=["opencl"], fallback="error", pin=pin
     )
-    x = np.random.default_rng(0).standard_normal(layer.x).astype(np.float32)
+    x = np.random.default_rng(0).standard_normal(layer.x).astype(stored)
     (got,) = session.run(None, {"x": x})
-    exact = orpheus.InferenceSession(model(layer, TensorProto.DOUBLE), providers=["numpy"])
+    exact = orpheus.InferenceSession(model(layer, TensorProto.DOUBLE, stored), providers=["numpy"])
     (wanted,) = exact.run(None, {"x": x.astype(np.float64)})
-    assert got.shape == wanted.shape
+    assert got.shape == wanted.shape and got.dtype == stored
     # Sums of at most 40 * 9 products of standard normals: an error of 2^-24 of their size for each, times what the
-    # kernel declares.
+    # kernel declares; and where halves are stored, one rounding of the result.
     form = FORMS.get(layer.kernel.partition("/")[2])
-    np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=2e-5 * (form.factor if form else 1))
+    rounding = 2.0**-11 if stored is np.float16 else 0.0
+    np.testing.assert_allclose(got, wanted, rtol=1e-5 + rounding, atol=2e-5 * (form.factor if form else 1))
 
 
 @pytest.fixture
@@ -130,23 +134,23 @@ def every_tile(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_direct_with_a_tile_of_its_own(tile: tiles.Tile) -> None:
     layer = conv((1, 20, 19, 17), (40, 20, 3, 3), f"Conv/{tile.name}", pads=[1, 1, 1, 1])
     if tile != tiles.tile(opened(0), 3, 19, 17):
-        test_layer(layer)
+        test_layer(layer, np.float32)
         return
     with pytest.raises(SelectionError, match="direct takes this tile here"):
-        test_layer(layer)
+        test_layer(layer, np.float32)
 
 
 def test_a_tile_of_another_device_is_no_kernel_here() -> None:
     (foreign, *_) = (t for t in tiles.TILES if t not in tiles.tiles_of(opened(0)))
     with pytest.raises(UsageError, match=f"there is no kernel or backend 'opencl:Conv/{foreign.name}'"):
-        test_layer(conv((1, 20, 19, 17), (40, 20, 3, 3), f"Conv/{foreign.name}"))
+        test_layer(conv((1, 20, 19, 17), (40, 20, 3, 3), f"Conv/{foreign.name}"), np.float32)
 
 
 def test_a_tile_larger_than_the_output_is_refused() -> None:
     tile = max(tiles.tiles_of(opened(0)), key=lambda t: t.columns)
     layer = conv((1, 20, 3, 3), (64, 20, 3, 3), f"Conv/{tile.name}")
     with pytest.raises(SelectionError, match=rf"columns >= \(.*{tile.columns}\), has \(4, 1, 1\)"):
-        test_layer(layer)
+        test_layer(layer, np.float32)
 
 
 def test_tuning_measures_tiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

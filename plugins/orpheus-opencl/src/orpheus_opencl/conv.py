@@ -37,10 +37,9 @@ class Layer:
         self.packed = tuple(i for i in (1, 2, 4, 5) if i in problem.constants)
         bias = problem.constants.get(2)
         zeros = np.zeros(self.filters, np.float32)
-        self.bias = load(self.device, blocks(zeros if bias is None else bias))
+        self.bias = by_channel(self.device, zeros if bias is None else bias)
         self.scale, self.shift = (
-            load(self.device, blocks(problem.constants[i])) if i in problem.constants else None
-            for i in (4, 5)
+            by_channel(self.device, problem.constants[i]) if i in problem.constants else None for i in (4, 5)
         )
         self._name = str(problem.attributes.get("activation", ""))
         self._parameters = pair(problem.attributes.get("activation_params", ()))
@@ -83,7 +82,8 @@ class Direct(Layer):
         self.window = flat = flattened(self.window)
         self._bordered = flat.padded != flat.x
         self.planes = self.batch * ceil(self.channels / self.depth)
-        self.workspace = self.planes * prod(flat.padded) * self.depth * 4 if self._bordered else 0
+        inside = self.planes * prod(flat.padded) * self.depth
+        self.workspace = inside * self.weights.itemsize if self._bordered else 0
         self.blocks = ceil(self.filters / self.groups / BLOCK)
         self.tile = given or tile(opened(self.device), self.blocks, *flat.y)
 
@@ -97,7 +97,7 @@ class Direct(Layer):
         rows, columns = w.padded if self._bordered else w.x
         if self._bordered:
             assert workspace is not None
-            inside, x = x, workspace.part(0, (workspace.nbytes // 4,))
+            inside, x = x, workspace.part(0, (workspace.nbytes // x.dtype.itemsize,), x.dtype)
             xb = self.depth
             steps = launch(
                 y.queue, "reorder.cl", "border", "",
@@ -181,10 +181,15 @@ class Plain:
         )
 
 
+def by_channel(device: int, values: Array) -> Tensor:
+    """A number for each channel, in blocks: float32, whatever the layer's tensors are."""
+    return load(device, blocks(values.astype(np.float32)))
+
+
 def blocks(values: Array) -> Array:
     """[M, ...] as [ceil(M / 16), ..., 16]: filters, the last block filled with zeros, innermost."""
     count = ceil(len(values) / BLOCK) * BLOCK
-    whole = np.zeros((count, *values.shape[1:]), np.float32)
+    whole = np.zeros((count, *values.shape[1:]), values.dtype)
     whole[: len(values)] = values
     return np.ascontiguousarray(np.moveaxis(whole.reshape(count // BLOCK, BLOCK, *values.shape[1:]), 1, -1))
 
@@ -193,7 +198,7 @@ def filters(weights: Array, groups: int, depth: int = BLOCK) -> Array:
     """W [G * M, C, R, S] as [G * MB, CB, R, S, depth c, 16 m]; a group must fill whole blocks unless there is one."""
     m, c, r, s = weights.shape
     cb = ceil(c / depth)
-    whole = np.zeros((m, cb * depth, r, s), np.float32)
+    whole = np.zeros((m, cb * depth, r, s), weights.dtype)
     whole[:, :c] = weights
     per_filter = whole.reshape(m, cb, depth, r, s).transpose(0, 1, 3, 4, 2)
     if groups > 1 and m // groups % BLOCK:

@@ -24,7 +24,7 @@ _PLAIN = 2e9
 
 def traffic(problem: Problem) -> float:
     """Every operand read or written once."""
-    return _CALL + 4 * elements(problem) / _BANDWIDTH
+    return _CALL + problem.outputs[0].dtype.itemsize * elements(problem) / _BANDWIDTH  # type: ignore[union-attr]
 
 
 def _sums(problem: Problem) -> float:

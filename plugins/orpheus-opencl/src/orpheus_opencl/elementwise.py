@@ -50,6 +50,24 @@ def parameters(problem: Problem) -> tuple[float, ...]:
     return tuple(float(problem.attributes[name]) for name in ACTIVATIONS.get(problem.op, ()))
 
 
+class Cast:
+    """Between float32 and float16, in any layout."""
+
+    def __init__(self, problem: Problem) -> None:
+        device = opened(problem.outputs[0].device.index)  # type: ignore[union-attr]
+        self.name = f"to_{problem.outputs[0].dtype}"  # type: ignore[union-attr]
+        self.options = f"-DV={lanes(device)}"
+
+    def bind(
+        self, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor | None], workspace: Tensor | None
+    ) -> Launch:
+        """One launch."""
+        x, y = inputs[0], outputs[0]
+        assert x is not None and y is not None
+        count = (ceil(y.size / RUN),)
+        return launch(y.queue, "cast.cl", self.name, self.options, (x, y, np.int64(y.size)), count)
+
+
 class Binary:
     """Add, Sub, Mul, Div, PRelu."""
 

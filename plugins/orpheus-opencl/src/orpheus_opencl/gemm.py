@@ -46,13 +46,14 @@ class _Product:
         self.workspace = 0
         self.known: Tensor | None = None
         if constant is not None:
-            whole = np.zeros((self.matrices, self.k, panels * BLOCK), np.float32)
+            whole = np.zeros((self.matrices, self.k, panels * BLOCK), constant.dtype)
             whole[..., : self.n] = self._matrices(constant)
             cut = whole.reshape(self.matrices, self.k, panels, BLOCK).swapaxes(1, 2)
             self.known = load(self.device, np.ascontiguousarray(cut))
             self.packed = (1,)
         else:
-            self.workspace = self.matrices * self.k * panels * BLOCK * 4
+            each = self.problem.outputs[0].dtype.itemsize  # type: ignore[union-attr]
+            self.workspace = self.matrices * self.k * panels * BLOCK * each
 
     def _matrices(self, b: Array) -> Array:
         """B as [matrices, K, N]."""
@@ -69,7 +70,7 @@ class _Product:
         packed = self.known
         if packed is None:
             assert b is not None
-            packed = (workspace or y).part(0, (0,))
+            packed = (workspace or y).part(0, (0,), b.dtype)
             longs = [np.int64(v) for v in (self.brow, self.bcolumn, self.k * self.n)]
             first = launch(
                 y.queue, "panels.cl", "panels", "", (b, packed, self.k, self.n, *longs), (self.k, panels, self.matrices)

@@ -79,12 +79,14 @@ def launch(
 ) -> Launch:
     """Kernel ``name`` of ``source`` with these arguments over ``size`` work items (none at all when one is 0).
 
-    A tensor stands for its buffer and the element it begins at, None for one that is absent, an int for an int. Without
-    a ``group`` a processor takes items one by one, since its driver would compile the kernel again for every size of
-    group; other drivers choose.
+    A tensor stands for its buffer and the element it begins at, None for one that is absent, an int for an int; one of
+    float16 makes the program one of halves. Without a ``group`` a processor takes items one by one, since its driver
+    would compile the kernel again for every size of group; other drivers choose.
     """
     if 0 in size:
         return Launch(queue, ())
+    if any(isinstance(argument, Tensor) and argument.dtype == np.float16 for argument in arguments):
+        options = f"{options} -DHALF"
     kernel = cl.Kernel(program(queue, source, options), name)
     flat: list[Any] = []
     buffers = [argument.buffer for argument in arguments if isinstance(argument, Tensor)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import dropwhile
 from math import ceil, isnan, prod
 from types import SimpleNamespace
 
@@ -218,16 +219,32 @@ def _planes(problem: Problem) -> str | None:
 
 
 def normal(problem: Problem) -> str | None:
-    """Scale and bias of the shape that is normalised; no second output."""
+    """Scale and bias of X's type and of the shape that is normalised; no second output."""
     if any(t is not None for t in problem.outputs[1:]):
         return "needs Mean and InvStdDev to be left out"
+    types = [str(t.dtype) for t in problem.inputs if isinstance(t, TensorType)]
+    if len(set(types)) > 1:
+        return f"needs X and scale of one type, has {types}"
     shape = shape_of(problem.inputs[0])
     lines = problem.op in ("LayerNormalization", "RMSNormalization")
     wanted = shape[int(problem.attributes.get("axis", -1)) % len(shape) :] if lines else shape[1:2]
     for type_ in problem.inputs[1:]:
-        if type_ is not None and prod(shape_of(type_)) != prod(wanted):
+        if type_ is not None and _core(shape_of(type_)) != _core(wanted):
             return f"needs scale and bias of {list(wanted)}, has {list(shape_of(type_))}"
     return _empty(problem)
+
+
+def _core(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Without the ones in front, which broadcasting does not count."""
+    return tuple(dropwhile(lambda side: side == 1, shape))
+
+
+def cast(problem: Problem) -> str | None:
+    """Between float32 and float16."""
+    types = [str(t.dtype) for t in (problem.inputs[0], problem.outputs[0]) if isinstance(t, TensorType)]
+    if sorted(types) != ["float16", "float32"]:
+        return f"needs float32 and float16, has {' and '.join(types)}"
+    return _too_large(problem)
 
 
 def elements(problem: Problem) -> int:

@@ -9,10 +9,10 @@ import numpy as np
 
 from orpheus_core.geometry.window import shape_of
 from orpheus_core.plugin import Problem
-from orpheus_opencl.conv import blocks
+from orpheus_opencl.conv import by_channel
 from orpheus_opencl.device import opened
 from orpheus_opencl.launch import Launch, launch
-from orpheus_opencl.runtime import Tensor, load
+from orpheus_opencl.runtime import Tensor
 from orpheus_opencl.tiles import BLOCK, lanes
 
 
@@ -50,7 +50,7 @@ class Instances:
 
     def __init__(self, problem: Problem) -> None:
         device = problem.outputs[0].device.index  # type: ignore[union-attr]
-        self.scale, self.bias = (load(device, blocks(problem.constants[i])) for i in (1, 2))
+        self.scale, self.bias = (by_channel(device, problem.constants[i]) for i in (1, 2))
         self.packed = (1, 2)
         (n, self.channels), self.plane = (
             shape_of(problem.inputs[0])[:2],

@@ -13,7 +13,7 @@ from orpheus_opencl.expressions import BINARY, EXACT, KEEPS_ZERO, UNARY
 from orpheus_opencl.tiles import BLOCK, TILES, tiles_of
 
 _ORPHEUS = "ai.orpheus"
-_FLOAT = {"T": ("float32",)}
+_FLOAT = {"T": ("float32", "float16")}
 LAYOUT = "NCHW16c"
 _PLAIN, _BLOCKED = Format(), Format((LAYOUT,), (LAYOUT,))
 _PAIR = Format((LAYOUT, LAYOUT), (LAYOUT,))
@@ -121,6 +121,10 @@ def _elementwise() -> Iterator[Kernel]:
             accuracy=Accuracy() if op in EXACT else _LOOSE, opset=(11 if clip else 1, None),
             where=_known("min", "max") if clip else (),
         )  # fmt: skip
+    yield _kernel(
+        "Cast", "vector", "elementwise:Cast", "cast", formats=(_PLAIN, _BLOCKED), opset=(6, None),
+        dtypes={"T1": _FLOAT["T"], "T2": _FLOAT["T"]},
+    )  # fmt: skip
     for op in BINARY:
         yield _kernel(op, "broadcast", "elementwise:Binary", "moves", opset=(7, None))
         if op != "Div":  # the padding of both would give 0 / 0
@@ -194,7 +198,7 @@ def _lines() -> Iterator[Kernel]:
     for op in ("LayerNormalization", "RMSNormalization", "InstanceNormalization", "GroupNormalization"):
         yield _kernel(
             op, "lines", "lines:Normalize", "normal", accuracy=_LOOSE, opset=(21 if op[0] == "G" else 1, None),
-            dtypes={"V" if op[0] == "R" else "T": _FLOAT["T"]},
+            dtypes=dict.fromkeys("TV" if op[0] == "R" else "T", _FLOAT["T"]),
         )  # fmt: skip
     yield _kernel(
         "InstanceNormalization", "blocked", "lines:Instances", "normal", accuracy=_LOOSE, formats=(_BLOCKED,),

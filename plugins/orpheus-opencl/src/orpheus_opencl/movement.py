@@ -19,7 +19,7 @@ TYPES = {1: "uchar", 2: "ushort", 4: "uint", 8: "ulong"}
 
 
 class Reorder:
-    """Between plain and NCHW16c, float32."""
+    """Between plain and NCHW16c."""
 
     def __init__(self, problem: Problem) -> None:
         self.into = problem.attributes["to_layout"] != "plain"

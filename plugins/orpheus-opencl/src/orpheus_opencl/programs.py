@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import threading
+import warnings
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -42,7 +43,10 @@ def program(queue: cl.CommandQueue, source: str, options: str) -> cl.Program:
     key = (context.int_ptr, source, options)
     with _lock:
         if key not in _programs:
-            _programs[key] = _load(context, device, text(source), options)
+            with warnings.catch_warnings():
+                # Some drivers have something to say of every program that builds.
+                warnings.simplefilter("ignore", cl.CompilerWarning)
+                _programs[key] = _load(context, device, text(source), options)
         return _programs[key]
 
 

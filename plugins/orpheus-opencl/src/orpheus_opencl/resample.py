@@ -93,6 +93,6 @@ def _sum(axes: Sequence[Axis]) -> str:
         if weights is not None:
             loops += f" const float w{n} = weights[p{n}]{f' * {w}' if w else ''};"
             w = f"w{n}"
-    value = f"GET(x + {a})"
+    value = f"FETCH(x + {a})"
     loops += f" sum += {w} * {value};" if w else f" sum = {a} < 0 ? (element)(filling) : {value};"
     return loops + "}" * len(axes)

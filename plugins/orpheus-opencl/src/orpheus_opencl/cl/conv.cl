@@ -5,6 +5,14 @@
 // back to end where the axis ends; what an earlier tile stores it leaves alone. PT <= P, QT <= Q, MT <= MB.
 // SH, SW: strides, where they are few enough to have programs of their own. Epilogue: see common.cl.
 
+// A processor converts a block of halves as fast as a single one: of each element of X that a tap needs it takes the
+// whole block, and has floats in private memory for the loop over c.
+#if defined(HALF) && XB == BLOCK && V >= 8
+#define TAKEN
+#define ELEMENT(k, j, c) taken[(k) * QT + (j)][c]
+#else
+#define ELEMENT(k, j, c) GET(xp + (k) * SH * pitch + (j) * SW * XB + (c))
+#endif
 #ifndef SH
 #define SH sh
 #define SW sw
@@ -23,8 +31,8 @@ __kernel void conv(IN(x), IN(w), EPILOGUE, const int CB, const int C,
     const int qskip = max(q + QT - Q, 0), pskip = max(p + PT - P, 0), mskip = max(m + MT - MB, 0);
     q -= qskip, p -= pskip, m -= mskip;
     const long taps = R * S, filter = CB * taps * XB * BLOCK, pitch = (long)W * XB;
-    __global const float *xs = x + (((long)(n * G + g) * CB * H + p * SH) * W + q * SW) * XB;
-    __global const float *ws = w + (g * MB + m) * filter + part;
+    __global const scalar *xs = x + (((long)(n * G + g) * CB * H + p * SH) * W + q * SW) * XB;
+    __global const scalar *ws = w + (g * MB + m) * filter + part;
 
     vec acc[MT][PT * QT];
     #pragma unroll
@@ -35,7 +43,17 @@ __kernel void conv(IN(x), IN(w), EPILOGUE, const int CB, const int C,
         const int cs = XB == 1 ? 1 : min(XB, C - cb * XB);
         for (int u = 0; u < R; ++u)
             for (int v = 0; v < S; ++v) {
-                __global const float *xp = xs + u * dh * pitch + v * dw * XB;
+                __global const scalar *xp = xs + u * dh * pitch + v * dw * XB;
+#ifdef TAKEN
+                float taken[PT * QT][BLOCK];
+                #pragma unroll
+                for (int k = 0; k < PT; ++k)
+                    #pragma unroll
+                    for (int j = 0; j < QT; ++j)
+                        #pragma unroll
+                        for (int c = 0; c < BLOCK; c += V)
+                            STOREF(LOAD(xp + k * SH * pitch + j * SW * XB + c), taken[k * QT + j] + c);
+#endif
                 #pragma unroll 1
                 for (int c = 0; c < cs; ++c) {
                     vec f[MT];
@@ -45,7 +63,7 @@ __kernel void conv(IN(x), IN(w), EPILOGUE, const int CB, const int C,
                     for (int k = 0; k < PT; ++k)
                         #pragma unroll
                         for (int j = 0; j < QT; ++j) {
-                            const vec a = (vec)(xp[k * SH * pitch + j * SW * XB + c]);
+                            const vec a = (vec)(ELEMENT(k, j, c));
                             #pragma unroll
                             for (int i = 0; i < MT; ++i) acc[i][k * QT + j] = fma(f[i], a, acc[i][k * QT + j]);
                         }

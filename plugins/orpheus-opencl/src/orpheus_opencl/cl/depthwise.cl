@@ -30,7 +30,7 @@ __kernel void depthwise(IN(x), IN(w), EPILOGUE, const int CB, const int H,
     const long plane = get_global_id(2);
     const int cb = plane % CB, qskip = max(q + QT - Q, 0);
     q -= qskip;
-    __global const float *xs = x + plane * H * W * BLOCK + part, *ws = w + (long)cb * R * S * BLOCK + part;
+    __global const scalar *xs = x + plane * H * W * BLOCK + part, *ws = w + (long)cb * R * S * BLOCK + part;
     vec acc[QT];
     #pragma unroll
     for (int j = 0; j < QT; ++j) acc[j] = (vec)(0.0f);

@@ -15,8 +15,8 @@ __kernel void flat(IN(a), OUT(y), const long count, const float p0, const float 
         return;
     }
     for (long i = first; i < count; ++i) {
-        const float va = a[i];
-        y[i] = EXPR(va);
+        const float va = GET(a + i);
+        PUT(EXPR(va), y + i);
     }
 }
 #else
@@ -26,14 +26,14 @@ __kernel void flat(IN(a), IN(b), OUT(y), const long count, const int sa, const i
     const long first = get_global_id(0) * RUN;
     if (first + RUN <= count) {
         for (long i = first; i < first + RUN; i += V) {
-            const vec va = sa ? LOAD(a + i) : (vec)(a[0]), vb = sb ? LOAD(b + i) : (vec)(b[0]);
+            const vec va = sa ? LOAD(a + i) : (vec)(GET(a)), vb = sb ? LOAD(b + i) : (vec)(GET(b));
             STORE(EXPR(va, vb), y + i);
         }
         return;
     }
     for (long i = first; i < count; ++i) {
-        const float va = a[i * sa], vb = b[i * sb];
-        y[i] = EXPR(va, vb);
+        const float va = GET(a + i * sa), vb = GET(b + i * sb);
+        PUT(EXPR(va, vb), y + i);
     }
 }
 
@@ -53,12 +53,12 @@ __kernel void broadcast(IN(a), IN(b), OUT(y), __global const int *table) {
     int i = 0;
     if (sa <= 1 && sb <= 1)
         for (; i + V <= length; i += V) {
-            const vec va = sa ? LOAD(a + i) : (vec)(a[0]), vb = sb ? LOAD(b + i) : (vec)(b[0]);
+            const vec va = sa ? LOAD(a + i) : (vec)(GET(a)), vb = sb ? LOAD(b + i) : (vec)(GET(b));
             STORE(EXPR(va, vb), y + i);
         }
     for (; i < length; ++i) {
-        const float va = a[(long)i * sa], vb = b[(long)i * sb];
-        y[i] = EXPR(va, vb);
+        const float va = GET(a + (long)i * sa), vb = GET(b + (long)i * sb);
+        PUT(EXPR(va, vb), y + i);
     }
 }
 #endif

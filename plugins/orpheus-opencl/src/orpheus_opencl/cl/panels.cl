@@ -7,6 +7,6 @@ __kernel void panels(IN(b), OUT(y), const int K, const int N, const long row, co
     const long batch = get_global_id(2), NB = get_global_size(1);
     for (int j = 0; j < BLOCK; ++j) {
         const int n = nb * BLOCK + j;
-        y[((batch * NB + nb) * K + k) * BLOCK + j] = n < N ? b[batch * matrix + k * row + n * column] : 0.0f;
+        PUT(n < N ? GET(b + batch * matrix + k * row + n * column) : 0.0f, y + ((batch * NB + nb) * K + k) * BLOCK + j);
     }
 }

@@ -2,7 +2,7 @@
 // wait for nothing but themselves, and leaves their sum.
 #define CHAINS 12
 
-__kernel void peak(OUT(y), const int rounds, const float a, const float b) {
+__kernel void peak(OUTF(y), const int rounds, const float a, const float b) {
     AT(y);
     vec s[CHAINS];
     #pragma unroll
@@ -14,5 +14,5 @@ __kernel void peak(OUT(y), const int rounds, const float a, const float b) {
     vec sum = s[0];
     #pragma unroll
     for (int k = 1; k < CHAINS; ++k) sum += s[k];
-    STORE(sum, y + get_global_id(0) * V);
+    STOREF(sum, y + get_global_id(0) * V);
 }

@@ -8,7 +8,7 @@ __kernel void conv(IN(x), IN(w), IN(b), OUT(y), const int C, const int H, const 
     const int q = get_global_id(0), p = get_global_id(1), m = get_global_id(2) % M;
     const long n = get_global_id(2) / M;
     const int depth = C / G, first = m / (M / G) * depth;
-    float sum = b ? b[b_at + m] : 0.0f;
+    float sum = b ? GET(b + b_at + m) : 0.0f;
     for (int c = 0; c < depth; ++c)
         for (int u = 0; u < R; ++u) {
             const int row = p * sh - top + u * dh;
@@ -16,8 +16,9 @@ __kernel void conv(IN(x), IN(w), IN(b), OUT(y), const int C, const int H, const 
             for (int v = 0; v < S; ++v) {
                 const int column = q * sw - left + v * dw;
                 if (column < 0 || column >= W) continue;
-                sum += x[((n * C + first + c) * H + row) * W + column] * w[(((long)m * depth + c) * R + u) * S + v];
+                sum += GET(x + ((n * C + first + c) * H + row) * W + column)
+                       * GET(w + (((long)m * depth + c) * R + u) * S + v);
             }
         }
-    y[((n * M + m) * P + p) * Q + q] = sum;
+    PUT(sum, y + ((n * M + m) * P + p) * Q + q);
 }

@@ -20,7 +20,7 @@ __kernel void pool(IN(x), OUT(y), const int H, const int W, const int P, const i
     const int row = p * sh - top;
     FIRST(u0, row, dh);
     END(u1, row, dh, R, H);
-    __global const float *xs = x + plane * H * W * BLOCK + part;
+    __global const scalar *xs = x + plane * H * W * BLOCK + part;
     for (int q = first; q < last; ++q) {
         const int column = q * sw - left;
         FIRST(v0, column, dw);
@@ -31,7 +31,7 @@ __kernel void pool(IN(x), OUT(y), const int H, const int W, const int P, const i
         vec best = (vec)(0.0f);
 #endif
         for (int u = u0; u < u1; ++u) {
-            __global const float *from = xs + ((long)(row + u * dh) * W + column) * BLOCK;
+            __global const scalar *from = xs + ((long)(row + u * dh) * W + column) * BLOCK;
             for (int v = v0; v < v1; ++v) {
                 const vec a = LOAD(from + v * dw * BLOCK);
 #ifdef MAXIMUM

@@ -7,10 +7,10 @@ __kernel void block(IN(x), OUT(y), const int C, const int H, const int W) {
     const int row = get_global_id(0), cb = get_global_id(1), CB = get_global_size(1);
     const long n = get_global_id(2);
     const int cs = min(BLOCK, C - cb * BLOCK);
-    __global const float *from = x + ((n * C + cb * BLOCK) * H + row) * W;
-    __global float *to = y + ((n * CB + cb) * H + row) * W * BLOCK;
+    __global const scalar *from = x + ((n * C + cb * BLOCK) * H + row) * W;
+    __global scalar *to = y + ((n * CB + cb) * H + row) * W * BLOCK;
     for (int q = 0; q < W; ++q)
-        for (int c = 0; c < BLOCK; ++c) to[q * BLOCK + c] = c < cs ? from[(long)c * H * W + q] : 0.0f;
+        for (int c = 0; c < BLOCK; ++c) PUT(c < cs ? GET(from + (long)c * H * W + q) : 0.0f, to + q * BLOCK + c);
 }
 
 // X blocked -> Y plain.
@@ -19,10 +19,10 @@ __kernel void unblock(IN(x), OUT(y), const int C, const int H, const int W) {
     const int row = get_global_id(0), cb = get_global_id(1), CB = get_global_size(1);
     const long n = get_global_id(2);
     const int cs = min(BLOCK, C - cb * BLOCK);
-    __global const float *from = x + ((n * CB + cb) * H + row) * W * BLOCK;
-    __global float *to = y + ((n * C + cb * BLOCK) * H + row) * W;
+    __global const scalar *from = x + ((n * CB + cb) * H + row) * W * BLOCK;
+    __global scalar *to = y + ((n * C + cb * BLOCK) * H + row) * W;
     for (int c = 0; c < cs; ++c)
-        for (int q = 0; q < W; ++q) to[(long)c * H * W + q] = from[q * BLOCK + c];
+        for (int q = 0; q < W; ++q) PUT(GET(from + q * BLOCK + c), to + (long)c * H * W + q);
 }
 
 // X [planes, H, W] -> Y [planes, HP, WP], X from row top, column left on; zeros elsewhere. A blocked row counts as one of
@@ -34,9 +34,9 @@ __kernel void border(IN(x), OUT(y), const int H, const int W, const int HP, cons
     const long plane = get_global_id(1);
     const bool inside = row >= 0 && row < H;
     const int begin = inside ? left : 0, end = inside ? left + W : 0;
-    __global const float *from = x + (plane * H + row) * W - left;
-    __global float *to = y + (plane * HP + get_global_id(0)) * WP;
-    for (int q = 0; q < begin; ++q) to[q] = 0.0f;
-    for (int q = begin; q < end; ++q) to[q] = from[q];
-    for (int q = end; q < WP; ++q) to[q] = 0.0f;
+    __global const scalar *from = x + (plane * H + row) * W - left;
+    __global scalar *to = y + (plane * HP + get_global_id(0)) * WP;
+    for (int q = 0; q < begin; ++q) PUT(0.0f, to + q);
+    for (int q = begin; q < end; ++q) PUT(GET(from + q), to + q);
+    for (int q = end; q < WP; ++q) PUT(0.0f, to + q);
 }

@@ -6,14 +6,14 @@
 #ifdef DEEP
 typedef vec element;
 #define DEPTH BLOCK
-#define GET(p) LOAD(p)
-#define PUT(v, p) STORE(v, p)
+#define FETCH(p) LOAD(p)
+#define LEAVE(v, p) STORE(v, p)
 #define PIECES PARTS
 #else
 typedef float element;
 #define DEPTH 1
-#define GET(p) (*(p))
-#define PUT(v, p) (*(p) = (v))
+#define FETCH(p) GET(p)
+#define LEAVE(v, p) PUT(v, p)
 #define PIECES 1
 #endif
 
@@ -29,6 +29,6 @@ __kernel void resample(IN(x), OUT(y), __global const int *restrict places, __glo
     for (int i = 0; i < length; ++i) {
         element sum = (element)(0.0f);
         SUM
-        PUT(sum, y + (line * length + i) * DEPTH);
+        LEAVE(sum, y + (line * length + i) * DEPTH);
     }
 }

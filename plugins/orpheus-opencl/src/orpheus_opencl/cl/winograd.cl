@@ -10,7 +10,7 @@
 // inputs and outputs takes `run` of them, one of products MT blocks of filters x QT tiles.
 
 #ifdef INPUTS
-__kernel void inputs(IN(x), OUT(v), const int first, const int T, const int run, const int pitch, const int H,
+__kernel void inputs(IN(x), OUTF(v), const int first, const int T, const int run, const int pitch, const int H,
                      const int W, const int down, const int across, const int top, const int left) {
     AT(x); AT(v);
     const int part = get_global_id(0) % PARTS * V, cb = get_global_id(1), CB = get_global_size(1);
@@ -19,7 +19,7 @@ __kernel void inputs(IN(x), OUT(v), const int first, const int T, const int run,
         const int tile = first + t, n = tile / (down * across);
         const int row = tile / across % down * OH - top, column = tile % across * OW - left;
         const bool inside = row >= 0 && column >= 0 && row + NH <= H && column + NW <= W;
-        __global const float *from = x + (((long)(n * CB + cb) * H + row) * W + column) * BLOCK + part;
+        __global const scalar *from = x + (((long)(n * CB + cb) * H + row) * W + column) * BLOCK + part;
         vec half_[NH][NW];
         #pragma unroll
         for (int j = 0; j < NW; ++j) {
@@ -40,7 +40,7 @@ __kernel void inputs(IN(x), OUT(v), const int first, const int T, const int run,
             vec o[NW];
             columns_inputs(half_[i], o)
             #pragma unroll
-            for (int j = 0; j < NW; ++j) STORE(o[j], to + (long)(i * NW + j) * pitch);
+            for (int j = 0; j < NW; ++j) STOREF(o[j], to + (long)(i * NW + j) * pitch);
         }
     }
 }
@@ -48,7 +48,7 @@ __kernel void inputs(IN(x), OUT(v), const int first, const int T, const int run,
 
 #ifdef PRODUCTS
 // The last tiles and filters are moved back to end where they end.
-__kernel void products(IN(v), IN(u), OUT(m), const int T, const int C, const int MB, const int vpitch,
+__kernel void products(INF(v), INF(u), OUTF(m), const int T, const int C, const int MB, const int vpitch,
                        const int mpitch) {
     AT(v); AT(u); AT(m);
     const int part = get_global_id(0) % PARTS * V, element = get_global_id(2);
@@ -67,7 +67,7 @@ __kernel void products(IN(v), IN(u), OUT(m), const int T, const int C, const int
         for (int k = 0; k < cs; ++k, us += BLOCK) {
             vec f[MT];
             #pragma unroll
-            for (int i = 0; i < MT; ++i) f[i] = LOAD(us + i * filter);
+            for (int i = 0; i < MT; ++i) f[i] = LOADF(us + i * filter);
             #pragma unroll
             for (int j = 0; j < QT; ++j) {
                 const vec a = (vec)(vs[j * BLOCK + k]);
@@ -80,12 +80,12 @@ __kernel void products(IN(v), IN(u), OUT(m), const int T, const int C, const int
     #pragma unroll
     for (int i = 0; i < MT; ++i)
         #pragma unroll
-        for (int j = 0; j < QT; ++j) STORE(acc[i][j], ms + ((long)i * T + j) * BLOCK);
+        for (int j = 0; j < QT; ++j) STOREF(acc[i][j], ms + ((long)i * T + j) * BLOCK);
 }
 #endif
 
 #ifdef OUTPUTS
-__kernel void outputs(IN(m), EPILOGUE, const int first, const int T, const int run, const int pitch, const int down,
+__kernel void outputs(INF(m), EPILOGUE, const int first, const int T, const int run, const int pitch, const int down,
                       const int across, const int P, const int Q, const int M, const float p0, const float p1) {
     AT(m); AT_EPILOGUE;
     const int part = get_global_id(0) % PARTS * V, mb = get_global_id(1), MB = get_global_size(1);
@@ -98,7 +98,7 @@ __kernel void outputs(IN(m), EPILOGUE, const int first, const int T, const int r
         for (int j = 0; j < NW; ++j) {
             vec d[NH], o[OH];
             #pragma unroll
-            for (int i = 0; i < NH; ++i) d[i] = LOAD(from + (long)(i * NW + j) * pitch);
+            for (int i = 0; i < NH; ++i) d[i] = LOADF(from + (long)(i * NW + j) * pitch);
             rows_outputs(d, o)
             #pragma unroll
             for (int i = 0; i < OH; ++i) half_[i][j] = o[i];
