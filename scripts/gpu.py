@@ -130,7 +130,10 @@ def layers(record: Record) -> None:
     """The tests of single layers, of devices and of small networks, on the GPU instead of its emulation."""
     for _ in record.todo("layers", ["pytest"]):
         command = [sys.executable, "-m", "pytest", "-q", "-x", "--no-header", "-p", "no:cacheprovider"]
-        tests = ["test_layers.py", "test_networks.py", "test_device.py"]
+        tests = [
+            "test_layers.py", "test_networks.py", "test_device.py", "test_sharing.py", "test_chains.py",
+            "test_integers.py", "test_refusals.py",
+        ]  # fmt: skip
         paths = [str(ROOT / "plugins/orpheus-cuda/tests" / name) for name in tests]
         environment = {**os.environ, "ORPHEUS_CUDA_DEVICE": "1"}
         command.remove("-x")

@@ -363,3 +363,21 @@ def test_the_hosts_memory_in_types_that_numpy_lacks_is_read_in_place(dtype: str)
     del got
     gc.collect()
     assert memory() is None
+
+
+def test_pytorch_s_tensors_on_the_host_are_bound_in_place() -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    with discovery.override(toys.plain()):
+        s = orpheus.InferenceSession(
+            toys.model([("Neg", ["x"], "d")], SHAPE, ["d"]), providers=["plain"], enable_passes=[]
+        )
+    x, y = torch.randn(SHAPE), torch.zeros(SHAPE)
+    binding = s.io_binding()
+    binding.bind_input("x", x)
+    binding.bind_output("d", y)
+    for _ in range(2):
+        s.run_with_iobinding(binding)
+        assert binding.in_place() == {"x", "d"} and torch.equal(y, -x)
+        x += 1
+    with pytest.raises(InputError, match="require gradient"):
+        s.run(None, {"x": x.requires_grad_()})
