@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
@@ -19,6 +21,22 @@ if TYPE_CHECKING:
     from orpheus_core.session.session import InferenceSession
 
 
+@dataclass(frozen=True)
+class _Bound:
+    """A context of what is bound now, and the names of what it uses as it lies.
+
+    ``wanted`` are the outputs to give, by name: their place in the model, and where they go to. ``keep``: the places of
+    those that stay on a device, but in no memory of the caller's.
+    """
+
+    ready: Ready
+    context: Context
+    inputs: frozenset[str]
+    outputs: frozenset[str]
+    wanted: Mapping[str, tuple[int, Any]]
+    keep: Mapping[int, Device]
+
+
 class IOBinding:
     """What to read and where to write, kept from run to run. Not for several threads at once.
 
@@ -31,7 +49,7 @@ class IOBinding:
         self._session = session
         self._inputs: dict[str, Any] = {}
         self._outputs: dict[str, Any] = {}
-        self._context: tuple[Ready, Context, frozenset[str], frozenset[str]] | None = None
+        self._bound: _Bound | None = None
         self._results: dict[str, Any] = {}
 
     def bind_input(self, name: str, value: Any) -> None:
@@ -43,7 +61,7 @@ class IOBinding:
             value = as_array(name, value, self._session.devices.borrow)
         check_value(name, values[name].type, value, {}, self._session.devices.borrow)
         if not _is_same(self._inputs.get(name), value):
-            self._context = None
+            self._bound = None
         self._inputs[name] = value
 
     def bind_output(self, name: str, value: Any = None, *, device: Union[str, Device, None] = None) -> None:
@@ -62,19 +80,19 @@ class IOBinding:
             array.read_only if isinstance(array, DeviceArray) else not array.flags.writeable
         ):
             raise InputError(f"output {name!r} is bound to an array that cannot be written to")
-        self._outputs[name], self._context = array if place in (None, CPU) else place, None
+        self._outputs[name], self._bound = array if place in (None, CPU) else place, None
 
     def clear_binding_inputs(self) -> None:
         """Forget all inputs."""
-        self._inputs, self._context = {}, None
+        self._inputs, self._bound = {}, None
 
     def clear_binding_outputs(self) -> None:
         """Forget all outputs."""
-        self._outputs, self._context = {}, None
+        self._outputs, self._bound = {}, None
 
     def in_place(self) -> frozenset[str]:
         """Names of bound inputs and outputs that the last run used without a copy."""
-        return self._context[2] | self._context[3] if self._context is not None else frozenset()
+        return self._bound.inputs | self._bound.outputs if self._bound is not None else frozenset()
 
     def get_outputs(self) -> list[Any]:
         """Outputs of the last run, in the order they were bound; all outputs when none was."""
@@ -98,33 +116,31 @@ class IOBinding:
             raise ready.out_of_memory(error) from None
 
     def _run(self, ready: Ready, inputs: list[Any]) -> None:
-        if self._context is None or self._context[0] is not ready:
-            self._context = (ready, *self._bind(ready))
-        context, _, homed = self._context[1:]
-        wanted = self._outputs or dict.fromkeys(v.name for v in self._session.output_values)
-        position = {v.name: i for i, v in enumerate(self._session.output_values)}
-        keep = {position[n]: d for n, v in wanted.items() if (d := _device(v)) is not None and n not in homed}
+        bound = self._bound
+        if bound is None or bound.ready is not ready:
+            bound = self._bound = self._bind(ready)
+        context, homed, keep = bound.context, bound.outputs, bound.keep
         for name in homed:
-            array = wanted.get(name)
+            array = bound.wanted[name][1]
             if isinstance(array, DeviceArray):
                 array.follow(context.frame.runtimes[array.device])  # which may still read it
         with ready.lock, np.errstate(all="ignore"):
             context.run(inputs, keep)
         taken = None
-        for name, array in wanted.items():
-            if array is not None and name in homed:
+        for name, (position, array) in bound.wanted.items():
+            if name in homed:
                 self._results[name] = array
                 continue
             taken = context.take_outputs(inputs, keep) if taken is None else taken
-            got = taken[position[name]]
+            got = taken[position]
             if isinstance(array, (np.ndarray, DeviceArray)):
                 _fits(name, array, got)
                 _store(array, got, context)
                 got = array
             self._results[name] = got
 
-    def _bind(self, ready: Ready) -> tuple[Context, frozenset[str], frozenset[str]]:
-        """A context, and which inputs and outputs are used as they lie."""
+    def _bind(self, ready: Ready) -> _Bound:
+        """A context that uses inputs and outputs as they lie where it may."""
         plan = ready.plan
         homes: dict[Operand, Any] = {}
         taken: set[Operand] = set()
@@ -158,7 +174,11 @@ class IOBinding:
                 homes[home] = array
                 taken.add(owner)
                 (inputs if is_input else outputs).add(value.name)
-        return Context(plan, homes), frozenset(inputs), frozenset(outputs)
+        asked = self._outputs or dict.fromkeys(v.name for v in self._session.output_values)
+        position = {v.name: i for i, v in enumerate(self._session.output_values)}
+        wanted = {name: (position[name], array) for name, array in asked.items()}
+        keep = {at: d for n, (at, v) in wanted.items() if n not in outputs and (d := _device(v)) is not None}
+        return _Bound(ready, Context(plan, homes), frozenset(inputs), frozenset(outputs), wanted, keep)
 
 
 def _lies_well(array: Any, home: Operand) -> bool:

@@ -279,7 +279,7 @@ def test_io_binding_reads_and_writes_in_place() -> None:
     s.run_with_iobinding(binding)
     assert binding.in_place() == {"x", "y"}
     # The plan's own operands are the caller's arrays: nothing is copied in or out.
-    slots = binding._context[1].slots
+    slots = binding._bound.context.slots
     assert any(a is x for a in slots)
     assert any(a is y for a in slots)
     np.testing.assert_allclose(y, s.run(None, {"x": x})[0], rtol=1e-6)
