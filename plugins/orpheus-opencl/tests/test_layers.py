@@ -22,7 +22,8 @@ pytest.importorskip("orpheus_opencl", reason="orpheus-opencl is not installed")
 pytest.importorskip("orpheus_numpy", reason="the reference is not installed")
 
 import orpheus_opencl
-from orpheus_opencl import manifest, tiles
+from orpheus_opencl import conv as conv_module
+from orpheus_opencl import gemm, manifest, tiles
 from orpheus_opencl.device import opened
 
 
@@ -118,6 +119,17 @@ def test_layer(layer: Layer, stored: Any) -> None:
     form = FORMS.get(layer.kernel.partition("/")[2])
     rounding = 2.0**-11 if stored is np.float16 else 0.0
     np.testing.assert_allclose(got, wanted, rtol=1e-5 + rounding, atol=2e-5 * (form.factor if form else 1))
+
+
+@pytest.mark.parametrize("width", [4, 8, 16])
+@pytest.mark.parametrize("stored", [np.float32, np.float16], ids=["float32", "float16"])
+@pytest.mark.parametrize("layer", [LAYERS[0], LAYERS[9], LAYERS[20]], ids=str)
+def test_vectors_of_other_devices(
+    layer: Layer, stored: Any, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (conv_module, gemm):
+        monkeypatch.setattr(module, "lanes", lambda device: width)
+    test_layer(layer, stored)
 
 
 @pytest.fixture
