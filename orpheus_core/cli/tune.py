@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     if report.unmeasured:
         names = ", ".join(report.unmeasured[:8]) + (", ..." if len(report.unmeasured) > 8 else "")
         print(f"not measurable alone (open shape, control flow): {names}")
-    print("Sessions choose by these times; `--policy cost` among all backends.")
+    print("Sessions choose by these times; `--policy cost` among all named backends.")
     for plan in report.plans:
         print(_whole(plan))
     return Exit.OK

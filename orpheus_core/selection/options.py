@@ -21,11 +21,12 @@ class SelectionOptions:
 
     ``backends`` in order of preference. ``named`` of them were asked for; the rest are fallbacks.
     ``policy``: "order" gives a node to the first backend that accepts it, and leaves to cost only which of its
-    kernels; "cost" lets every backend compete, conversions counted. ``fallback``: what to do when a node runs on a
-    backend that was not asked for. ``pins``: see :mod:`pins`. ``cache``: measured times, or None. ``memory``: "low"
-    leaves out kernels whose packed constants outgrow the constants (Winograd's, Strassen's), unless one is pinned or
-    nothing else can run the node. ``error_factor``: so also kernels that declare a larger error than so many times
-    that of a direct sum (:attr:`Accuracy.factor`); a network's error adds up over its layers.
+    kernels; "cost" lets all that were named compete, conversions counted, and fallbacks run what no named one can.
+    ``fallback``: what to do when a node runs on a backend that was not asked for. ``pins``: see :mod:`pins`.
+    ``cache``: measured times, or None. ``memory``: "low" leaves out kernels whose packed constants outgrow the
+    constants (Winograd's, Strassen's), unless one is pinned or nothing else can run the node. ``error_factor``: so
+    also kernels that declare a larger error than so many times that of a direct sum (:attr:`Accuracy.factor`); a
+    network's error adds up over its layers.
     """
 
     backends: tuple[Backend, ...]
@@ -54,5 +55,4 @@ class SelectionOptions:
 
     def is_fallback(self, backend: Backend) -> bool:
         """Whether a backend was not asked for by name."""
-        names = [b.name for b in self.backends]
-        return self.named is not None and backend.name in names[self.named :]
+        return self.named is not None and backend.name in (b.name for b in self.backends[self.named :])

@@ -102,6 +102,8 @@ def choices_for(node: Node, options: SelectionOptions, alike: Alike | None = Non
                 text = f"{first.name} comes first in the order of backends"
                 refused.append(Refusal(candidate.id, RefusalCode.POLICY, text))
         found = [c for c in found if c.backend.name == first.name]
+    if pin is None and options.policy == "cost":
+        found = _asked_for(found, refused, options)
     scored, refusals = tuple(alike.score(problem, c, likeness) for c in found), tuple(refused)
     if any(s.noise for s in scored):
         scored = _steadied(scored, [alike.static(problem, c, likeness) for c in found])
@@ -120,6 +122,16 @@ def _steadied(scored: Sequence[Scored], static: Sequence[Scored]) -> tuple[Score
         else replace(s, seconds=s.seconds + s.noise + charged)
         for i, s in enumerate(scored)
     )
+
+
+def _asked_for(found: list[Candidate], refused: list[Refusal], options: SelectionOptions) -> list[Candidate]:
+    """The candidates of backends that were named; all where there is no such one, as a fallback is for that."""
+    named = [c for c in found if not options.is_fallback(c.backend)]
+    if named and len(named) < len(found):
+        text = f"its backend was not asked for, and {named[0].backend.name} can run the node"
+        others = dict.fromkeys(c.id for c in found if options.is_fallback(c.backend))
+        refused.extend(Refusal(kernel, RefusalCode.POLICY, text) for kernel in others)
+    return named or found
 
 
 def _modest(found: list[Candidate], refused: list[Refusal], options: SelectionOptions) -> list[Candidate]:
@@ -148,7 +160,7 @@ def _expand_fused(graph: Graph, options: SelectionOptions) -> tuple[Graph, list[
     nodes: list[Node] = []
     choices: list[Choices] = []
     mapping: dict[Value, Value] = {}
-    terms = (options.policy, options.memory, options.error_factor)
+    terms = (options.policy, options.named, options.memory, options.error_factor)
     alike = Alike(options.backends, options.cache, judged_by(options.backends), terms)
     for node in graph.nodes:
         whole = choices_for(node, options, alike)
@@ -209,7 +221,8 @@ def _at_most(whole: Choices, options: SelectionOptions) -> float:
         return math.inf
     own = min(whole.scored, key=lambda s: s.seconds)
     first = own.candidate.backend.name == options.backends[0].name
-    return _CLEARLY * own.seconds if first or options.policy == "cost" else math.inf
+    by_time = options.policy == "cost" and not options.is_fallback(own.candidate.backend)
+    return _CLEARLY * own.seconds if first or by_time else math.inf
 
 
 def _parts_win(whole: Choices, parts: Sequence[Choices], options: SelectionOptions) -> bool:
@@ -227,6 +240,10 @@ def _parts_win(whole: Choices, parts: Sequence[Choices], options: SelectionOptio
         if first_part != place[own.candidate.backend.name]:
             # An earlier backend that has only some of the parts still gets them: fusion must not hide its kernels.
             return first_part < place[own.candidate.backend.name]
+    elif any(options.is_fallback(s.candidate.backend) for s in best) != (
+        whole_is_fallback := options.is_fallback(own.candidate.backend)
+    ):
+        return whole_is_fallback  # by cost only those compete that were asked for
     # Ranks only order kernels of one operator, so they cannot weigh a fused kernel against its parts.
     known = all(s.source is not Source.RANK for s in (*best, own))
     return known and sum(s.seconds for s in best) < _CLEARLY * own.seconds

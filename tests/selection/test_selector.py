@@ -301,6 +301,44 @@ def test_kernels_of_a_large_declared_error_are_left_out_unless_asked_for() -> No
         session(CHAIN[:1], [backend], ["a"], error_factor=0.5)
 
 
+@pytest.mark.parametrize("fallback", ["allow", "warn"])
+def test_by_cost_a_backend_that_was_not_named_runs_only_what_no_named_one_can(fallback: str) -> None:
+    named, unnamed = toys.blocked("toys:cost_1000"), toys.plain(relu="toys:cost_1")
+    ops = [("Relu", ["x"], "a"), ("Neg", ["a"], "b"), ("Relu", ["b"], "c")]
+    s = session(ops, [named, unnamed], ["c"], providers=["blocked"], policy="cost", fallback=fallback)
+    computed = [k for k in kernels(s) if not k.startswith("core:")]
+    assert computed == ["blocked:Relu/b", "plain:Neg/p", "blocked:Relu/b"]
+    refused = [r for r in s.explain().decisions[0].rejected if r.kernel.startswith("plain")]
+    assert "was not asked for" in str(refused[0])
+    both = session(ops, [named, unnamed], ["c"], providers=["blocked", "plain"], policy="cost")
+    assert kernels(both) == ["plain:Relu/p", "plain:Neg/p", "plain:Relu/p"]
+
+
+@pytest.mark.parametrize("named", ["whole", "parts"])
+def test_by_cost_a_fused_layer_is_taken_apart_only_among_those_that_were_named(named: str) -> None:
+    costs = {"whole": ("toys:cost_1000", "toys:cost_1"), "parts": ("toys:cost_1", "toys:cost_1000")}[named]
+    whole = Kernel(op="ScaleShift", domain="ai.orpheus", name="w", run="toys:relu", cost=costs[0])
+    parts = [Kernel(op=op, name="p", run="toys:relu", cost=costs[1]) for op in ("Mul", "Add")]
+    backends = [
+        Backend(name="whole", api=1, kernels=(whole,)),
+        Backend(name="parts", api=1, kernels=tuple(parts)),
+    ]
+    text = (
+        '<ir_version: 8, opset_import: ["" : 17]> g (float[1, 24, 8, 8] x) => (float[1, 24, 8, 8] y)'
+        " <float[24, 1, 1] s = {"
+        + ", ".join(["2"] * 24)
+        + "}, float[24, 1, 1] b = {"
+        + ", ".join(["1"] * 24)
+        + "}>"
+        " { m = Mul(x, s) y = Add(m, b) }"
+    )
+    with discovery.override(*backends):
+        s = orpheus.InferenceSession(
+            parser.parse_model(text), providers=[named], policy="cost", fallback="allow"
+        )
+        assert {k.split(":")[0] for k in kernels(s)} - {"core"} == {named}
+
+
 @pytest.mark.parametrize(("cost", "expected"), [("toys:cost_1000", "plain"), ("toys:cost_1", "blocked")])
 def test_a_conversion_costs_what_the_kernel_that_does_it_says(cost: str, expected: str) -> None:
     layouts = (Format(("plain",), ("NCHW16c",)), Format(("NCHW16c",), ("plain",)))
