@@ -73,8 +73,8 @@ def tune(
 
     Layers that are alike are measured once; times that are kept already are not taken again unless ``again``.
     ``seconds`` is the time given to each candidate. Nodes of open shape and control flow cannot be measured alone.
-    Sessions made afterwards choose by these times, with ``policy="cost"`` among all they name. At the end the plans they
-    would take are timed beside the untuned one, and where that is not slower, sessions keep it.
+    Sessions made afterwards choose by these times, with ``policy="cost"`` among all they name. At the end the plans
+    they would take are timed beside the untuned one, and where that is not slower, sessions keep it.
     Raises UsageError while there is no plan.
     """
     plan = session.latest_plan()
