@@ -29,7 +29,11 @@ SANITIZERS: dict[str, tuple[str, tuple[str, ...], dict[str, str]]] = {
         ("libasan.so", "libstdc++.so"),  # the second, so that exceptions thrown in the module are seen
         {"ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "print_stacktrace=1"},
     ),
-    "thread": ("thread", ("libtsan.so",), {"TSAN_OPTIONS": "exitcode=66"}),
+    "thread": (
+        "thread",
+        ("libtsan.so",),
+        {"TSAN_OPTIONS": f"exitcode=66:suppressions={Path(__file__).with_name('thread.supp')}"},
+    ),
 }
 
 
@@ -38,7 +42,8 @@ def sanitize(kinds: list[str], arguments: list[str]) -> None:
 
     Only the module is compiled for it: the interpreter, numpy and the runtime of OpenMP are not. That is all right for
     addresses, whose allocations and copies are watched everywhere. ThreadSanitizer would take libgomp's handing over
-    of work for races, so its build has teams of std::thread (native/module/fork.hpp), and nothing is suppressed.
+    of work for races, so its build has teams of std::thread (native/module/fork.hpp), and nothing of the plugin's is
+    suppressed (thread.supp).
     """
     compiler = shutil.which("g++")
     for kind in kinds or list(SANITIZERS):
