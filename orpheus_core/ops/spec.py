@@ -13,12 +13,11 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
-import onnx
-from onnx import defs
-
 from orpheus_core.types import DType, ValueType
 
 if TYPE_CHECKING:
+    from onnx import defs
+
     from orpheus_core.graph import Graph, Node
 
 #: The domain of Orpheus's own operators.
@@ -79,6 +78,8 @@ class OpSpec:
     @cached_property
     def defaults(self) -> dict[str, Any]:
         """Attributes that have a default, with it, as Python values."""
+        import onnx
+
         found = {}
         for name, attribute in self.schema.attributes.items():
             proto = attribute.default_value
@@ -150,6 +151,8 @@ def _tensor_dtype(text: str) -> DType | None:
 @cache
 def find_spec(domain: str, op: str, opset: int) -> OpSpec | None:
     """The form of an operator that a model with ``opset`` means, or None if there is none."""
+    from onnx import defs  # when it is asked for, as listing backends has no need of it
+
     domain = "" if domain == "ai.onnx" else domain
     if domain in _DECLARED:
         return _declared(domain).get(op)
@@ -170,6 +173,8 @@ def latest_version(domain: str) -> int:
 
 @cache
 def _schema_map() -> dict[str, tuple[int, int]]:
+    from onnx import defs
+
     found: dict[str, tuple[int, int]] = {"": (1, int(defs.onnx_opset_version()))}
     for schema in defs.get_all_schemas_with_history():
         if schema.domain:
