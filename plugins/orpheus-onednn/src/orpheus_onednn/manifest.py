@@ -75,7 +75,6 @@ _LINES: Any = (({"axis": 1}, ((8, 64), (64,), (64,)), (8, 64)),)
 _NORMAL: Any = (({"axis": 1}, (_IMAGE, *((64,),) * 4), _IMAGE),)
 _ROW_SUMS: Any = (({"axes": (1,)}, ((8, 64),), (8, 1)),)
 _BOTH: Any = ({"axis": 1}, (_IMAGE, _IMAGE), (1, 128, 14, 14))
-_HALVES: Any = (({"axis": 1}, ((1, 128, 14, 14),), _IMAGE),)
 _TWICE: Any = tuple(({"mode": mode}, (_IMAGE,), (1, 64, 28, 28)) for mode in ("nearest", "linear"))
 
 
@@ -101,7 +100,7 @@ def _rows() -> Iterator[Row]:
     yield Row(("LayerNormalization",), pointwise.normalization, _LINES, rounded=True)
     yield Row(("Softmax", "LogSoftmax"), pointwise.softmax, _LINES, opset=13, rounded=True)
     yield Row(("Concat",), pointwise.concat, (_BOTH,), "all", opset=4)
-    yield Row(("Split",), pointwise.split, _HALVES, "parts", opset=13)
+    yield Row(("Split",), pointwise.split, (({"axis": 1}, ((1, 128, 14, 14),), _IMAGE),), "parts", opset=13)
     yield Row(tuple(pointwise.REDUCTIONS), pointwise.reduction, _ROW_SUMS, opset=13)
     yield Row(("Resize",), pointwise.resampling, _TWICE, "same", opset=11)
     for op, gates in recurrent.GATES.items():
@@ -216,9 +215,8 @@ _known: set[str] = set()
 
 
 def _kernels(row: Row, op: str) -> Iterator[Kernel]:
-    domain, since = (
-        (ORPHEUS_DOMAIN, 1) if op.startswith(("Fused", "Reorder", "ScaleShift")) else ("", row.opset)
-    )
+    ours = op.startswith(("Fused", "Reorder", "ScaleShift"))
+    domain, since = (ORPHEUS_DOMAIN, 1) if ours else ("", row.opset)
     for place, (x, y, formats) in enumerate(_formats(row.formats)):
         walk = Walk(row.describe, x, y)
         groups: dict[tuple[str, bool], list[str]] = {}
