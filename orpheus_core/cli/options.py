@@ -41,7 +41,8 @@ def add_session(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--policy",
         choices=get_args(Policy),
-        help="order: the first backend that accepts a node gets it; cost: the cheapest kernel of any (default: order)",
+        help="order: the first backend that accepts a node gets it; cost: the cheapest kernel of all that are named "
+        "(default: order)",
     )
     parser.add_argument(
         "--fallback",
