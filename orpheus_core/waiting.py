@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import TypeVar
 
 _T = TypeVar("_T")
-#: Looks of an idle thread, some 100 us: longer than the pauses between two layers, or two runs in a row.
-LOOKS = "4000"
+#: Looks of an idle thread, some half a millisecond: longer than the pauses between two layers, or two runs in a row, and
+#: than most times for which the host of a virtual machine takes a processor away, after which a thread would have to be
+#: woken. 4,000 looks took networks on two threads 1 to 4 % longer.
+LOOKS = "20000"
 VARIABLE = "GOMP_SPINCOUNT"
 #: Runtimes that were told.
 _told: set[str] = set()
