@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import TypeVar
 
 _T = TypeVar("_T")
-#: Looks of an idle thread, some half a millisecond: longer than the pauses between two layers, or two runs in a row, and
-#: than most times for which the host of a virtual machine takes a processor away, after which a thread would have to be
-#: woken. 4,000 looks took networks on two threads 1 to 4 % longer.
+#: Looks of an idle thread, some half a millisecond: longer than the pauses between two layers, or two runs in a row.
+#: With 4,000 of them networks on two threads took 1 to 4 % longer (Zen 4, a virtual machine; benchmarks/pool.py).
 LOOKS = "20000"
 VARIABLE = "GOMP_SPINCOUNT"
 #: Runtimes that were told.
