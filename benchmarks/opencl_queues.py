@@ -4,15 +4,17 @@ Each session has a queue of its own, so that every kernel of one has a partner i
 the device. The branches of a network find a partner less often, and must not share memory that one queue could reuse:
 what is measured here is more than queues for branches can give. In turns, on the host's clock.
 
-usage: python benchmarks/opencl_queues.py [NETWORK ...] [--device 0] [--seconds 5]
+usage: python benchmarks/opencl_queues.py [NETWORK ...] [--device 0] [--seconds 5] [--json]
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 from orpheus_experiments.zoo.registry import build
@@ -25,11 +27,8 @@ NETWORKS = ("inception-v3", "resnet-18")
 def measure(network: str, device: int, seconds: float) -> tuple[list[float], list[float]]:
     """Times of two inferences, one after the other and at once."""
     model = build(network)
-    providers: list[object] = [("opencl", {"device": device}), "numpy"]
-    sessions = [
-        orpheus.InferenceSession(model, providers=providers, fallback="error")  # type: ignore[arg-type]
-        for _ in range(2)
-    ]
+    providers: list[str | tuple[str, Any]] = [("opencl", {"device": device}), "numpy"]
+    sessions = [orpheus.InferenceSession(model, providers=providers, fallback="error") for _ in range(2)]
     info = sessions[0].get_inputs()[0]
     shape = [size for size in info.shape if isinstance(size, int)]
     feed = {info.name: np.random.default_rng(0).standard_normal(shape).astype(np.float32)}
@@ -66,7 +65,12 @@ def main() -> None:
     parser.add_argument("networks", nargs="*", default=NETWORKS)
     parser.add_argument("--device", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
+    if args.json:
+        found = {network: measure(network, args.device, args.seconds) for network in args.networks}
+        print(json.dumps({"seconds": {n: {"in_turn": a, "at_once": b} for n, (a, b) in found.items()}}))
+        return
     print(f"{'ms, least and median':20} {'in turn':>17} {'at once':>17} {'gain':>13}")
     for network in args.networks:
         each = [

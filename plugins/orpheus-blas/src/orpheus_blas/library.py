@@ -136,7 +136,8 @@ def _leading(x: Array) -> tuple[int, int]:
 
 def _try_apart(path: Path | str) -> None:
     """BackendError where a call ends its process: MKL without its other parts, instructions of another processor."""
-    done = subprocess.run([sys.executable, "-ISc", _CALL, path], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-ISc", _CALL, path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     if done.returncode not in (0, 1):  # 1: it does not load, or has no such function
         why = " ".join((done.stdout + done.stderr).split()) or f"signal {-done.returncode}"
         raise BackendError(f"{path} ends the process that calls it: {why}")

@@ -21,7 +21,7 @@ VARIABLE = "ORPHEUS_CHAIN"
 
 #: The rule, from measurements on a core with 1 MB of L2 and 32 MB of L3 (MobileNets of 224 to 1792 pixels, arenas on
 #: large pages). A chain holds a result of this many times L2 or more, where there is an L3 behind it: 3 to 14 times
-#: lost 1 to 4 % of the network's time, 18 times gained 2 % with one thread, 74 times 9 %;
+#: lost 1 to 4 % of the network's time, 18 times gained 2 % with one thread; beyond, chains gained up to 9 % or lost 1;
 WORTH_BEFORE_L3 = 16.0
 #: where there is none, of this many times: what leaves L2 is in memory;
 WORTH = 2.0
