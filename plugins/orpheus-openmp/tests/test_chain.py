@@ -277,7 +277,7 @@ def test_windows_are_as_the_rule_counts_them(layers):
 
 def caches(monkeypatch, l2, l3=0):
     """Caches of so many bytes."""
-    monkeypatch.setattr(chain, "_cache_bytes", lambda level: {2: l2, 3: l3}[level])
+    monkeypatch.setattr(chain, "cache_bytes", lambda level: {2: l2, 3: l3}[level])
 
 
 @pytest.fixture

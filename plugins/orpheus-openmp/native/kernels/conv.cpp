@@ -51,8 +51,6 @@ namespace {
 
 // Floats of weights that may stay in L1 beside the input and the result: half of 32 KB.
 constexpr Int l1_weights = 4096;
-// Floats of weights that may stay in L2 beside those that follow them.
-constexpr Int l2_weights = 65536;
 
 // Where in y, and with which parameters, output block `block` of image `image` is stored, from pixel `pixel` on.
 Finish finish_at(const ConvArgs& a, Int image, Int block, Int pixel) {
@@ -98,14 +96,14 @@ void copy_window(const ConvArgs& a, const float* x, Int blocks, Int first, Int w
     }
 }
 
-// Blocks [begin, end) of the input channels, whose weights stay in L2 while tiles pass.
+// Blocks [begin, end) of the input channels, whose weights stay in L1 or L2 while tiles pass.
 struct Cut {
     Int begin, end;
 };
 
-// The most blocks of input channels in a cut, so that its weights take about l2_weights floats.
+// The most blocks of input channels in a cut, so that its weights take about `cut` floats.
 Int cut_of(const ConvArgs& a) {
-    const Int cuts = most(a.in_blocks * a.in_depth * a.kh * a.kw * max_vectors * B / l2_weights, Int{1});
+    const Int cuts = most(a.in_blocks * a.in_depth * a.kh * a.kw * max_vectors * B / a.cut, Int{1});
     return ceil_div(a.in_blocks, cuts);
 }
 

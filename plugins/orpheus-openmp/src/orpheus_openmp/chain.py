@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 from bisect import bisect
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 from orpheus_core.errors import BackendError
 from orpheus_core.plugin import Joined, Step
 from orpheus_openmp import isa as isas
 from orpheus_openmp.layer import Layer
+from orpheus_openmp.machine import cache_bytes
 
 VARIABLE = "ORPHEUS_CHAIN"
 
@@ -152,18 +152,9 @@ def enabled() -> bool:
 
 def worth() -> float:
     """Bytes of a result from which on a chain is worth it."""
-    return (WORTH_BEFORE_L3 if _cache_bytes(3) else WORTH) * l2_bytes()
+    return (WORTH_BEFORE_L3 if cache_bytes(3) else WORTH) * l2_bytes()
 
 
 def l2_bytes() -> int:
     """Bytes of a core's second-level cache."""
-    return _cache_bytes(2) or _L2
-
-
-@lru_cache
-def _cache_bytes(level: int) -> int:
-    """As the system tells, 0 where it does not."""
-    try:
-        return max(os.sysconf(f"SC_LEVEL{level}_CACHE_SIZE"), 0)
-    except (ValueError, OSError, AttributeError):
-        return 0
+    return cache_bytes(2) or _L2

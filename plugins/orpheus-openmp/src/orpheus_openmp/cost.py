@@ -18,19 +18,10 @@ from orpheus_openmp.conv_shape import ConvShape, conv_shape
 from orpheus_openmp.cook_toom import FORMS, Form
 from orpheus_openmp.operands import input_shape, output_shape
 from orpheus_openmp.packing import Packing, conv_packing, transpose_packing
+from orpheus_openmp.rates import rates_for
 from orpheus_openmp.winograd import band_rows
 
-#: Multiply-adds a second of one core.
-_PEAK = {"avx512": 1e11, "avx2": 5e10, "neon": 2.5e10, "generic": 8e9}
-_STREAM = 3e10  # bytes a second of weights that come from memory
-_MORE = 5e10  # the same of weights that an algorithm has more of; products hide a part of their way
-_FEED = 0.42  # bytes of a strided form's weights in the time of a multiply-add: measured beside direct sums
-_CACHE = 3e10  # bytes a second of tensors that lie in L2
 _CALL = 2e-7  # seconds of a step inside a segment
-_TRANSFORM = 1.5e9  # vectors a second loaded, transformed along one axis, stored
-_SLOT = 2.0  # multiply-adds of a vector that take as long as an accumulator's way to L1 or back
-_MEET = 6e-6  # seconds more that several threads take who share sums: two meetings, and lines of another core
-_SUM = 1.8  # the same of a vector of an input sum, times the side of the algorithm: the more, the farther from L1
 _GATHER = 2e9  # elements a second into im2col's panels
 _PACK = 4e9  # elements a second into a packed tile, and where columns are left out between them
 _PACK_STRIDED = 1.5e9
@@ -56,11 +47,12 @@ def stem(problem: Problem) -> float:
 
 def pointwise(problem: Problem) -> float:
     """1x1: all pixels are one row, gathered first where a stride leaves some out."""
+    rates = rates_for(problem)
     shape = conv_shape(problem)
     pixels = math.prod(shape.window.y)
     gathered = 4 * shape.batch * shape.channels * pixels if shape.window.strides != (1, 1) else 0
     row = 0.95 * _direct(problem, shape, pixels, shape.channels // shape.group)
-    return row + gathered / _CACHE / problem.threads
+    return row + gathered / rates.cache / problem.threads
 
 
 def strassen(problem: Problem) -> float:
@@ -75,6 +67,7 @@ def strassen2(problem: Problem) -> float:
 
 def depthwise(problem: Problem) -> float:
     """One multiplication for each value loaded."""
+    rates = rates_for(problem)
     shape = conv_shape(problem)
     macs = (
         shape.batch
@@ -82,18 +75,19 @@ def depthwise(problem: Problem) -> float:
         * math.prod(shape.window.y)
         * shape.taps
     )
-    return _CALL + max(4 * macs / _peak(problem), _bytes(problem) / _CACHE) / problem.threads
+    return _CALL + max(4 * macs / rates.peak, _bytes(problem) / rates.cache) / problem.threads
 
 
 def im2col(problem: Problem) -> float:
     """Gather every window, then one plain product."""
+    rates = rates_for(problem)
     shape = conv_shape(problem)
     pixels = math.prod(shape.window.y)
     gathered = shape.batch * shape.channels * shape.taps * pixels
     rows = shape.filters // shape.group
     macs = shape.macs / rows * _tiled(rows)
-    work = macs / (_peak(problem) * 0.7 * _share(rows, isa.tile_for(problem)[1])) + gathered / _GATHER
-    return _CALL + max(work / problem.threads, _weights(problem) / _STREAM)
+    work = macs / (rates.peak * 0.7 * _share(rows, isa.tile_for(problem)[1], rates.load)) + gathered / _GATHER
+    return _CALL + rates.longer(work / problem.threads, _weights(problem), problem.threads)
 
 
 def spatial_pack(problem: Problem) -> float:
@@ -115,26 +109,31 @@ def top_k(problem: Problem) -> float:
 
 def product(problem: Problem) -> float:
     """Gemm and MatMul; one row is bound by the weights' way from memory."""
+    rates = rates_for(problem)
     a, y = input_shape(problem, 0), output_shape(problem)
     rows, depth = math.prod(y[:-1]), a[-2 if problem.attributes.get("transA", 0) else -1]
     macs = rows * y[-1] * depth
     return _CALL + max(
-        macs / (_peak(problem) * 0.8 * _share(max(rows, 4), isa.tile_for(problem)[1])) / problem.threads,
-        _weights(problem) / _STREAM,
+        macs
+        / (rates.peak * 0.8 * _share(max(rows, 4), isa.tile_for(problem)[1], rates.load))
+        / problem.threads,
+        _weights(problem) / rates.stream,
     )
 
 
 def traffic(problem: Problem) -> float:
     """Kernels that are bound by memory."""
-    return _CALL + _bytes(problem) / _CACHE / problem.threads
+    rates = rates_for(problem)
+    return _CALL + _bytes(problem) / rates.cache / problem.threads
 
 
 def pool(problem: Problem) -> float:
     """Every tap is loaded once more."""
+    rates = rates_for(problem)
     kernel = problem.attributes.get("kernel_shape", (1,))
     y = problem.outputs[0]
     taps: float = math.prod(kernel) * ((y.nbytes or 0) if isinstance(y, TensorType) else 0)
-    return _CALL + (_bytes(problem) + taps / 4) / _CACHE / problem.threads
+    return _CALL + (_bytes(problem) + taps / 4) / rates.cache / problem.threads
 
 
 def plain_pool(problem: Problem) -> float:
@@ -143,6 +142,7 @@ def plain_pool(problem: Problem) -> float:
 
 
 def _packed(problem: Problem, packing: Packing) -> float:
+    rates = rates_for(problem)
     depth, _, columns = packing.axes
     height, width = packing.tile
     block, limit, _ = isa.tile_for(problem)
@@ -153,9 +153,9 @@ def _packed(problem: Problem, packing: Packing) -> float:
     terms = packing.channels * sum(math.prod(len(phase.elements) for phase in job) for job in packing.jobs())
     macs = tiles * vectors * block * packing.filters * terms
     stored = images * packing.filters * vectors * block * packing.tiles * depth.span * len(packing.jobs())
-    work = macs / (_peak(problem) * 0.9 * _share(packing.filters, limit)) + stored / _FINISH
+    work = macs / (rates.peak * 0.9 * _share(packing.filters, limit, rates.load)) + stored / _FINISH
     work += tiles * len(depth.phases) * packing.room / (_PACK if columns.stride == 1 else _PACK_STRIDED)
-    return _CALL + max(work / problem.threads, _weights(problem) / _STREAM)
+    return _CALL + rates.longer(work / problem.threads, _weights(problem), problem.threads)
 
 
 def _panel(problem: Problem) -> int:
@@ -164,31 +164,36 @@ def _panel(problem: Problem) -> int:
 
 
 def _direct(problem: Problem, shape: ConvShape, row: int, channels: int) -> float:
+    rates = rates_for(problem)
     pixels = math.prod(shape.window.y)
     block, limit, _ = isa.tile_for(problem)
     groups, filters = shape.group, _padded(shape.filters // shape.group, block)
     macs = shape.batch * groups * filters * channels * shape.taps * pixels
-    work = macs / (_peak(problem) * 0.9 * _share(row, limit))
-    return _CALL + max(work / problem.threads, 4 * groups * filters * channels * shape.taps / _STREAM)
+    work = macs / (rates.peak * 0.9 * _share(row, limit, rates.load))
+    weights = 4 * groups * filters * channels * shape.taps
+    return _CALL + rates.longer(work / problem.threads, weights, problem.threads)
 
 
 def _winograd(form: Form, problem: Problem) -> float:
     """Products in register tiles, transforms by the vectors that they pass, or the weights' way from memory."""
+    rates = rates_for(problem)
     shape, (block, limit, _) = conv_shape(problem), isa.tile_for(problem)
     rows, across = (-(-size // out) for size, out in zip(shape.window.y, form.out))
     tiles, band = shape.batch * rows * across, band_rows(rows, across, problem.threads) * across
     channels, filters, elements = _padded(shape.channels, block), _padded(shape.filters, block), form.elements
     products = (
-        tiles * form.products * shape.channels * filters / (_peak(problem) * 0.85 * _share(band, limit))
+        tiles
+        * form.products
+        * shape.channels
+        * filters
+        / (rates.peak * 0.85 * _share(band, limit, rates.load))
     )
     axes = sum(axis.size > 1 for axis in (form.rows, form.cols))
     vectors = tiles * (channels * len(form.phases) + filters) / block * axes * elements
-    weights = (
-        4 * form.products * shape.channels * filters / (_STREAM if form.step == 1 else _FEED * _peak(problem))
-    )
-    return (
-        _CALL + max((products + vectors / _TRANSFORM / 2) / problem.threads, weights) * _PRICES[form.factor]
-    )
+    weights = 4 * form.products * shape.channels * filters
+    rate = rates.stream if form.step == 1 else rates.feed * rates.peak
+    work = (products + vectors / rates.transform / 2) / problem.threads
+    return _CALL + rates.longer(work, weights, problem.threads, rate) * _PRICES[form.factor]
 
 
 #: By the name of the form's kernel.
@@ -197,6 +202,7 @@ winograd = SimpleNamespace(**{name: partial(_winograd, form) for name, form in F
 
 def _bilinear(problem: Problem, name: str) -> float:
     """Pointwise with fewer products, more weights (measured cold: part of their way is hidden), and sums to move."""
+    rates = rates_for(problem)
     shape, found = conv_shape(problem), ALGORITHMS[name]
     block, limit, vectors = isa.tile_for(problem)
     side, pixels = found.side, math.prod(shape.window.y)
@@ -207,19 +213,19 @@ def _bilinear(problem: Problem, name: str) -> float:
     tile = -(-pixels // side)  # pixels of a tile, if there were one of each kind
     slots = found.moves * chunks * vectors
     sums = (max(found.formed) + 1) * part * side
-    macs = filters * channels * block**2 * pixels * 0.95 * fewer / (0.9 * _share(tile, limit))
-    macs += tile * block * (_SLOT * slots + _SUM * sums)
+    macs = filters * channels * block**2 * pixels * 0.95 * fewer / (0.9 * _share(tile, limit, rates.load))
+    macs += tile * block * (rates.slot * slots + rates.sum * sums)
     weights = 4 * shape.group * filters * channels * block**2
     stored = 1 + done * (found.products / side**2 - 1)
-    work = shape.batch * shape.group * macs / _peak(problem) + weights / _MORE * (stored - 1)
-    meet = _MEET if problem.threads > 1 else 0.0
-    return _CALL + meet + max(work / problem.threads, weights / _STREAM * stored)
+    work = shape.batch * shape.group * macs / rates.peak + weights / rates.more * (stored - 1)
+    meet = rates.meet if problem.threads > 1 else 0.0
+    return _CALL + meet + rates.longer(work / problem.threads, weights * stored, problem.threads)
 
 
-def _share(row: int, limit: int) -> float:
+def _share(row: int, limit: int, load: float = 1.0) -> float:
     """The share of peak that a row of so many pixels reaches in tiles of ``limit``: weights are loaded once a tile."""
     tile = row / -(-row // limit)
-    return tile / (tile + 1.0)
+    return tile / (tile + load)
 
 
 def _tiled(rows: int) -> int:
@@ -228,14 +234,6 @@ def _tiled(rows: int) -> int:
 
 def _padded(channels: int, block: int) -> int:
     return -(-channels // block) * block
-
-
-def _peak(problem: Problem) -> float:
-    return problem.once(_peak_here)
-
-
-def _peak_here(_: Problem) -> float:
-    return _PEAK[isa.current()]
 
 
 def _weights(problem: Problem) -> float:

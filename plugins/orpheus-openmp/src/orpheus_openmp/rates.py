@@ -1,0 +1,63 @@
+"""How fast the processor does what the cost models count: one row a kind of core, fitted to measured layers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from orpheus_core.plugin import Problem
+from orpheus_openmp import isa, machine
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Rates of one core, a second unless told otherwise; only what they are to each other decides anything."""
+
+    #: Multiply-adds of float32.
+    peak: float
+    #: Bytes of weights that come from memory,
+    stream: float = 3e10
+    #: of weights that an algorithm has more of (products hide a part of their way),
+    more: float = 5e10
+    #: and of tensors that lie in L2.
+    cache: float = 3e10
+    #: Bytes of a strided form's weights in the time of a multiply-add: measured beside direct sums.
+    feed: float = 0.42
+    #: Vectors loaded, transformed along one axis, stored.
+    transform: float = 1.5e9
+    #: Multiply-adds of a vector that take as long as an accumulator's way to L1 or back.
+    slot: float = 2.0
+    #: The same of a vector of an input sum, times the side of the algorithm: the more, the farther from L1.
+    sum: float = 1.8
+    #: Seconds more that several threads take who share sums: two meetings, and lines of another core.
+    meet: float = 6e-6
+    #: Multiply-adds in whose time a tile's weights are loaded, of one for each of its pixels.
+    load: float = 1.0
+    #: What each thread more adds to the weights that come from memory in a second, as a share of what one gets.
+    lanes: float = 0.0
+
+    def longer(self, work: float, weights: float, threads: int, rate: float = 0.0) -> float:
+        """Seconds of so much work, or of the way of so many bytes of weights, at ``rate`` if it is given."""
+        way = weights / (rate or self.stream) / (1 + self.lanes * (threads - 1))
+        return max(work, way)
+
+
+#: By instruction set. The units of the first four are those in which a Zen 4 core, which computes AVX-512 in halves,
+#: multiplies 1e11 times a second.
+_RATES = {"avx512": Rates(1e11), "avx2": Rates(5e10), "neon": Rates(2.5e10), "generic": Rates(8e9)}
+#: AVX-512 in whole vectors. Products take half the time, memory as long as before: algorithms of fewer products and
+#: more weights pay less often. Fitted to 2,000 measured kernels of six networks on one and two cores of an Intel server
+#: (214 GFLOP/s, L2 of 2 MB, 28 GB/s from L3, 17 from memory): what is chosen takes 1.003 to 1.05 times as long as the
+#: fastest kernel of each layer, with the constants above 1.01 to 1.41 times.
+_WIDE = Rates(
+    1e11, stream=1.1e10, more=4.6e9, feed=0.05, transform=2.1e8, slot=4.0, sum=2.5, load=0.9, lanes=0.85
+)
+
+
+def rates_for(problem: Problem) -> Rates:
+    """The rates of the instruction set in use; costs of a layer ask for them many times over."""
+    return problem.once(_rates_here)
+
+
+def _rates_here(_: Problem) -> Rates:
+    name = isa.current()
+    return _WIDE if name == "avx512" and machine.wide() else _RATES[name]
