@@ -323,6 +323,8 @@ class Problem:
     ``inputs`` and ``outputs`` are types in the operator's order, None where omitted; layouts and devices are
     those of the candidate. ``constants`` holds the arrays of constant inputs by index. ``names`` gives the
     formal names of the inputs and outputs as the operator page has them. ``threads`` is the session's setting.
+    ``network_bytes``: the constants of the whole network, 0 where they are not known; the more, the farther away a
+    layer's weights are when it is called again.
     """
 
     op: str
@@ -335,6 +337,7 @@ class Problem:
     input_names: tuple[str, ...] = ()
     output_names: tuple[str, ...] = ()
     threads: int = 1
+    network_bytes: int = 0
 
     def once(self, function: Callable[[Problem], _T]) -> _T:
         """``function(self)``, worked out once: rules, costs and preparation ask for the same facts many times over."""

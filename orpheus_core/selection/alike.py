@@ -167,8 +167,8 @@ def _likeness(problem: Problem) -> Hashable | None:
     if any(c is _UNKNOWN for _, c in contents) or any(isinstance(a, Graph) for _, a in attributes):
         return None
     key = (
-        problem.domain, problem.op, problem.version, problem.threads, problem.inputs, problem.outputs,
-        tuple(attributes), contents,
+        problem.domain, problem.op, problem.version, problem.threads, problem.network_bytes, problem.inputs,
+        problem.outputs, tuple(attributes), contents,
     )  # fmt: skip
     try:
         hash(key)

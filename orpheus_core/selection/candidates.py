@@ -54,7 +54,7 @@ def spec_of(node: Node) -> OpSpec | None:
     return find_spec(node.domain, node.op, node.version or latest_version(node.domain))
 
 
-def problem_of(node: Node, *, threads: int = 1) -> Problem:
+def problem_of(node: Node, *, threads: int = 1, network_bytes: int = 0) -> Problem:
     """The layer a node stands for. Graph attributes stay graphs; layouts and devices are plain and host."""
     spec = spec_of(node)
     input_names = _expand(spec.input_names, spec.schema.inputs, len(node.inputs)) if spec else ()
@@ -70,6 +70,7 @@ def problem_of(node: Node, *, threads: int = 1) -> Problem:
         input_names=input_names,
         output_names=output_names,
         threads=threads,
+        network_bytes=network_bytes,
     )
 
 
@@ -97,6 +98,7 @@ def in_format(problem: Problem, candidate: Candidate) -> Problem:
         input_names=problem.input_names,
         output_names=problem.output_names,
         threads=problem.threads,
+        network_bytes=problem.network_bytes,
     )
 
 

@@ -26,7 +26,8 @@ class SelectionOptions:
     ``cache``: measured times, or None. ``memory``: "low" leaves out kernels whose packed constants outgrow the
     constants (Winograd's, Strassen's), unless one is pinned or nothing else can run the node. ``error_factor``: so
     also kernels that declare a larger error than so many times that of a direct sum (:attr:`Accuracy.factor`); a
-    network's error adds up over its layers.
+    network's error adds up over its layers. ``network_bytes``: of the constants of the graph that is selected for, as
+    :class:`~orpheus_core.plugin.Problem` tells them; :func:`~orpheus_core.selection.selector.choose` works them out.
     """
 
     backends: tuple[Backend, ...]
@@ -38,6 +39,7 @@ class SelectionOptions:
     threads: int = 1
     memory: Memory = "normal"
     error_factor: float = 16.0
+    network_bytes: int = 0
 
     def __post_init__(self) -> None:
         if self.policy not in get_args(Policy):

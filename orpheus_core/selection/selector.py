@@ -60,6 +60,7 @@ def select(graph: Graph, options: SelectionOptions) -> tuple[Graph, Selection]:
 
 def choose(graph: Graph, options: SelectionOptions) -> tuple[Graph, Selection]:
     """As :func:`select`, by the costs of layers alone."""
+    options = replace(options, network_bytes=constant_bytes(graph))
     graph, choices = _expand_fused(graph, options)
     _refuse_missing(choices, options)
     picks, seconds, optimal, hubs = assign(graph, [c.scored for c in choices], options)
@@ -74,12 +75,18 @@ def choose(graph: Graph, options: SelectionOptions) -> tuple[Graph, Selection]:
     return graph, selection
 
 
+def constant_bytes(graph: Graph) -> int:
+    """Bytes of the constants that the nodes of ``graph`` read, each counted once."""
+    constants = {v for n in graph.nodes for v in n.inputs if v is not None and v.const is not None}
+    return sum(v.const.nbytes for v in constants if v.const is not None)
+
+
 def choices_for(node: Node, options: SelectionOptions, alike: Alike | None = None) -> Choices:
     """Every candidate that pins and policy leave to a node, and every refusal with its reason.
 
     ``alike`` remembers what was found for nodes before it, under the same options.
     """
-    problem = problem_of(node, threads=options.threads)
+    problem = problem_of(node, threads=options.threads, network_bytes=options.network_bytes)
     likeness = None if alike is None else alike.key(problem)
     alike = alike or Alike(options.backends, options.cache)
     pin = pin_for(node, options.pins)

@@ -14,7 +14,7 @@ from orpheus_core.selection.candidates import Candidate, problem_of
 from orpheus_core.selection.conversion import HOME, Place, conversion_key, measure_conversion
 from orpheus_core.selection.measure import can_measure, measure
 from orpheus_core.selection.options import Policy, SelectionOptions
-from orpheus_core.selection.selector import choices_for
+from orpheus_core.selection.selector import choices_for, constant_bytes
 from orpheus_core.selection.signature import measurement_key, problem_signature
 from orpheus_core.session.session import InferenceSession
 from orpheus_core.session.threads import apply_threads, settings_of
@@ -82,12 +82,12 @@ def tune(
     apply_threads(settings_of(session.options.backends, session.threads, lead=session.lead))
     options = replace(session.options, policy="cost", cache=cache, pins={})
     graph = session.graph if session.executable.is_static else plan.graph
-    constants = {v for n in graph.nodes for v in n.inputs if v is not None}
-    others = _PACKED * sum(v.const.nbytes for v in constants if v.const is not None)
+    options = replace(options, network_bytes=constant_bytes(graph))
+    others = _PACKED * options.network_bytes
     groups: dict[str, tuple[Problem, Node, list[str]]] = {}
     unmeasured = []
     for node in _with_parts(graph):
-        problem = problem_of(node, threads=options.threads)
+        problem = problem_of(node, threads=options.threads, network_bytes=options.network_bytes)
         name = node.name or next((v.name for v in node.results), "")
         if not can_measure(problem):
             unmeasured.append(name)

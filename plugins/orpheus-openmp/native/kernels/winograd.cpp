@@ -17,7 +17,9 @@
 // Order of the loops: image, band; transforms (block, tile); then for each chunk its products (element, cut of the
 // channels, register tile) and at once their inverse and epilogue (vector, tile). Each cut is summed by itself: that keeps
 // its weights in L1 over all tiles, and the rounding of a long sum from being magnified by the inverse.
-// Threads: bands apart where there are enough of them, else all work on one band, by chunks.
+// Threads: bands apart where there are enough of them, else all work on one band, by chunks. Two threads then each transform
+// all inputs for themselves, more share them: V is 2 to 4 times as large as x, and a line of it that the other core has
+// written takes 10 ns and more to come, longer than to compute it (Intel's servers, 150 ns from core to core).
 // Measured on Zen 4, share of the 117 GFLOP/s of one core that the form's own multiplications reach, transforms included:
 // 3x3 80 % with 64 channels at 56x56, 87 % with 128 at 28x28, 86 % with 256 at 14x14 by F(5,3) (69 % by F(4,3), which does
 // not divide 14), and 51 % with 512 at 7x7, which waits for its weights; that is 3.2, 3.5, 3.4 and 2.0 times what a direct
@@ -33,6 +35,8 @@ namespace {
 
 // Channels that are summed up before they are added to the sum of those before them.
 constexpr Int cut_channels = 64;
+// Threads of one band that each transform all its inputs.
+constexpr Int most_alone = 2;
 
 // One tile of products: y[v][t] = sum over blocks and channels of x[t] w[v], added to y when `resume`. Tiles lie B floats
 // apart in x, 1 where each channel is a block of its own.
@@ -113,13 +117,18 @@ public:
         const Int v_size = elements * v_apart(a.band * across);
         const Int room = v_size + (plain() ? a.in_blocks * spread_rows(a.band) * spread_row() : 0);
         float* m = a.workspace + team.size * room + team.rank * elements * apart(max_vectors * a.band * across);
+        float* own = a.workspace + team.rank * room;
+        Team alone{0, 1, nullptr};
         if (bands >= 2 * team.size || team.size == 1) {
-            Team alone{0, 1, nullptr};
             const Range range = share(bands, team);
-            float* v = a.workspace + team.rank * room;
-            for (Int i = range.begin; i < range.end; ++i) band(i, alone, v, v + v_size, m);
+            for (Int i = range.begin; i < range.end; ++i) band(i, alone, alone, own, own + v_size, m);
+        } else if (team.size <= most_alone) {
+            for (Int i = 0; i < bands; ++i) band(i, alone, team, own, own + v_size, m);
         } else {
-            for (Int i = 0; i < bands; ++i) band(i, team, a.workspace, a.workspace + v_size, m);
+            for (Int i = 0; i < bands; ++i) {
+                band(i, team, team, a.workspace, a.workspace + v_size, m);
+                wait(team);
+            }
         }
     }
 
@@ -146,12 +155,13 @@ private:
     static Int phase_row(Int phase) { return phase / 2; }
     Int phase_col(Int phase) const { return f.step > 1 && (phase == 0 || phase == 3); }
 
-    void band(Int index, Team& team, float* v, float* rows, float* m) const {
+    // A band, its inputs transformed by the threads of `makers`, its chunks shared by those of `team`.
+    void band(Int index, Team& makers, Team& team, float* v, float* rows, float* m) const {
         const Int bands = ceil_div(down, a.band), image = index / bands, first = index % bands * a.band;
         const Int tiles = (least(first + a.band, down) - first) * across;
-        if (plain()) inputs_plain(image, first, tiles, team, rows, v);
-        else inputs(image, first, tiles, team, v);
-        wait(team);
+        if (plain()) inputs_plain(image, first, tiles, makers, rows, v);
+        else inputs(image, first, tiles, makers, v);
+        wait(makers);
         // Chunks that do not share out evenly are cut into runs of tiles too.
         const Int chunks = ceil_div(a.out_blocks, max_vectors);
         const Int parts = chunks % team.size && chunks < 8 * team.size ? least(Int{team.size}, tiles) : 1;
@@ -169,7 +179,6 @@ private:
                           least(f.out_h, a.out_h - oh), least(f.out_w, a.out_w - ow));
             }
         }
-        wait(team);
     }
 
     // The transformed tiles from tile row `first` on.

@@ -87,7 +87,7 @@ def im2col(problem: Problem) -> float:
     rows = shape.filters // shape.group
     macs = shape.macs / rows * _tiled(rows)
     work = macs / (rates.peak * 0.7 * _share(rows, isa.tile_for(problem)[1], rates.load)) + gathered / _GATHER
-    return _CALL + rates.longer(work / problem.threads, _weights(problem), problem.threads)
+    return _CALL + rates.longer(problem, work / problem.threads, _weights(problem))
 
 
 def spatial_pack(problem: Problem) -> float:
@@ -155,7 +155,7 @@ def _packed(problem: Problem, packing: Packing) -> float:
     stored = images * packing.filters * vectors * block * packing.tiles * depth.span * len(packing.jobs())
     work = macs / (rates.peak * 0.9 * _share(packing.filters, limit, rates.load)) + stored / _FINISH
     work += tiles * len(depth.phases) * packing.room / (_PACK if columns.stride == 1 else _PACK_STRIDED)
-    return _CALL + rates.longer(work / problem.threads, _weights(problem), problem.threads)
+    return _CALL + rates.longer(problem, work / problem.threads, _weights(problem))
 
 
 def _panel(problem: Problem) -> int:
@@ -171,7 +171,7 @@ def _direct(problem: Problem, shape: ConvShape, row: int, channels: int) -> floa
     macs = shape.batch * groups * filters * channels * shape.taps * pixels
     work = macs / (rates.peak * 0.9 * _share(row, limit, rates.load))
     weights = 4 * groups * filters * channels * shape.taps
-    return _CALL + rates.longer(work / problem.threads, weights, problem.threads)
+    return _CALL + rates.longer(problem, work / problem.threads, weights)
 
 
 def _winograd(form: Form, problem: Problem) -> float:
@@ -191,9 +191,9 @@ def _winograd(form: Form, problem: Problem) -> float:
     axes = sum(axis.size > 1 for axis in (form.rows, form.cols))
     vectors = tiles * (channels * len(form.phases) + filters) / block * axes * elements
     weights = 4 * form.products * shape.channels * filters
-    rate = rates.stream if form.step == 1 else rates.feed * rates.peak
+    rate = rates.feed * rates.peak if form.step > 1 else 0.0
     work = (products + vectors / rates.transform / 2) / problem.threads
-    return _CALL + rates.longer(work, weights, problem.threads, rate) * _PRICES[form.factor]
+    return _CALL + rates.longer(problem, work, weights, rate) * _PRICES[form.factor]
 
 
 #: By the name of the form's kernel.
@@ -219,7 +219,7 @@ def _bilinear(problem: Problem, name: str) -> float:
     stored = 1 + done * (found.products / side**2 - 1)
     work = shape.batch * shape.group * macs / rates.peak + weights / rates.more * (stored - 1)
     meet = rates.meet if problem.threads > 1 else 0.0
-    return _CALL + meet + rates.longer(work / problem.threads, weights * stored, problem.threads)
+    return _CALL + meet + rates.longer(problem, work / problem.threads, weights * stored)
 
 
 def _share(row: int, limit: int, load: float = 1.0) -> float:

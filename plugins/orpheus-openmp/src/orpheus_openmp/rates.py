@@ -16,6 +16,8 @@ class Rates:
     peak: float
     #: Bytes of weights that come from memory,
     stream: float = 3e10
+    #: or from L3, where the whole network's are few, 0 for the same;
+    near: float = 0.0
     #: of weights that an algorithm has more of (products hide a part of their way),
     more: float = 5e10
     #: and of tensors that lie in L2.
@@ -35,12 +37,16 @@ class Rates:
     #: What each thread more adds to the weights that come from memory in a second, as a share of what one gets.
     lanes: float = 0.0
 
-    def longer(self, work: float, weights: float, threads: int, rate: float = 0.0) -> float:
+    def longer(self, problem: Problem, work: float, weights: float, rate: float = 0.0) -> float:
         """Seconds of so much work, or of the way of so many bytes of weights, at ``rate`` if it is given."""
-        way = weights / (rate or self.stream) / (1 + self.lanes * (threads - 1))
-        return max(work, way)
+        if not rate:
+            is_near = self.near and 0 < problem.network_bytes <= _FEW
+            rate = self.near if is_near else self.stream
+        return max(work, weights / rate / (1 + self.lanes * (problem.threads - 1)))
 
 
+#: Constants of a network that find room in L3 as they are packed, beside what else the machine does.
+_FEW = 24 << 20
 #: By instruction set. The units of the first four are those in which a Zen 4 core, which computes AVX-512 in halves,
 #: multiplies 1e11 times a second.
 _RATES = {"avx512": Rates(1e11), "avx2": Rates(5e10), "neon": Rates(2.5e10), "generic": Rates(8e9)}
@@ -49,7 +55,7 @@ _RATES = {"avx512": Rates(1e11), "avx2": Rates(5e10), "neon": Rates(2.5e10), "ge
 #: (214 GFLOP/s, L2 of 2 MB, 28 GB/s from L3, 17 from memory): what is chosen takes 1.003 to 1.05 times as long as the
 #: fastest kernel of each layer, with the constants above 1.01 to 1.41 times.
 _WIDE = Rates(
-    1e11, stream=1.1e10, more=4.6e9, feed=0.05, transform=2.1e8, slot=4.0, sum=2.5, load=0.9, lanes=0.85
+    1e11, stream=1.05e10, near=2.4e10, more=3.3e9, feed=0.04, transform=3.4e8, slot=7.5, sum=1.75, load=1.4, lanes=0.7
 )
 
 
