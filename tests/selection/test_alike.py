@@ -111,6 +111,25 @@ def test_a_type_keeps_its_place_in_tables_of_other_processes() -> None:
     assert {type_: 1}[copy] == 1
 
 
+def near(problem: Problem) -> float:
+    """Seconds by the bytes of the network's constants."""
+    return float(problem.network_bytes)
+
+
+def test_a_cost_sees_how_many_bytes_of_constants_the_network_has_and_a_measurement_does_not() -> None:
+    kernel = Kernel(op="Add", name="k", run=f"{__name__}:never", cost=f"{__name__}:near")
+    options = SelectionOptions(backends=(Backend(name="near", api=API, kernels=(kernel,)),))
+    small, large = node(4, np.ones((1, 4), np.float32)), node(64, np.ones((1, 64), np.float32))
+    for graph, wanted in ((graph_of(small), [16]), (graph_of(small, large), [272, 272])):
+        _, selection = select(graph, options)
+        assert [d.chosen.seconds for d in selection.decisions] == wanted
+    keys = {
+        measurement_key(d.problem, d.candidate)
+        for d in (select(g, options)[1].decisions[0] for g in (graph_of(small), graph_of(small, large)))
+    }
+    assert len(keys) == 1
+
+
 def graph_of(*nodes: Node) -> Graph:
     inputs = tuple(v for n in nodes for v in n.inputs if v is not None and v.const is None)
     return Graph(inputs, tuple(v for n in nodes for v in n.results), nodes)

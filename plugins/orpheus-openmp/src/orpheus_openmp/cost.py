@@ -179,7 +179,7 @@ def _winograd(form: Form, problem: Problem) -> float:
     rates = rates_for(problem)
     shape, (block, limit, _) = conv_shape(problem), isa.tile_for(problem)
     rows, across = (-(-size // out) for size, out in zip(shape.window.y, form.out))
-    tiles, band = shape.batch * rows * across, band_rows(rows, across, problem.threads) * across
+    tiles, band = shape.batch * rows * across, band_rows(form, problem) * across
     channels, filters, elements = _padded(shape.channels, block), _padded(shape.filters, block), form.elements
     products = (
         tiles

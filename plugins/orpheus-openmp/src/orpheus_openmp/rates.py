@@ -55,7 +55,16 @@ _RATES = {"avx512": Rates(1e11), "avx2": Rates(5e10), "neon": Rates(2.5e10), "ge
 #: (214 GFLOP/s, L2 of 2 MB, 28 GB/s from L3, 17 from memory): what is chosen takes 1.003 to 1.05 times as long as the
 #: fastest kernel of each layer, with the constants above 1.01 to 1.41 times.
 _WIDE = Rates(
-    1e11, stream=1.05e10, near=2.4e10, more=3.3e9, feed=0.04, transform=3.4e8, slot=7.5, sum=1.75, load=1.4, lanes=0.7
+    1e11,
+    stream=1.05e10,
+    near=2.4e10,
+    more=3.3e9,
+    feed=0.04,
+    transform=3.4e8,
+    slot=7.5,
+    sum=1.75,
+    load=1.4,
+    lanes=0.7,
 )
 
 

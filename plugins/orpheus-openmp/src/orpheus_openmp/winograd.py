@@ -10,11 +10,19 @@ import numpy as np
 from orpheus_core.errors import KernelError
 from orpheus_core.plugin import Problem
 from orpheus_core.types import Array
+from orpheus_openmp import isa
 from orpheus_openmp.conv import Conv
-from orpheus_openmp.cook_toom import FORMS
+from orpheus_openmp.conv_shape import conv_shape
+from orpheus_openmp.cook_toom import FORMS, Form
+from orpheus_openmp.machine import cache_bytes
 
 #: Tiles that make a band worth its weights' way from L2 or beyond; more would only push its inputs out of L1.
 _ENOUGH_TILES = 14
+#: With 2 MB of L2, bands of up to twice as many tiles that fill register tiles take 2 to 8 % less (one thread), while
+#: the transformed inputs take a quarter of it; or half, where weights come from memory: once is then worth more.
+_MOST_TILES = 28
+_LARGE_L2 = 2 << 20
+_FAR = 64 << 20  # bytes of a network's constants
 
 
 class Winograd(Conv):
@@ -30,8 +38,8 @@ class Winograd(Conv):
         super().__init__(problem, isa)
         if self.depth == 1 and not form.plain:
             raise KernelError(f"{name} reads a blocked input, was prepared for {self.type_of(0)}")
-        down, across = (-(-size // out) for size, out in zip(self.shape.window.y, form.out))
-        band = band_rows(down, across, self.threads)
+        across = -(-self.shape.window.y[1] // form.out[1])
+        band = band_rows(form, problem)
         self.values |= {"form": list(FORMS).index(name), "band": band}
         if form.step > 1:
             self.values["last_depth"] = self.depth
@@ -62,12 +70,32 @@ def _sums(name: str) -> Array:
     return both
 
 
-def band_rows(rows: int, across: int, threads: int) -> int:
-    """Tile rows of a band, of ``rows`` in all with ``across`` tiles in each: equal bands of enough tiles."""
-    bands = -(-rows // max(1, -(-_ENOUGH_TILES // across)))
+def band_rows(form: Form, problem: Problem) -> int:
+    """Tile rows of a band: equal bands of enough tiles."""
+    shape, threads = conv_shape(problem), problem.threads
+    rows, across = (-(-size // out) for size, out in zip(shape.window.y, form.out))
+    enough = max(1, -(-_ENOUGH_TILES // across))
+    if threads == 1 and cache_bytes(2) >= _LARGE_L2:
+        share = 2 if problem.network_bytes > _FAR else 4
+        tile = 4 * form.elements * len(form.phases) * shape.channels
+        most = min(_MOST_TILES, cache_bytes(2) // share // tile)
+        return _fullest(rows, across, max(enough, most // across))
+    bands = -(-rows // enough)
     if bands >= 2 * threads:  # done apart, as many by each thread
         bands = min(-(-bands // threads) * threads, rows)
     return -(-rows // bands)
+
+
+def _fullest(rows: int, across: int, most: int) -> int:
+    """The tile rows of a band, up to ``most``, by which register tiles are as full as can be; of several the most."""
+    limit = isa.tile()[1]
+
+    def runs(band: int) -> int:
+        whole, rest = divmod(rows, band)
+        return whole * -(-band * across // limit) + -(-rest * across // limit)
+
+    sizes = range(1, max(1, min(rows, most)) + 1)
+    return min(sizes, key=lambda band: (runs(band), -band))
 
 
 #: ``prepare`` of each form's kernel, by its name.
