@@ -272,3 +272,19 @@ def test_kernels_conform(onednn, tmp_path):
     )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     assert json.loads(report.read_text())
+
+
+def test_a_process_that_was_given_the_table_finds_the_code_of_its_kernels(onednn):
+    from orpheus_onednn.manifest import kernels
+
+    given = [(k.prepare, k.name) for k in kernels()]
+    code = (
+        "import json, sys; from orpheus_core.plugin import resolve\n"
+        "for reference, name in json.load(sys.stdin):\n"
+        "    found = resolve(reference.rpartition('.')[0])\n"
+        "    assert name.startswith(found.name), (reference, name, found.name)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=json.dumps(given), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr

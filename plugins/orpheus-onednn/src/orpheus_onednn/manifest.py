@@ -161,8 +161,14 @@ class Entry:
         return Layer(problem, self.walk, self.name)
 
 
-class ENTRIES:
+class _Entries:
     """What references of the manifest name: ``orpheus_onednn.manifest:ENTRIES.<key>.prepare``."""
+
+    def __getattr__(self, key: str) -> Any:  # in a process that was given the table, and has not made it
+        return kernels() and vars(self)[key]
+
+
+ENTRIES = _Entries()
 
 
 def _names(row: Row, op: str, walk: Walk) -> Iterator[tuple[str, str]]:
@@ -223,11 +229,9 @@ def _kernels(row: Row, op: str) -> Iterator[Kernel]:
         for name, dtype in _names(row, op, walk):
             groups.setdefault((name, dtype in _NARROW), []).append(dtype)
         for (name, narrow), dtypes in groups.items():
-            key = f"k{len(vars(ENTRIES))}"
-            setattr(ENTRIES, key, Entry(walk, name, place))
-            reference = f"orpheus_onednn.manifest:ENTRIES.{key}"
-            twin = f"@{dtypes[0]}" if narrow and (name, False) in groups else ""
-            base = f"{domain}:{op}/{name}{twin}"
+            entry = f"orpheus_onednn.manifest:ENTRIES.k{len(vars(ENTRIES))}"
+            setattr(ENTRIES, entry.rpartition(".")[2], Entry(walk, name, place))
+            base = f"{domain}:{op}/{name}" + f"@{dtypes[0]}" * (narrow and (name, False) in groups)
             tags = ("", f"@{y if x == y else f'{x}-{y}'}", f"@{row.describe.__name__}")
             own = next(base + tag for tag in tags if base + tag not in _known)
             _known.add(own)
@@ -237,8 +241,7 @@ def _kernels(row: Row, op: str) -> Iterator[Kernel]:
                 op=op, domain=domain, name=own.partition("/")[2], opset=(since, None), overlap=True,
                 accuracy=Accuracy(factor=4 if row.rounded else 1, exact_integers=not row.rounded, special=special),
                 dtypes={**types, "T2": ("int8",)} if op[0] == "Q" else types, where=_rules(op, walk, name),
-                formats=formats, prepare=f"{reference}.prepare", supports=f"{reference}.supports",
-                cost=f"{reference}.cost",
+                formats=formats, prepare=f"{entry}.prepare", supports=f"{entry}.supports", cost=f"{entry}.cost",
             )  # fmt: skip
 
 
