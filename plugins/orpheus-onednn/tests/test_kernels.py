@@ -285,6 +285,6 @@ def test_a_process_that_was_given_the_table_finds_the_code_of_its_kernels(onednn
         "    assert name.startswith(found.name), (reference, name, found.name)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], input=json.dumps(given), capture_output=True, text=True
+        [sys.executable, "-c", code], input=json.dumps(given), capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr

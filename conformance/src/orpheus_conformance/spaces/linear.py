@@ -15,6 +15,9 @@ from orpheus_conformance.space import Layer, space
 from orpheus_conformance.spaces.convolution import draw_activation, epilogue_tolerance
 from orpheus_conformance.tolerance import MOVEMENT, Accumulation, Tolerance
 
+#: A sum of more terms than a vector has lanes, or a processor's matrix tile takes at once.
+_LONG = 33
+
 
 def _matmul_length(case: Case) -> int:
     a = case.inputs[0]
@@ -30,7 +33,7 @@ def _matrices(d: Draw) -> tuple[str, tuple[int, ...], tuple[int, ...]]:
     """Element type and the shapes of A and B: vectors, matrices, and stacks that broadcast."""
     dtype = d.dtype("T")
     sizes = d.sizes("A", DIMS)
-    m, k, n = (d.choose(sizes) for _ in range(3))
+    m, n, k = d.choose(sizes), d.choose(sizes), d.choose((*sizes, _LONG))
     rank_a, rank_b = d.rank("A", (2, 3, 1, 4)), d.rank("B", (2, 3, 1, 4))
     stack = tuple(d.choose(sizes) for _ in range(max(rank_a, rank_b, 2) - 2))
 

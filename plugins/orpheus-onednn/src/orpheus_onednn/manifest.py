@@ -150,8 +150,8 @@ class Entry:
     def cost(self, problem: Problem) -> float:
         """Multiplications at a usual share of peak, or bytes; more for what comes later in the library's order."""
         found = problem.once(self.walk)
-        operands = [t for t in (*problem.inputs, *problem.outputs) if isinstance(t, TensorType)]
-        traffic = sum(t.nbytes or 0 for t in operands) / _BYTES
+        operands = (*problem.inputs, *problem.outputs)
+        traffic = sum(t.nbytes or 0 for t in operands if isinstance(t, TensorType)) / _BYTES
         place = found.index(self.name) if isinstance(found, tuple) and self.name in found else 0
         seconds = max(2.0 * (macs(node_of(problem)) or 0) / _FLOPS, traffic) / problem.threads
         return _CALL + seconds * (self.slower + _STEP * place)
@@ -190,7 +190,9 @@ def _rules(op: str, walk: Walk, name: str) -> tuple[Rule, ...]:
     """What every layer of an implementation has, as far as its name and layouts tell; ``supports`` asks the library."""
     x, w = {"QLinearConv": ("x", "w"), "QLinearMatMul": ("a", "b")}.get(op, ("X", "W"))
     conv = op in ("Conv", "FusedConv", "QLinearConv") and not name.endswith("gemm:jit")
-    integers, brgemm, block = op[0] == "Q", "brgconv:" in name, layout_of(walk.x).block
+    integers, brgemm = op[0] == "Q", "brgconv:" in name
+    # The library does not take the processor's matrix tiles for small layers.
+    block = max(layout_of(walk.x).block, 16 * (conv and "_amx" in name))
     scales = [f"{n}_{fact}.constant" for n in (x, w, "y") for fact in ("scale", "zero_point")]
     facts: tuple[tuple[bool, list[Any]], ...] = (
         (True, [("*.size", ">=", 1), *((f"{n}.runtime", "==", False) for n in _SETTLED.get(op, "").split())]),
@@ -199,8 +201,8 @@ def _rules(op: str, walk: Walk, name: str) -> tuple[Rule, ...]:
         (conv, [(f"{x}.rank", "==", 4)]),
         (conv and block > 1 and "dw" not in name, [(f"{x}.shape[1]", ">=", block)]),
         (conv and "1x1" in name, [(f"{w}.shape[{i}]", "==", 1) for i in (2, 3)]),
-        (brgemm, [(f"{x}.shape[1]", ">=", 8)]),
-        (brgemm and not conv, [("strides", "each", (1,))]),
+        ("jit_1x1:avx512_core_amx" in name, [("strides", "each", (1,)), (f"{x}.shape[2]", ">=", 8)]),
+        (brgemm, [(f"{x}.shape[1]", ">=", 8), *[("strides", "each", (1,))] * (not conv)]),
         ("brdgmm" in name, [("group", ">=", 2), (f"{w}.shape[1]", "==", 1), ("dilations", "each", (1,))]),
         (op in recurrent.GATES, [(f"{n}.constant", "==", True) for n in "WR"]),
         (op in recurrent.GATES, [("sequence_lens.present", "==", False), ("clip", "==", None)]),
@@ -250,8 +252,7 @@ def probe() -> Ready | Unavailable:
     try:
         found = library()
     except BackendError as error:
-        reason, _, fix = str(error).partition("; to fix: ")
-        return Unavailable(reason, fix)
+        return Unavailable(*str(error).partition("; to fix: ")[::2])
     return Ready(f"oneDNN {found.version}, {', '.join(found.runtimes) or 'one thread only'}")
 
 
