@@ -169,6 +169,7 @@ def test_a_tvm_that_crashes_at_logs_names_its_versions(tmp_path, monkeypatch) ->
 
 
 def test_a_tuner_that_gets_nothing_to_run_says_so(model, tmp_path, monkeypatch) -> None:
+    pytest.importorskip("cloudpickle", reason="orpheus-experiments[tvm-tune] is not installed")
     from tvm.s_tir import meta_schedule
 
     made = meta_schedule.database.JSONDatabase(work_dir=str(_logged(model, tmp_path, seconds=1e10)))
