@@ -40,8 +40,9 @@ _SETTLED.update({"Resize": "scales sizes", **dict.fromkeys(pointwise.REDUCTIONS,
 _FLOPS, _BYTES, _CALL = 1e11, 3e10, 1e-6  # a second of one thread; seconds
 #: Each implementation is taken to be so much slower than the one that the library puts before it,
 _STEP = 0.05
-#: and one whose name has this in it so many times more slowly than generated code; measured on AVX-512.
-_SLOWER = {"simple": 2.0, "gemm:jit": 0.5}
+#: and one whose name has this in it so many times more slowly than generated code; measured on AVX-512. The last on
+#: processors that have these of the library's bits too (float16: Intel's servers), where 3x3 layers are faster in NHWC.
+_SLOWER = {"simple": (2.0, 0), "gemm:jit": (0.5, 0), "jit:avx512_core": (0.1, 0x100)}
 _FAVOURITE = 0.02  # each combination of layouts likewise after the one before it
 
 
@@ -138,7 +139,8 @@ class Entry:
 
     def __init__(self, walk: Walk, name: str, place: int) -> None:
         self.walk, self.name = walk, name
-        self.slower = 1.0 + _FAVOURITE * place + sum(f for part, f in _SLOWER.items() if part in name)
+        held = [f for part, (f, bits) in _SLOWER.items() if part in name and library().isa & bits == bits]
+        self.slower = 1.0 + _FAVOURITE * place + sum(held)
 
     def supports(self, problem: Problem) -> str | None:
         """None, or why there is no such implementation of this layer."""
@@ -176,11 +178,10 @@ def _names(row: Row, op: str, walk: Walk) -> Iterator[tuple[str, str]]:
     for dtype in row.dtypes:
         families: dict[str, str] = {}
         for attributes, inputs, output in row.samples:
-            types = tuple(TensorType(DType(row.others.get(i, dtype)), s) for i, s in enumerate(inputs))
+            types = [TensorType(DType(row.others.get(i, dtype)), s) for i, s in enumerate((*inputs, output))]
             made = [np.full(s, i.dtype.is_float, i.dtype.numpy) for s, i in zip(inputs[1:], types[1:])]
             weights = {} if row.formats == "all" else dict(enumerate(made, 1))
-            result = (TensorType(DType(dtype), output),)
-            found = walk(Problem(op, "", row.opset, attributes, types, result, weights))
+            found = walk(Problem(op, "", row.opset, attributes, (*types[:-1],), (types[-1],), weights))
             for name in found if isinstance(found, tuple) else ():
                 families.setdefault(_ISA.sub("", name), name)
         yield from ((name, dtype) for name in families.values())
