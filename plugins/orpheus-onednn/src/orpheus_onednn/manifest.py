@@ -38,12 +38,12 @@ _CONSTRAINTS = {"Resize": ("T1",), "QLinearConv": ("T1", "T3"), "QLinearMatMul":
 _SETTLED = {"Clip": "min max", "GRU": "B", "LSTM": "B P", "QLinearConv": "B", "RNN": "B", "Split": "split"}
 _SETTLED.update({"Resize": "scales sizes", **dict.fromkeys(pointwise.REDUCTIONS, "axes")})
 _FLOPS, _BYTES, _CALL = 1e11, 3e10, 1e-6  # a second of one thread; seconds
-#: Each implementation is taken to be so much slower than the one that the library puts before it,
-_STEP = 0.05
+#: Each implementation is taken to be so much slower than the one that the library puts before it, each combination of
+#: layouts likewise than the one before it,
+_STEP, _FAVOURITE = 0.05, 0.02
 #: and one whose name has this in it so many times more slowly than generated code; measured on AVX-512. The last on
 #: processors that have these of the library's bits too (float16: Intel's servers), where 3x3 layers are faster in NHWC.
 _SLOWER = {"simple": (2.0, 0), "gemm:jit": (0.5, 0), "jit:avx512_core": (0.1, 0x100)}
-_FAVOURITE = 0.02  # each combination of layouts likewise after the one before it
 
 
 @dataclass(frozen=True)
