@@ -1,7 +1,7 @@
 """How good the static choice of kernels is: each layer's chosen kernel beside the fastest measured one.
 
 usage: python benchmarks/cost_model.py [--networks wrn-40-2,resnet-18] [--threads 1,2] [--backend openmp] [--tune 0.015]
-                                       [--layers 3] [--json FILE]
+                                       [--again] [--layers 3] [--json FILE]
 
 Every kernel of every layer is measured as `orpheus tune` does (what has been measured before is kept). Compared are
 kernels in the layouts that the untuned plan has there, so that no conversion counts. The ratio of a network is the sum
@@ -50,6 +50,7 @@ def main() -> int:
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--backend", default="openmp")
     parser.add_argument("--tune", type=float, default=0.015, metavar="S", help="time for each kernel")
+    parser.add_argument("--again", action="store_true", help="measure what has been measured before, too")
     parser.add_argument("--layers", type=int, default=3, metavar="N", help="layers that lose most")
     parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args()
@@ -57,26 +58,14 @@ def main() -> int:
     for name in args.networks.split(","):
         for threads in map(int, args.threads.split(",")):
             print(f"{name}, {threads} thread(s) ...", file=sys.stderr)
-            layers = list(study(name, threads, args.backend, args.tune))
+            layers = list(study(name, threads, args.backend, args.tune, args.again))
             chosen, fastest = sum(x.seconds for x in layers), sum(x.fastest for x in layers)
-            rows.append(
-                (
-                    name,
-                    str(threads),
-                    quantity(chosen * 1e3),
-                    quantity(fastest * 1e3),
-                    f"{chosen / fastest:.3f}",
-                )
-            )
+            if not layers:
+                parser.error(f"no layer of {name} has two kernels of {args.backend} to compare")
+            rows.append((name, str(threads), *_times(chosen, fastest), f"{chosen / fastest:.3f}"))
             worst = sorted(layers, key=lambda x: x.fastest - x.seconds)[: args.layers]
             rows += [
-                (
-                    f"  {x.node}",
-                    "",
-                    quantity(x.seconds * 1e3),
-                    quantity(x.fastest * 1e3),
-                    f"{x.chosen}, not {x.best}",
-                )
+                (f"  {x.node}", "", *_times(x.seconds, x.fastest), f"{x.chosen}, not {x.best}")
                 for x in worst
                 if x.seconds > x.fastest
             ]
@@ -87,13 +76,17 @@ def main() -> int:
     return 0
 
 
-def study(name: str, threads: int, backend: str, seconds: float) -> Iterator[Layer]:
+def _times(chosen: float, fastest: float) -> tuple[str, str]:
+    return quantity(chosen * 1e3), quantity(fastest * 1e3)
+
+
+def study(name: str, threads: int, backend: str, seconds: float, again: bool) -> Iterator[Layer]:
     """The layers of a network for which more than one kernel was measured."""
     session = orpheus.InferenceSession(
         locate(ModelRef(zoo=name), 1), providers=[backend, "numpy"], threads=threads
     )
     session.executable.ready()
-    tune(session, seconds=seconds)
+    tune(session, seconds=seconds, again=again)
     cache = MeasurementCache()
     options = replace(session.options, cache=None, pins={})
     graph, selection = choose(session.graph, options)

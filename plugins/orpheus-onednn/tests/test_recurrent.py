@@ -204,3 +204,9 @@ def test_lengths_and_states_of_another_shape_are_refused(onednn, index):
         return
     for kernel in (k for k in kernels() if k.op == "GRU"):
         assert "needs sequence_lens.present == False, has True" in [r.refusal(problem) for r in kernel.where]
+
+
+def test_no_layer_is_offered_that_matrix_tiles_would_end_the_process_in(onednn):
+    from orpheus_onednn.manifest import kernels
+
+    assert not [k.name for k in kernels() if k.op in ("GRU", "LSTM", "RNN") and "_amx" in k.name]

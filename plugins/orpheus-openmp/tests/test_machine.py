@@ -137,10 +137,9 @@ def test_no_other_band_takes_fewer_tiles_of_registers_than_the_fullest(
     assert runs(found) == min(runs(band) for band in range(1, min(rows, most) + 1))
 
 
-@pytest.mark.parametrize("form", ["winograd4", "winograd4_s2"])
-def test_bands_are_larger_where_weights_come_from_memory(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bands_are_larger_where_weights_come_from_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(winograd, "cache_bytes", lambda level: 2 << 20)
-    small, large = (
-        winograd.band_rows(FORMS[form], conv(512, 512, 28, network=n)) for n in (1 << 20, 100 << 20)
+    few, many = (
+        winograd.band_rows(FORMS["winograd4x2"], conv(256, 256, 14, network=n)) for n in (1 << 20, 100 << 20)
     )
-    assert small <= large
+    assert few < many

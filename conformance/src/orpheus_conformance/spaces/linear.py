@@ -73,7 +73,7 @@ def _gemm(d: Draw) -> tuple[list[Operand | None], dict[str, object], tuple[int, 
     if form == "column" and d.choose((True, True, False)):
         m = n = d.choose((2, 3, 5))  # where C's rows and columns could be mistaken for each other
     c_shape = {"full": (m, n), "column": (m, 1), "row": (n,), "any": d.broadcastable((m, n))}[form]
-    k = d.dim("A", 0 if turn_a else 1, DIMS, rank=2)
+    k = d.dim("A", 0 if turn_a else 1, (*DIMS, _LONG), rank=2)
     bias = d.present("C") if d.version >= 11 else True
     inputs: list[Operand | None] = [
         d.tensor("A", dtype, (k, m) if turn_a else (m, k)),

@@ -167,7 +167,7 @@ class _Entries:
     """What references of the manifest name: ``orpheus_onednn.manifest:ENTRIES.<key>.prepare``."""
 
     def __getattr__(self, key: str) -> Any:  # in a process that was given the table, and has not made it
-        return kernels() and vars(self)[key]
+        return kernels() and object.__getattribute__(self, key)
 
 
 ENTRIES = _Entries()

@@ -15,8 +15,8 @@
 // Threads: equal runs of (image, group, chunk, row or tile).
 // Measured on Zen 4, cold weights, share of the 117 GFLOP/s of one core: 1x1 93-99 %, with 16 input channels 84 %; strided
 // 1x1 94 %; 3x3 stride 2 92-96 %; 5x5, 1x7, 3x1 98 % and more (pads are not computed); 7x7 stem 94 %, 3x3 stem 86 %.
-// On an Intel server's core (214 GFLOP/s; no loop that also loads its operands passes 91 % of that there): 1x1 72-85 %, 3x3
-// 71-83 %, which is 6 to 15 % more since the weights of a cut stay in an L1 of 48 KB: L2 feeds a row of 7 pixels too slowly.
+// On an Intel server's core (214 GFLOP/s, by `orpheus profile` of ResNets): 1x1 66-79 %, 60 % where 4 MB of weights come from
+// memory; 3x3 with 512 channels at 7x7 71 %, 54 % before the weights of a cut stayed in its L1 of 48 KB; stride 2 65-78 %.
 
 #include "tile.hpp"
 

@@ -18,7 +18,7 @@ from orpheus_openmp.layer import Layer, padded
 from orpheus_openmp.machine import cache_bytes
 
 #: Floats of weights that may stay in L2 beside those that follow them; and the share of L1 they may take where it is
-#: larger than 32 KB. There sums are then stored and loaded more often, once in 144 multiply-adds of a 3x3 layer.
+#: larger than 32 KB. Sums are then stored and loaded more often, once in 144 multiply-adds or more of a 3x3 layer.
 _IN_L2 = 65536
 _OF_L1 = 2 / 3
 _SMALL_L1 = 32 << 10

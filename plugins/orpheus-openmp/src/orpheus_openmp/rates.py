@@ -47,13 +47,12 @@ class Rates:
 
 #: Constants of a network that find room in L3 as they are packed, beside what else the machine does.
 _FEW = 24 << 20
-#: By instruction set. The units of the first four are those in which a Zen 4 core, which computes AVX-512 in halves,
+#: By instruction set. The units of the first five are those in which a Zen 4 core, which computes AVX-512 in halves,
 #: multiplies 1e11 times a second.
 _RATES = {"avx512": Rates(1e11), "avx2": Rates(5e10), "neon": Rates(2.5e10), "generic": Rates(8e9)}
 #: AVX-512 in whole vectors. Products take half the time, memory as long as before: algorithms of fewer products and
-#: more weights pay less often. Fitted to 2,000 measured kernels of six networks on one and two cores of an Intel server
-#: (214 GFLOP/s, L2 of 2 MB, 28 GB/s from L3, 17 from memory), as benchmarks/cost_model.py tells them: what is chosen
-#: takes 1.00 to 1.03 times as long as the fastest kernels, by the row above 1.01 to 1.41 times.
+#: more weights pay less often. Fitted to measured kernels of six networks on one and two cores of an Intel server (214
+#: GFLOP/s, L2 of 2 MB); benchmarks/cost_model.py, there: layers take 1.00 to 1.01 times what the fastest kernels would.
 _WIDE = Rates(
     1e11,
     stream=1.05e10,
