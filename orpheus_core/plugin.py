@@ -265,7 +265,8 @@ class Backend:
     runs where it is named, and is not looked into otherwise. ``set_threads`` names a function ``set_threads(n)`` for
     a library whose thread count is a setting of the whole process (a BLAS). ``peak`` names a function
     ``peak(threads) -> FLOP/s`` that measures what the device computes at best in float32, a multiply-add counted as
-    two, for shares of peak in reports.
+    two, for shares of peak in reports. ``concurrent`` says that what ``seal`` makes may run operations at the same
+    time that do not wait for each other: those are sorted by level, and share no memory within one.
     """
 
     name: str
@@ -278,6 +279,7 @@ class Backend:
     configure: str | None = None
     seal: str | None = None
     chain: str | None = None
+    concurrent: bool = False
     version: str = ""
     rank: int = 100
     set_threads: str | None = None

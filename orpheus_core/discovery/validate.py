@@ -27,6 +27,8 @@ def faults(backend: Backend, name: str) -> Iterator[str]:
         yield from _reference_fault(f"Backend.{field}", getattr(backend, field))
     if backend.chain and not backend.seal:
         yield "Backend.chain is given without Backend.seal, which makes the call that holds a chain; give both"
+    if backend.concurrent and not backend.seal:
+        yield "Backend.concurrent is given without Backend.seal, which runs steps at the same time; give both"
     seen: dict[str, list[Kernel]] = {}
     for kernel in backend.kernels:
         if not isinstance(kernel, Kernel):

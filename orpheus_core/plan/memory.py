@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import prod
 
 from orpheus_core.plan.arena import ALIGNMENT, Arena, Buffer, plan_arena
@@ -32,10 +32,13 @@ def share_memory(program: Program, alignments: Mapping[Device, int]) -> None:
 
 
 def plan_memory(
-    program: Program, alignments: Mapping[Device, int]
+    program: Program, alignments: Mapping[Device, int], levels: Mapping[Operation, int]
 ) -> tuple[dict[Operand, int], dict[Device, Arena]]:
-    """Offsets of every buffer that owns arena memory, aligned as its device asks, and one arena per device."""
-    lifetimes = _lifetimes(program)
+    """Offsets of every buffer that owns arena memory, aligned as its device asks, and one arena per device.
+
+    What operations of one level use is in use throughout that level.
+    """
+    lifetimes = _lifetimes(program, levels)
     by_device: dict[Device, list[tuple[Operand, Buffer]]] = {}
     for owner, (first, last) in lifetimes.items():
         assert isinstance(owner.type, TensorType)
@@ -50,7 +53,7 @@ def plan_memory(
     return offsets, arenas
 
 
-def _lifetimes(program: Program) -> dict[Operand, tuple[int, int]]:
+def _lifetimes(program: Program, levels: Mapping[Operation, int]) -> dict[Operand, tuple[int, int]]:
     """First and last step at which each memory owner must hold its bytes; inputs from -1, outputs to the end."""
     spans: dict[Operand, tuple[int, int]] = {}
 
@@ -62,7 +65,7 @@ def _lifetimes(program: Program) -> dict[Operand, tuple[int, int]]:
 
     for operand in program.inputs:
         touch(operand, -1)
-    positions = {operation: step for step, operation in enumerate(program.operations)}
+    extents = _extents(program.operations, levels)
     for operation in program.operations:
         # All operands of a chain are in use while it runs.
         chain = operation.chain.operations if operation.chain else (operation,)
@@ -71,11 +74,30 @@ def _lifetimes(program: Program) -> dict[Operand, tuple[int, int]]:
             *operation.writes,
             *([operation.workspace] if operation.workspace else []),
         ):
-            touch(operand, positions[chain[0]])
-            touch(operand, positions[chain[-1]])
+            touch(operand, extents[chain[0]][0])
+            touch(operand, extents[chain[-1]][1])
     for operand in program.outputs:
         touch(operand, len(program.operations))
     return spans
+
+
+def _extents(
+    operations: Sequence[Operation], levels: Mapping[Operation, int]
+) -> dict[Operation, tuple[int, int]]:
+    """The steps throughout which an operation keeps what it uses: its own, or those of its level.
+
+    Levels of several operations keep theirs for one level more, since branches do not advance in step.
+    """
+    spans: dict[int, tuple[int, int]] = {}
+    for step, operation in enumerate(operations):
+        spans[levels[operation]] = (spans.get(levels[operation], (step, step))[0], step)
+    found: dict[Operation, tuple[int, int]] = {}
+    for operation in operations:
+        first, last = spans[levels[operation]]
+        if last > first and last + 1 < len(operations):
+            last = spans[levels[operations[last + 1]]][1]
+        found[operation] = (first, last)
+    return found
 
 
 def _begins_well(piece: Operand, offset: int, alignments: Mapping[Device, int]) -> bool:

@@ -16,6 +16,7 @@ from orpheus_core.graph import Graph
 from orpheus_core.plan.arena import Arena
 from orpheus_core.plan.context import place
 from orpheus_core.plan.late import LateDispatch
+from orpheus_core.plan.levels import sort_by_level
 from orpheus_core.plan.lower import Program, lower
 from orpheus_core.plan.memory import plan_memory, share_memory
 from orpheus_core.plan.operands import Operand, Operation, Storage
@@ -118,8 +119,9 @@ def make_plan(graph: Graph, selection: Selection, options: SelectionOptions, com
         if backend.device not in runtimes:
             runtimes[backend.device] = runtime_of(backend)
     alignments = {d: alignment_of(r) for d, r in runtimes.items() if hasattr(r, "alignment")}
+    levels = sort_by_level(program)
     share_memory(program, alignments)
-    offsets, arenas = plan_memory(program, alignments)
+    offsets, arenas = plan_memory(program, alignments, levels)
     _check_size(arenas)
     operands = _used(program)
     plan = Plan(

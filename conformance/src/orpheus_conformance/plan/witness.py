@@ -39,6 +39,7 @@ def witnessed(backend: Backend, record: Record, *, watch: bool) -> Backend:
         backend,
         seal=None,
         chain=None,
+        concurrent=False,
         kernels=tuple(_noting(backend, k, record, watch) for k in backend.kernels),
     )
 

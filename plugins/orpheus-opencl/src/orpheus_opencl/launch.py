@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyopencl as cl
@@ -13,6 +13,15 @@ import pyopencl as cl
 from orpheus_opencl.faults import typed
 from orpheus_opencl.programs import program
 from orpheus_opencl.runtime import Tensor
+
+
+class Place(NamedTuple):
+    """The bytes of a buffer that one argument of a kernel stands for; ``argument`` is its index."""
+
+    argument: int
+    buffer: cl.Buffer
+    begin: int
+    end: int
 
 
 @dataclass(frozen=True)
@@ -23,7 +32,7 @@ class Call:
     kernel: cl.Kernel
     size: tuple[int, ...]
     group: tuple[int, ...] | None
-    buffers: tuple[cl.Buffer, ...]
+    places: tuple[Place, ...]
 
     def start(self, queue: cl.CommandQueue) -> cl.Event:
         """Its event."""
@@ -89,19 +98,22 @@ def launch(
         options = f"{options} -DHALF"
     kernel = cl.Kernel(program(queue, source, options), name)
     flat: list[Any] = []
-    buffers = [argument.buffer for argument in arguments if isinstance(argument, Tensor)]
-    buffers += [argument for argument in arguments if isinstance(argument, cl.Buffer)]
+    places: list[Place] = []
     for argument in arguments:
         if argument is None:
             flat += [None, np.uint64(0)]
         elif isinstance(argument, Tensor):
+            begin = argument.offset
+            places.append(Place(len(flat), argument.buffer, begin, begin + argument.nbytes))
             flat += [argument.buffer, argument.at]
         else:
+            if isinstance(argument, cl.Buffer):
+                places.append(Place(len(flat), argument, 0, argument.size))
             flat.append(np.int32(argument) if isinstance(argument, int) else argument)
     kernel.set_args(*flat)
     if group is None and queue.device.type & cl.device_type.CPU:
         group = (1,) * len(size)
-    return Launch(queue, [Call(name, kernel, size, group, tuple(buffers))])
+    return Launch(queue, [Call(name, kernel, size, group, tuple(places))])
 
 
 def seal(steps: Sequence[Launch | Callable[[], object]]) -> Callable[[], None]:

@@ -38,7 +38,9 @@ def kernels() -> tuple[Kernel, ...]:
 
 
 def complete(backend: Backend) -> Backend:
-    """The backend with a direct convolution for each register tile of its device."""
+    """The backend with its device's usual queues, and a direct convolution for each register tile of that."""
+    found = device.find()[0][backend.device.index]
+    backend = device.with_queues(backend, device.usual_queues(found))
     return replace(backend, kernels=(*backend.kernels, *_tiled(backend.device.index)))
 
 

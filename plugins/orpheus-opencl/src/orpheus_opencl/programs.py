@@ -22,6 +22,8 @@ from orpheus_core.errors import KernelError
 from orpheus_core.kept import cache_folder, read_sealed, write_sealed
 
 _MAGIC = b"orpheus-opencl 1\n"
+#: Without it a driver does not tell which arguments a kernel only reads, which ``queues`` asks for.
+_ALWAYS = "-cl-kernel-arg-info"
 _lock = threading.RLock()
 _programs: dict[tuple[int, str, str], cl.Program] = {}
 #: How programs came about since the start: "built", "kept" (read from disk).
@@ -46,7 +48,7 @@ def program(queue: cl.CommandQueue, source: str, options: str) -> cl.Program:
             with warnings.catch_warnings():
                 # Some drivers have something to say of every program that builds.
                 warnings.simplefilter("ignore", cl.CompilerWarning)
-                _programs[key] = _load(context, device, text(source), options)
+                _programs[key] = _load(context, device, text(source), f"{options} {_ALWAYS}".strip())
         return _programs[key]
 
 
