@@ -101,8 +101,16 @@ def cmake(folder: Path, *definitions: str) -> None:
 
 
 def test(arguments: list[str], **variables: str) -> None:
-    """The plugin's tests with these variables."""
-    path = os.pathsep.join(filter(None, (variables.pop("PYTHONPATH"), os.environ.get("PYTHONPATH"))))
+    """The plugin's tests with these variables, on the package that lies first in their PYTHONPATH."""
+    ours = variables.pop("PYTHONPATH")
+    path = os.pathsep.join(filter(None, (ours, os.environ.get("PYTHONPATH"))))
+    where = "import importlib.util; print(importlib.util.find_spec('orpheus_openmp').origin)"
+    found = output(sys.executable, "-c", where, PYTHONPATH=path)
+    if not Path(found).is_relative_to(ours):  # the hook of an editable install comes before every path
+        sys.exit(
+            f"orpheus-openmp is installed here as {found}, which would be tested instead of {ours}; "
+            "pip uninstall orpheus-openmp, or use an environment without it, as nox -s sanitize does"
+        )
     call(sys.executable, "-m", "pytest", str(TESTS), *arguments, **variables, PYTHONPATH=path)
 
 
@@ -117,9 +125,10 @@ def call(*command: str, **variables: str) -> None:
         sys.exit(code)
 
 
-def output(*command: str) -> str:
+def output(*command: str, **variables: str) -> str:
     """What a command prints."""
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    env = {**os.environ, **variables}
+    return subprocess.run(command, capture_output=True, text=True, check=True, env=env).stdout.strip()
 
 
 def missing(name: str, what: str) -> None:

@@ -19,13 +19,14 @@ namespace orpheus {
 
 // Convolution of x [n, groups * in_blocks, in_h, in_w, in_depth] into y [n, groups * out_blocks, out_h, out_w, block].
 // in_depth is the block of a blocked input, 1 for a plain one; the last block of a group has last_depth channels.
-// Weights: see conv.cpp. `form` and `band` are Winograd's. `padded_w` is direct convolution's: the columns of a copy of the
-// input with its pads, 0 for none; `cut` is its, too: floats of weights that stay near while rows pass. Two blocks of x lie
+// Weights: see conv.cpp; `vectors` is the most output blocks of a chunk. `form` and `band` are Winograd's. `padded_w` is direct convolution's: the columns of a copy of the
+// input with its pads, 0 for none; `cuts`, too: into how many parts the input
+// blocks go, so that the weights of one stay near while rows pass. Two blocks of x lie
 // x_plane pixels apart, those of y y_plane: all pixels of an image, or those of a chain's window.
 #define ORPHEUS_CONV(M) \
     M(Int, n) M(Int, groups) M(Int, in_blocks) M(Int, in_depth) M(Int, last_depth) M(Int, in_h) M(Int, in_w) \
     M(Int, out_blocks) M(Int, out_h) M(Int, out_w) M(Int, kh) M(Int, kw) M(Int, sh) M(Int, sw) M(Int, dh) \
-    M(Int, dw) M(Int, pt) M(Int, pl) M(Int, form) M(Int, band) M(Int, padded_w) M(Int, cut) M(Int, x_plane) \
+    M(Int, dw) M(Int, pt) M(Int, pl) M(Int, form) M(Int, band) M(Int, padded_w) M(Int, cuts) M(Int, vectors) M(Int, x_plane) \
     M(Int, y_plane) M(Ptr, x) M(Ptr, w) M(Out, y) M(Out, workspace) ORPHEUS_EPILOGUE(M)
 
 // y [m, n] = a [m, k] * packed + ..., rows of y ldy apart. `batch` products share nothing but their sizes.
@@ -229,7 +230,7 @@ struct PackArgs { ORPHEUS_PACK(ORPHEUS_MEMBER) };
 #define ORPHEUS_ROWS_ENTRY(name, args) Rows name##_rows;
 // The kernels of one instruction set, the block it computes in, and its register tile.
 struct Table {
-    Int block, tile_pixels, tile_vectors;
+    Int block, tile_pixels, tile_vectors, short_pixels, tall_vectors;
     ORPHEUS_KERNELS(ORPHEUS_ENTRY)
     ORPHEUS_ROWS(ORPHEUS_ROWS_ENTRY)
 };

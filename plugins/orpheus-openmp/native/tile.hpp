@@ -8,7 +8,7 @@
 #pragma once
 
 #include "activate.hpp"
-#include "vec.hpp"
+#include "tiling.hpp"
 
 namespace orpheus::ORPHEUS_NAMESPACE {
 
@@ -164,18 +164,8 @@ __attribute__((noinline)) void tile(const Sum& given, const Finish& finish) {
 
 using TileFunction = void (*)(const Sum&, const Finish&);
 
-// The tile of `pixels` (1 to max_pixels) by `vectors` (1 or 2) for pixels `pixel_stride` floats apart. conv.cpp has it.
+// The tile of `pixels` (1 to pixels_of(vectors)) by `vectors` (1 to 3) for pixels `pixel_stride` floats apart. conv.cpp has
+// it.
 TileFunction find_tile(Int pixel_stride, Int vectors, Int pixels);
-
-// A row of `pixels` pixels as the fewest tiles, as equal as can be: tile i begins at begin(i), the first `wide` tiles
-// have a pixel more than the others.
-struct Tiling {
-    Int count, least_pixels, wide;
-    ORPHEUS_INLINE explicit Tiling(Int pixels)
-        : count(ceil_div(pixels, max_pixels)), least_pixels(pixels / count), wide(pixels - least_pixels * count) {}
-    ORPHEUS_INLINE Int begin(Int i) const { return i * least_pixels + least(i, wide); }
-    // The end of the tiles of equal size that begin with tile i.
-    ORPHEUS_INLINE Int equal(Int i) const { return i < wide ? wide : count; }
-};
 
 }  // namespace orpheus::ORPHEUS_NAMESPACE

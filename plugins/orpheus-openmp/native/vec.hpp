@@ -18,10 +18,11 @@
 namespace orpheus::ORPHEUS_NAMESPACE {
 
 // B: floats in a vector. max_pixels x max_vectors: the register tile, accumulators beside which the weights of
-// max_vectors vectors and one input fit into the registers (32, 16, 32, 16).
+// max_vectors vectors and one input fit into the registers (32, 16, 32, 16). short_pixels x tall_vectors: another one, for
+// rows that are too short to fill the first.
 #if defined(ORPHEUS_ISA_avx512)
 using Vec = __m512;
-constexpr int B = 16, max_pixels = 14, max_vectors = 2;
+constexpr int B = 16, max_pixels = 14, max_vectors = 2, short_pixels = 9, tall_vectors = 3;
 ORPHEUS_INLINE Vec load(const float* p) { return _mm512_loadu_ps(p); }
 ORPHEUS_INLINE void store(float* p, Vec v) { _mm512_storeu_ps(p, v); }
 ORPHEUS_INLINE Vec broadcast(float s) { return _mm512_set1_ps(s); }
@@ -31,7 +32,7 @@ ORPHEUS_INLINE Vec max(Vec a, Vec b) { return _mm512_max_ps(a, b); }
 ORPHEUS_INLINE Vec min(Vec a, Vec b) { return _mm512_min_ps(a, b); }
 #elif defined(ORPHEUS_ISA_avx2)
 using Vec = __m256;
-constexpr int B = 8, max_pixels = 6, max_vectors = 2;
+constexpr int B = 8, max_pixels = 6, max_vectors = 2, short_pixels = 4, tall_vectors = 3;
 ORPHEUS_INLINE Vec load(const float* p) { return _mm256_loadu_ps(p); }
 ORPHEUS_INLINE void store(float* p, Vec v) { _mm256_storeu_ps(p, v); }
 ORPHEUS_INLINE Vec broadcast(float s) { return _mm256_set1_ps(s); }
@@ -40,7 +41,7 @@ ORPHEUS_INLINE Vec max(Vec a, Vec b) { return _mm256_max_ps(a, b); }
 ORPHEUS_INLINE Vec min(Vec a, Vec b) { return _mm256_min_ps(a, b); }
 #elif defined(ORPHEUS_ISA_neon)
 using Vec = float32x4_t;
-constexpr int B = 4, max_pixels = 14, max_vectors = 2;
+constexpr int B = 4, max_pixels = 14, max_vectors = 2, short_pixels = 9, tall_vectors = 3;
 ORPHEUS_INLINE Vec load(const float* p) { return vld1q_f32(p); }
 ORPHEUS_INLINE void store(float* p, Vec v) { vst1q_f32(p, v); }
 ORPHEUS_INLINE Vec broadcast(float s) { return vdupq_n_f32(s); }
@@ -49,7 +50,7 @@ ORPHEUS_INLINE Vec max(Vec a, Vec b) { return vmaxq_f32(a, b); }  // NaN in eith
 ORPHEUS_INLINE Vec min(Vec a, Vec b) { return vminq_f32(a, b); }
 #else
 typedef float Vec __attribute__((vector_size(16)));
-constexpr int B = 4, max_pixels = 6, max_vectors = 2;
+constexpr int B = 4, max_pixels = 6, max_vectors = 2, short_pixels = 4, tall_vectors = 3;
 ORPHEUS_INLINE Vec load(const float* p) {
     Vec v;
     __builtin_memcpy(&v, p, sizeof v);

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,6 +14,7 @@ from orpheus_core.errors import KernelError
 
 convolutions = pytest.importorskip("orpheus_openmp.conv", reason="orpheus-openmp is not installed")
 winograd = pytest.importorskip("orpheus_openmp.winograd", reason="orpheus-openmp is not installed")
+isas = pytest.importorskip("orpheus_openmp.isa", reason="orpheus-openmp is not installed")
 FORMS = pytest.importorskip("orpheus_openmp.cook_toom", reason="orpheus-openmp is not installed").FORMS
 Im2col = pytest.importorskip("orpheus_openmp.im2col", reason="orpheus-openmp is not installed").Im2col
 
@@ -49,10 +52,18 @@ def cases(draw, *, kernels=((1, 7), (1, 7)), stride=(1, 3), dilation=2, groups="
     return x, w, attributes
 
 
-def judge(
+def judge(layers, cls, case, bound, *, tall=None, **how):
+    """One Conv with a bias; with or without the register tile for short rows, or as this machine prefers."""
+    with pytest.MonkeyPatch.context() as patch:
+        if tall is not None:
+            patch.setattr(convolutions, "prefers_tall", lambda isa: tall)
+        compare(layers, cls, case, bound, **how)
+
+
+def compare(
     layers, cls, case, bound, *, plain_in=False, plain_out=False, factor=1.0, transforms=False, threads=1
 ):
-    """One Conv with a bias. ``transforms`` mix a tile's pixels and a filter's taps: each counts as the largest does."""
+    """``transforms`` mix a tile's pixels and a filter's taps: each counts as the largest does."""
     x, w, attributes = case
     rng = np.random.default_rng(1)
     b = rng.standard_normal(w.shape[0]).astype(np.float32)
@@ -78,15 +89,15 @@ def judge(
 
 
 @DRAWN
-@given(case=cases(groups="some"), threads=st.integers(1, 3))
-def test_direct(layers, bound, case, threads):
-    judge(layers, convolutions.Direct, case, bound, threads=threads)
+@given(case=cases(groups="some"), threads=st.integers(1, 3), tall=st.booleans())
+def test_direct(layers, bound, case, threads, tall):
+    judge(layers, convolutions.Direct, case, bound, threads=threads, tall=tall)
 
 
 @DRAWN
-@given(case=cases(groups="some"))
-def test_direct_from_plain(layers, bound, case):
-    judge(layers, convolutions.Direct, case, bound, plain_in=True)
+@given(case=cases(groups="some"), tall=st.booleans())
+def test_direct_from_plain(layers, bound, case, tall):
+    judge(layers, convolutions.Direct, case, bound, plain_in=True, tall=tall)
 
 
 @DRAWN
@@ -105,12 +116,13 @@ def test_pointwise_cuts_its_channels(layers, bound):
     judge(layers, convolutions.Pointwise, (x, w, {}), bound)
 
 
+@pytest.mark.parametrize("tall", [False, True])
 @pytest.mark.parametrize("size", [(7, 7), (1, 3), (8, 29)])
-def test_direct_cuts_its_channels(layers, bound, size):
+def test_direct_cuts_its_channels(layers, bound, size, tall):
     rng = np.random.default_rng(0)
     x = rng.standard_normal((1, 800, *size)).astype(np.float32)
     w = rng.standard_normal((35, 800, 3, 7)).astype(np.float32)
-    judge(layers, convolutions.Direct, (x, w, {"pads": (1, 3, 1, 3)}), bound, threads=2)
+    judge(layers, convolutions.Direct, (x, w, {"pads": (1, 3, 1, 3)}), bound, threads=2, tall=tall)
 
 
 @DRAWN
@@ -137,20 +149,21 @@ def test_depthwise_of_the_tuned_sizes(layers, bound, kernel, stride, pads, size)
 
 @pytest.mark.parametrize("form", FORMS)
 @settings(DRAWN, max_examples=12)
-@given(data=st.data(), threads=st.integers(1, 3))
-def test_winograd(layers, bound, form, data, threads):
+@given(data=st.data(), threads=st.integers(1, 3), tall=st.booleans())
+def test_winograd(layers, bound, form, data, threads, tall):
     found = FORMS[form]
     kernels = tuple((taps, taps) for taps in found.kernel)
     case = data.draw(cases(kernels=kernels, stride=(found.step, found.step), dilation=1, pads=None))
     plain = found.plain and data.draw(st.booleans())
     judge(
         layers, getattr(winograd.layers, form), case, bound,
-        factor=found.factor, transforms=True, threads=threads, plain_in=plain,
+        factor=found.factor, transforms=True, threads=threads, plain_in=plain, tall=tall,
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("tall", [False, True])
 @pytest.mark.parametrize("form,plain", FORMATS)
-def test_winograd_in_cuts_and_bands(layers, bound, form, plain):
+def test_winograd_in_cuts_and_bands(layers, bound, form, plain, tall):
     """More channels than one cut, more rows than one band, threads that share out bands, chunks and tiles."""
     found = FORMS[form]
     rng = np.random.default_rng(0)
@@ -158,14 +171,26 @@ def test_winograd_in_cuts_and_bands(layers, bound, form, plain):
         (301, 21, (9, 8), "SAME_UPPER", 1),
         (66, 35, (37, 41), "SAME_LOWER", 2),
         (20, 70, (17, 17), "VALID", 3),
+        (20, 130, (9, 9), "SAME_UPPER", 2),
     ):
         x = np.maximum(rng.standard_normal((1, channels, *size)), 0).astype(np.float32)
         w = rng.standard_normal((filters, channels, *found.kernel)).astype(np.float32)
         case = x, w, {"auto_pad": auto_pad, "strides": (found.step, found.step)}
         judge(
             layers, getattr(winograd.layers, form), case, bound,
-            factor=found.factor, transforms=True, threads=threads, plain_in=plain,
+            factor=found.factor, transforms=True, threads=threads, plain_in=plain, tall=tall,
         )  # fmt: skip
+
+
+def test_short_rows_have_tall_tiles_where_they_are_preferred(monkeypatch):
+    monkeypatch.setattr(convolutions, "prefers_tall", lambda isa: True)
+    vectors = partial(convolutions.tile_vectors, "avx512")
+    if "avx512" not in isas.available():
+        pytest.skip("this machine has no AVX-512")
+    assert [vectors(pixels, 8) for pixels in (1, 7, 9, 10, 14, 15, 18, 19, 28)] == [3, 3, 3, 2, 2, 3, 3, 2, 2]
+    assert [vectors(7, blocks) for blocks in (1, 2, 3, 4)] == [2, 2, 3, 3]
+    monkeypatch.setattr(convolutions, "prefers_tall", lambda isa: False)
+    assert vectors(7, 8) == 2
 
 
 @pytest.mark.parametrize("channels", [3, 512])

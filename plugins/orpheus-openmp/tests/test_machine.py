@@ -15,7 +15,7 @@ from orpheus_core.types import DType, TensorType
 machine = pytest.importorskip("orpheus_openmp.machine", reason="orpheus-openmp is not installed")
 
 from orpheus_openmp import cost, isa, rates, winograd  # noqa: E402
-from orpheus_openmp.conv import cut  # noqa: E402
+from orpheus_openmp.conv import cuts  # noqa: E402
 from orpheus_openmp.cook_toom import FORMS  # noqa: E402
 
 
@@ -80,12 +80,16 @@ def test_units_are_wide_only_where_both_sets_of_vectors_are(monkeypatch: pytest.
 
 
 def test_weights_pass_as_they_fit_into_l1_where_it_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    def with_l1(size: int) -> int:
+    def with_l1(size: int, blocks: int, floats: int) -> int:
         monkeypatch.setattr("orpheus_openmp.conv.cache_bytes", lambda level: size)
-        return cut()
+        return cuts(blocks, floats)
 
-    assert with_l1(48 << 10) * 4 <= 48 << 10
-    assert with_l1(32 << 10) == with_l1(0) > 48 << 10
+    for blocks, floats in ((32, 16 * 9 * 32), (32, 16 * 9 * 48), (5, 16 * 3 * 32)):
+        parts = with_l1(48 << 10, blocks, floats)
+        assert -(-blocks // parts) * floats * 4 <= 48 << 10
+    assert with_l1(48 << 10, 8, 1 << 20) == 8
+    assert with_l1(32 << 10, 32, 16 * 9 * 32) == with_l1(0, 32, 16 * 9 * 32) == 2
+    assert with_l1(0, 1, 16) == with_l1(48 << 10, 1, 16) == 1
 
 
 def seconds(found: rates.Rates, kernel: str, problem: Problem, monkeypatch: pytest.MonkeyPatch) -> float:
@@ -137,9 +141,22 @@ def test_no_other_band_takes_fewer_tiles_of_registers_than_the_fullest(
     assert runs(found) == min(runs(band) for band in range(1, min(rows, most) + 1))
 
 
-def test_bands_are_larger_where_weights_come_from_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bands_are_larger_where_weights_are_larger_than_l2(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(winograd, "cache_bytes", lambda level: 2 << 20)
-    few, many = (
-        winograd.band_rows(FORMS["winograd4x2"], conv(256, 256, 14, network=n)) for n in (1 << 20, 100 << 20)
-    )
+    few, many = (winograd.band_rows(FORMS["winograd4x2"], conv(256, n, 14)) for n in (32, 256))
     assert few < many
+
+
+@pytest.mark.parametrize(
+    ("size", "threads", "l2", "bands"),
+    [(17, 2, 4 << 20, 1), (17, 2, 64 << 10, 5), (24, 2, 4 << 20, 6), (13, 2, 4 << 20, 2), (33, 4, 4 << 20, 1),
+     (300, 2, 4 << 20, 75)],
+)  # fmt: skip
+def test_bands_that_threads_cannot_share_out_evenly_are_done_together(
+    size: int, threads: int, l2: int, bands: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unless there are many of them, or their inputs do not stay in L2."""
+    monkeypatch.setattr(winograd, "cache_bytes", lambda level: l2)
+    monkeypatch.setattr(winograd.isa, "tile", lambda: (16, 14, 2))
+    band = winograd.band_rows(FORMS["winograd4_7x1"], conv(64, 64, size, threads=threads))
+    assert -(-(-(-size // 4)) // band) == bands

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -23,6 +26,19 @@ def packer(isa, request, monkeypatch):
     return Packer(isa, request.param, block, vectors)
 
 
+@pytest.fixture(params=[2, 3])
+def tiles(packer, request):
+    """Packs for register tiles of two and three vectors."""
+    return replace(packer, vectors=request.param)
+
+
+def _starts(blocks, most):
+    """The first block of each of the fewest chunks, as equal as can be, and the end."""
+    count = -(-blocks // most)
+    sizes = [blocks // count + (i < blocks % count) for i in range(count)]
+    return np.cumsum([0, *sizes]).tolist()
+
+
 def _weights(*shape):
     return np.random.default_rng(sum(shape)).standard_normal(shape).astype(np.float32)
 
@@ -36,8 +52,8 @@ def _chunks(weights, group, depth, block, width):
     filters, channels, taps = len(weights) // group, weights.shape[1], weights[0, 0].size
     rows = []
     for w in weights.reshape(group, filters, channels, taps):
-        for first in range(0, _up(filters, block), width):
-            lanes = range(first, min(first + width, _up(filters, block)))
+        for first, end in pairwise(_starts(-(-filters // block), width // block)):
+            lanes = range(first * block, end * block)
             for start in range(0, channels, depth):
                 for tap in range(taps):
                     for c in range(start, min(start + depth, channels)):
@@ -47,13 +63,13 @@ def _chunks(weights, group, depth, block, width):
 
 @pytest.mark.parametrize(
     ("group", "filters", "channels", "kernel"),
-    [(1, 1, 1, (1, 1)), (1, 33, 35, (3, 3)), (1, 96, 3, (7, 7)), (2, 40, 17, (1, 5)), (1, 70, 200, (1, 1))],
+    [(1, 1, 1, (1, 1)), (1, 33, 35, (3, 3)), (1, 96, 3, (7, 7)), (2, 40, 17, (1, 5)), (2, 70, 200, (1, 1))],
 )
-def test_chunks(packer, group, filters, channels, kernel):
+def test_chunks(tiles, group, filters, channels, kernel):
     weights = _weights(group * filters, channels, *kernel)
-    for depth in (1, packer.block):
-        got = packer.chunks(weights, group, depth)
-        np.testing.assert_array_equal(got, _chunks(weights, group, depth, packer.block, packer.width))
+    for depth in (1, tiles.block):
+        got = tiles.chunks(weights, group, depth)
+        np.testing.assert_array_equal(got, _chunks(weights, group, depth, tiles.block, tiles.width))
 
 
 @pytest.mark.parametrize("filters", [1, 16, 37])
@@ -66,13 +82,13 @@ def test_chunks_of_one_block(packer, filters):
 @pytest.mark.parametrize(
     ("filters", "channels", "elements", "taps"), [(5, 3, 4, 3), (48, 70, 36, 9), (33, 9, 64, 25)]
 )
-def test_transformed(packer, filters, channels, elements, taps):
+def test_transformed(tiles, filters, channels, elements, taps):
     weights, sums = _weights(filters, channels, taps), _weights(elements, taps).astype(np.float64)
     sums[::2, 0] = 0.0
     # Each element as one more tap, then packed as taps are, channels all in one block.
     exact = np.einsum("et,fct->fce", sums, weights.astype(np.float64))
-    got = packer.transformed(weights, sums)
-    expected = _chunks(exact, 1, channels, packer.block, packer.width).astype(np.float64)
+    got = tiles.transformed(weights, sums)
+    expected = _chunks(exact, 1, channels, tiles.block, tiles.width).astype(np.float64)
     magnitude = np.einsum("et,fct->fce", abs(sums), abs(weights).astype(np.float64)).max()
     # One rounding to float of a sum in doubles; the reference above is rounded too.
     assert np.abs(got - expected).max() <= np.finfo(np.float32).eps * magnitude
@@ -80,7 +96,7 @@ def test_transformed(packer, filters, channels, elements, taps):
 
 @pytest.mark.parametrize("name", [name for name, form in FORMS.items() if form.step > 1])
 @pytest.mark.parametrize(("filters", "channels", "padded"), [(5, 3, 3), (48, 9, 16), (70, 33, 48)])
-def test_phases(packer, name, filters, channels, padded):
+def test_phases(tiles, name, filters, channels, padded):
     form = FORMS[name]
     weights = _weights(filters, channels, *form.kernel).astype(np.float64)
     wide = np.zeros((filters, padded, *form.kernel))
@@ -99,14 +115,14 @@ def test_phases(packer, name, filters, channels, padded):
                 "an element leaves out what is not zero"
             )
     expected = []
-    for start in range(0, _up(filters, packer.block), packer.width):
+    for start, end_of_chunk in pairwise(_starts(-(-filters // tiles.block), tiles.vectors)):
+        start, count = start * tiles.block, (end_of_chunk - start) * tiles.block
         for element, (first, end) in enumerate(form.spans):
             lanes = np.concatenate([rows[phase][element] for phase in range(first, end)])
-            count = min(packer.width, _up(filters, packer.block) - start)
             chunk = np.zeros((len(lanes), count))
             chunk[:, : filters - start] = lanes[:, start : start + count]
             expected.append(chunk.reshape(-1))
-    got = packer.phases(weights.astype(np.float32), form, padded)
+    got = tiles.phases(weights.astype(np.float32), form, padded)
     magnitude = (
         max(np.abs(form.rows.weights).sum(1)) * max(np.abs(form.cols.weights).sum(1)) * np.abs(weights).max()
     )

@@ -1,8 +1,8 @@
 // Direct convolution into a blocked result: from a blocked input (any kernel, stride, dilation, padding; groups of
 // whole blocks), from a plain input (the first layer of a network), and 1x1 as a matrix product.
 //
-// Layout: x [n, in blocks, h, w, depth], y [n, out blocks, h, w, B]; weights by chunks of max_vectors output blocks
-// (the last may be one block): [chunk][in block][kernel row][kernel column][depth][vectors * B],
+// Layout: x [n, in blocks, h, w, depth], y [n, out blocks, h, w, B]; weights by chunks of up to `vectors` output blocks, as
+// equal as can be, the larger ones first: [chunk][in block][kernel row][kernel column][depth][vectors * B],
 // the last input block with the channels that it has.
 // Order of the loops: image, group, chunk, output row, tile of pixels; inside a tile as in tile.hpp. The weights of a
 // chunk stay in L2 while the rows pass. Pads cost nothing inside: rows outside the input are left out of the sum, and
@@ -32,8 +32,15 @@ ORPHEUS_INLINE TileFunction pick(Int vectors, Int pixels, Numbers<T...>) {
     return rows[vectors - 1][pixels - 1];
 }
 
+template <int P, int... T>
+ORPHEUS_INLINE TileFunction pick_tall(Int pixels, Numbers<T...>) {
+    static constexpr TileFunction row[short_pixels] = {&tile<T, tall_vectors, P>...};
+    return row[pixels - 1];
+}
+
 template <int P>
 ORPHEUS_INLINE TileFunction tile_of(Int vectors, Int pixels) {
+    if (vectors == tall_vectors) return pick_tall<P>(pixels, UpTo<short_pixels>{});
     return pick<P>(vectors, pixels, UpTo<max_pixels>{});
 }
 
@@ -103,12 +110,6 @@ struct Cut {
     Int begin, end;
 };
 
-// The most blocks of input channels in a cut, so that its weights take about `cut` floats.
-Int cut_of(const ConvArgs& a) {
-    const Int cuts = most(a.in_blocks * a.in_depth * a.kh * a.kw * max_vectors * B / a.cut, Int{1});
-    return ceil_div(a.in_blocks, cuts);
-}
-
 // Lets the tiles from tile i on, of `tiles` that share one cut's weights, fetch their part of the weights that follow.
 void fetch_next(Sum& sum, Int i, Int tiles, const float* next, Int floats) {
     const Int steps = most(sum.blocks * sum.rows * sum.cols, Int{1});
@@ -120,7 +121,8 @@ void fetch_next(Sum& sum, Int i, Int tiles, const float* next, Int floats) {
 // One output row of one chunk, over one cut of the input channels; row `index` of `count` that follow.
 void conv_row(const ConvArgs& a, Int image, Int group, Int chunk, Cut cut, Int row, Int index, Int count, float* scratch) {
     const Int depth = a.in_depth, x_block = a.x_plane * depth, taps = a.kh * a.kw;
-    const Int first = chunk * max_vectors, vectors = least(Int{max_vectors}, a.out_blocks - first);
+    const Tiling chunks(a.out_blocks, a.vectors);
+    const Int first = chunks.begin(chunk), vectors = chunks.size(chunk);
     const Int block = group * a.out_blocks + first, w_block = taps * depth * vectors * B;
     const float* x = a.x + ((image * a.groups + group) * a.in_blocks + cut.begin) * x_block;
     const float* w = a.w + block * B * taps * ((a.in_blocks - 1) * depth + a.last_depth) + cut.begin * w_block;
@@ -132,7 +134,7 @@ void conv_row(const ConvArgs& a, Int image, Int group, Int chunk, Cut cut, Int r
     const Int rows = r1 - r0, row_stride = a.dh * a.in_w * depth;
     const float* x_row = x + (ih + r0 * a.dh) * a.in_w * depth;
     const Int pixel_stride = a.sw * depth;
-    const Tiling tiling(a.out_w);
+    const Tiling tiling(a.out_w, pixels_of(vectors));
     for (Int i = 0, to; i < tiling.count; i = to) {
         const Int ow = tiling.begin(i), pixels = tiling.begin(i + 1) - ow;
         const Int iw = ow * a.sw - a.pl, width = (pixels - 1) * a.sw + (a.kw - 1) * a.dw + 1;
@@ -170,10 +172,10 @@ void conv_row(const ConvArgs& a, Int image, Int group, Int chunk, Cut cut, Int r
 void conv_run(const ConvArgs& a, Int image, Int group, Int chunk, Int row, Int run, int rank) {
     const Int width = (least(a.out_w, Int{max_pixels}) - 1) * a.sw + (a.kw - 1) * a.dw + 1;
     float* scratch = a.workspace ? a.workspace + rank * a.in_blocks * a.kh * width * a.in_depth : nullptr;
-    const Int cut = cut_of(a);
-    for (Int c = 0; c < a.in_blocks; c += cut)
-        for (Int i = 0; i < run; ++i)
-            conv_row(a, image, group, chunk, {c, least(c + cut, a.in_blocks)}, row + i, i, run, scratch);
+    for (Int c = 0; c < a.cuts; ++c) {
+        const Cut cut{a.in_blocks * c / a.cuts, a.in_blocks * (c + 1) / a.cuts};
+        for (Int i = 0; i < run; ++i) conv_row(a, image, group, chunk, cut, row + i, i, run, scratch);
+    }
 }
 
 // Whether threads should share out `rows`, and each read all the weights, rather than share out chunks, and each read the
@@ -187,7 +189,7 @@ bool by_rows(const ConvArgs& a, Int rows, const Team& team) {
 
 void conv_rows(const void* args, const Span& span) {
     const ConvArgs& a = *static_cast<const ConvArgs*>(args);
-    const Int chunks = ceil_div(a.out_blocks, max_vectors);
+    const Int chunks = ceil_div(a.out_blocks, a.vectors);
     for (Int i = 0; i < a.groups * chunks; ++i)
         conv_run(a, span.image, i / chunks, i % chunks, span.begin, span.end - span.begin, span.rank);
 }
@@ -207,7 +209,7 @@ void conv(const void* args, Team& team) {
     }
     if (by_rows(a, a.n * a.out_h, team))
         return share_rows(a.n, a.out_h, team, [&](const Span& span) { conv_rows(&a, span); });
-    const Int chunks = ceil_div(a.out_blocks, max_vectors);
+    const Int chunks = ceil_div(a.out_blocks, a.vectors);
     const Range range = share(a.n * a.groups * chunks * a.out_h, team);
     for (Int begin = range.begin; begin < range.end;) {
         const Int row = begin % a.out_h, run = least(a.out_h - row, range.end - begin);

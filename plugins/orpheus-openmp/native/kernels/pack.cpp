@@ -172,9 +172,10 @@ void pack(const void* args, Team& team) {
         if (begin >= end) continue;
         const Chunk chunk{a.x + group * a.x_group, a.y + group * a.y_group + index * a.y_chunk, index * a.chunk,
                           index + 1 < a.chunks ? a.width : a.last};
-        const bool narrow = chunk.width == B;
-        if (a.sums) (narrow ? summed<1> : summed<max_vectors>)(a, chunk, begin, end);
-        else (narrow ? copied<1> : copied<max_vectors>)(a, chunk, begin, end);
+        static_assert(max_vectors == 2 && tall_vectors == 3);
+        static constexpr void (*ways[2][3])(const PackArgs&, const Chunk&, Int, Int) = {
+            {copied<1>, copied<2>, copied<3>}, {summed<1>, summed<2>, summed<3>}};
+        ways[a.sums != nullptr][chunk.width / B - 1](a, chunk, begin, end);
     }
 }
 

@@ -12,6 +12,6 @@ ORPHEUS_ROWS(ORPHEUS_DECLARE_ROWS)
 #define ORPHEUS_NAME(name, args, fields) name,
 #define ORPHEUS_ROWS_NAME(name, args) name##_rows,
 extern const Table table;
-const Table table = {B, max_pixels, max_vectors, ORPHEUS_KERNELS(ORPHEUS_NAME) ORPHEUS_ROWS(ORPHEUS_ROWS_NAME)};
+const Table table = {B, max_pixels, max_vectors, short_pixels, tall_vectors, ORPHEUS_KERNELS(ORPHEUS_NAME) ORPHEUS_ROWS(ORPHEUS_ROWS_NAME)};
 
 }  // namespace orpheus::ORPHEUS_NAMESPACE

@@ -8,8 +8,8 @@
 // and its products are added up before the inverse. Of an odd number of taps the second phase has one less; that is a zero
 // for its last tap, which the element of infinity is all made of, so this phase is left out there: (2 m + 1)^2 products
 // for m^2 results of a 3x3 kernel, (2 m + 5)^2 of 7x7.
-// Layout: x, y blocked; transformed weights [chunk][element][phase][in channel][vectors * B], a chunk being max_vectors
-// output blocks or what remains. An image is done in bands of `band` tile rows, so that the transformed inputs
+// Layout: x, y blocked; transformed weights [chunk][element][phase][in channel][vectors * B], chunks as in
+// conv.cpp. An image is done in bands of `band` tile rows, so that the transformed inputs
 // V [element][phase][in block][tile][B] and a chunk's products M [element][vector][tile][B] stay in L2; elements are an odd
 // number of vectors apart, so that those of one tile do not meet in one set of L1. From a plain input V is
 // [element][phase][channel][tile]: a vector is of neighbouring tiles, and few channels fill it too. For that the rows of a
@@ -29,6 +29,7 @@
 // Stride 2: 3x3 86 % with 64 to 128 channels at 28x28, 85 % with 128 to 256 at 14x14, 78 % with 256 to 512 at 7x7, which is
 // 1.5, 1.45 and 1.1 times what a direct sum could reach; a 7x7 stem, of few channels, 40 %, 1.9 times.
 
+#include "tiling.hpp"
 #include "winograd.hpp"
 
 namespace orpheus::ORPHEUS_NAMESPACE {
@@ -105,6 +106,18 @@ ORPHEUS_INLINE Multiply find_multiply(Int vectors, Int tiles, Numbers<T...>) {
     return all[vectors - 1][tiles - 1];
 }
 
+template <int P, int... T>
+ORPHEUS_INLINE Multiply find_tall(Int tiles, Numbers<T...>) {
+    static constexpr Multiply all[short_pixels] = {&multiply<T, tall_vectors, P>...};
+    return all[tiles - 1];
+}
+
+template <int P>
+ORPHEUS_INLINE Multiply multiply_of(Int vectors, Int tiles) {
+    if (vectors == tall_vectors) return find_tall<P>(tiles, UpTo<short_pixels>{});
+    return find_multiply<P>(vectors, tiles, UpTo<max_pixels>{});
+}
+
 class Winograd {
 public:
     explicit Winograd(const ConvArgs& args)
@@ -118,7 +131,7 @@ public:
         const Int bands = a.n * ceil_div(down, a.band);
         const Int v_size = elements * v_apart(a.band * across);
         const Int room = v_size + (plain() ? a.in_blocks * spread_rows(a.band) * spread_row() : 0);
-        float* m = a.workspace + team.size * room + team.rank * elements * apart(max_vectors * a.band * across);
+        float* m = a.workspace + team.size * room + team.rank * elements * apart(a.vectors * a.band * across);
         float* own = a.workspace + team.rank * room;
         Team alone{0, 1, nullptr};
         if (bands >= 2 * team.size || team.size == 1) {
@@ -165,13 +178,13 @@ private:
         else inputs(image, first, tiles, makers, v);
         wait(makers);
         // Chunks that do not share out evenly are cut into runs of tiles too.
-        const Int chunks = ceil_div(a.out_blocks, max_vectors);
-        const Int parts = chunks % team.size && chunks < 8 * team.size ? least(Int{team.size}, tiles) : 1;
-        const Range items = share(chunks * parts, team);
+        const Tiling chunks(a.out_blocks, a.vectors);
+        const Int parts = chunks.count % team.size && chunks.count < 8 * team.size ? least(Int{team.size}, tiles) : 1;
+        const Range items = share(chunks.count * parts, team);
         for (Int i = items.begin; i < items.end; ++i) {
             const Int chunk = i / parts, part = i % parts;
             const Int begin = tiles * part / parts, end = tiles * (part + 1) / parts;
-            const Int block = chunk * max_vectors, vectors = least(Int{max_vectors}, a.out_blocks - block);
+            const Int block = chunks.begin(chunk), vectors = chunks.size(chunk);
             products(block, vectors, v + begin * a.in_depth, tiles, end - begin, m);
             for (Int j = 0; j < vectors * (end - begin); ++j) {
                 const Int vector = j / (end - begin), tile = begin + j % (end - begin);
@@ -221,7 +234,7 @@ private:
 
     // All elements of `tiles` tiles by the chunk that begins with output block `block`.
     void products(Int block, Int vectors, const float* v, Int v_tiles, Int tiles, float* m) const {
-        const Int width = vectors * B, runs = ceil_div(tiles, max_pixels);
+        const Int width = vectors * B, runs = ceil_div(tiles, pixels_of(vectors));
         const Int v_stride = v_apart(v_tiles), m_stride = apart(vectors * tiles), row = v_row(v_tiles);
         const float* w = a.w + block * B * products_each * channels;
         for (Int element = 0; element < elements; ++element, v += v_stride, m += m_stride) {
@@ -236,8 +249,8 @@ private:
                     const Int tile = tiles * run / runs, count = tiles * (run + 1) / runs - tile;
                     const Product product{v + (begin + first) * row + tile * a.in_depth, last - first, row, depth,
                                           w, run ? w : w + size, m + tile * B, tiles * B, cut > 0};
-                    if (plain()) find_multiply<1>(vectors, count, UpTo<max_pixels>{})(product);
-                    else find_multiply<B>(vectors, count, UpTo<max_pixels>{})(product);
+                    if (plain()) multiply_of<1>(vectors, count)(product);
+                    else multiply_of<B>(vectors, count)(product);
                 }
                 w += size;
             }

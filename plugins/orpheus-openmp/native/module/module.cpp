@@ -260,6 +260,12 @@ NB_MODULE(_native, m) {
             return nb::make_tuple(table.block, table.tile_pixels, table.tile_vectors);
         },
         "isa"_a, "(block, pixels, vectors) of the instruction set's register tile.");
+    m.def(
+        "tall_tile", [](const std::string& isa) {
+            const Table& table = table_of(isa);
+            return nb::make_tuple(table.short_pixels, table.tall_vectors);
+        },
+        "isa"_a, "(pixels, vectors) of the register tile for rows too short to fill the other.");
     m.attr("build") = ORPHEUS_BUILD;
     m.attr("has_openmp") =
 #ifdef _OPENMP

@@ -13,21 +13,44 @@ import numpy as np
 from orpheus_core.plugin import Problem
 from orpheus_core.types import Array
 from orpheus_openmp import epilogue
+from orpheus_openmp import isa as isas
 from orpheus_openmp.conv_shape import arguments, conv_shape, planes
 from orpheus_openmp.layer import Layer, padded
-from orpheus_openmp.machine import cache_bytes
+from orpheus_openmp.machine import cache_bytes, wide
+from orpheus_openmp.weights import Packer
 
-#: Floats of weights that may stay in L2 beside those that follow them; and the share of L1 they may take where it is
+#: Floats of weights that may stay in L2 beside those that follow them; and the most of L1 they may take where it is
 #: larger than 32 KB. Sums are then stored and loaded more often, once in 144 multiply-adds or more of a 3x3 layer.
 _IN_L2 = 65536
-_OF_L1 = 2 / 3
+_OF_L1 = 0.8
 _SMALL_L1 = 32 << 10
 
 
-def cut() -> int:
-    """Floats of a direct convolution's weights that rows of the output pass by before the next ones are taken."""
+def cuts(blocks: int, floats: int) -> int:
+    """Into how many parts a direct convolution's input blocks go; each has so many floats of weights for a chunk.
+
+    Rows of the output pass by the weights of one part before those of the next are taken.
+    """
     l1 = cache_bytes(1)
-    return int(l1 * _OF_L1) // 4 if l1 > _SMALL_L1 else _IN_L2
+    if l1 > _SMALL_L1:
+        return -(-blocks // max(1, int(l1 * _OF_L1) // 4 // floats))
+    return min(blocks, max(1, blocks * floats // _IN_L2))
+
+
+def tile_vectors(isa: str, pixels: int, blocks: int) -> int:
+    """Vectors of the register tile for rows of so many pixels, and so many blocks of filters."""
+    _, most, vectors = isas.tile(isa)
+    short, tall = isas.tall_tile(isa)
+    longest = -(-pixels // -(-pixels // most))
+    return tall if longest <= short and blocks >= tall and prefers_tall(isa) else vectors
+
+
+def prefers_tall(isa: str) -> bool:
+    """Whether few accumulators are slower: 7 x 2 reach 88 % of what 14 x 2 or 9 x 3 do on an Intel server.
+
+    Where vectors are computed in halves (Zen 4) each takes the units twice as long, and four pixels are enough.
+    """
+    return isa == "avx512" and wide()
 
 
 class Conv(Layer):
@@ -45,10 +68,12 @@ class Conv(Layer):
         self.in_blocks = -(-shape.channels // groups // depth)
         self.out_blocks = -(-shape.filters // groups // self.block)
         self.last_depth = shape.channels // groups - (self.in_blocks - 1) * depth
+        self.vectors = self.chunk_vectors(problem)
         self.values = {
+            "vectors": self.vectors,
             "n": shape.batch, "groups": groups, "in_blocks": self.in_blocks, "out_blocks": self.out_blocks,
             "in_depth": depth, "last_depth": self.last_depth, "form": 0, "band": 1, "padded_w": 0,
-            "cut": cut(),
+            "cuts": cuts(self.in_blocks, depth * shape.taps * self.vectors * self.block),
             **arguments(shape.window), **planes(shape.window),
             **epilogue.of_attributes(problem.attributes),
             "tail": shape.filters % self.block,
@@ -63,6 +88,15 @@ class Conv(Layer):
         """Groups as the kernel counts them."""
         return self.shape.group
 
+    def chunk_vectors(self, problem: Problem) -> int:
+        """The most output blocks of a chunk of the weights."""
+        return self.tile_vectors
+
+    @property
+    def packer(self) -> Packer:
+        """Packs in chunks of so many blocks."""
+        return Packer(self.isa, self.threads, self.block, self.vectors)
+
     def pack(self, weights: Array) -> Array:
         """Weights in the order in which the kernel reads them."""
         return self.packer.chunks(weights, self.shape.group, self.depth)
@@ -72,6 +106,10 @@ class Direct(Conv):
     """Any kernel, stride, dilation and padding; groups of whole blocks. The input is blocked or plain."""
 
     kernel = "conv"
+
+    def chunk_vectors(self, problem: Problem) -> int:
+        """Of rows too short for the usual tile, those of the tall one."""
+        return tile_vectors(self.isa, self.shape.window.y[1], self.out_blocks)
 
     def __init__(self, problem: Problem, isa: str | None = None) -> None:
         super().__init__(problem, isa)
@@ -92,7 +130,7 @@ class Direct(Conv):
         if not (window.pads[1] or window.pads[3]):
             return 0, 0.0
         tiles = -(-window.y[1] // self.tile_pixels)
-        chunks = -(-self.out_blocks // self.tile_vectors)
+        chunks = -(-self.out_blocks // self.vectors)
         return window.padded[1], chunks * min(2, tiles) / tiles * window.size[0] / window.strides[0]
 
 

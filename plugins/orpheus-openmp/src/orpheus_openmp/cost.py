@@ -14,12 +14,13 @@ from orpheus_core.plugin import Accuracy, Problem
 from orpheus_core.types import TensorType
 from orpheus_openmp import isa
 from orpheus_openmp.bilinear import ALGORITHMS
+from orpheus_openmp.conv import tile_vectors
 from orpheus_openmp.conv_shape import ConvShape, conv_shape
 from orpheus_openmp.cook_toom import FORMS, Form
 from orpheus_openmp.operands import input_shape, output_shape
 from orpheus_openmp.packing import Packing, conv_packing, transpose_packing
 from orpheus_openmp.rates import rates_for
-from orpheus_openmp.winograd import band_rows
+from orpheus_openmp.winograd import band_rows, chunk_vectors
 
 _CALL = 2e-7  # seconds of a step inside a segment
 _GATHER = 2e9  # elements a second into im2col's panels
@@ -36,13 +37,13 @@ def direct(problem: Problem) -> float:
     shape = conv_shape(problem)
     channels = shape.channels // shape.group
     empty = 1 - channels / _padded(channels, isa.tile_for(problem)[0])  # of the cache lines that are read
-    return (1 + 0.6 * empty) * _direct(problem, shape, shape.window.y[1], channels)
+    return (1 + 0.6 * empty) * _rows(problem, shape, channels)
 
 
 def stem(problem: Problem) -> float:
     """Direct from a plain input: each channel is a loop of its own."""
     shape = conv_shape(problem)
-    return 1.2 * _direct(problem, shape, shape.window.y[1], shape.channels // shape.group)
+    return 1.2 * _rows(problem, shape, shape.channels // shape.group)
 
 
 def pointwise(problem: Problem) -> float:
@@ -51,7 +52,8 @@ def pointwise(problem: Problem) -> float:
     shape = conv_shape(problem)
     pixels = math.prod(shape.window.y)
     gathered = 4 * shape.batch * shape.channels * pixels if shape.window.strides != (1, 1) else 0
-    row = 0.95 * _direct(problem, shape, pixels, shape.channels // shape.group)
+    share = _share(pixels, isa.tile_for(problem)[1], rates.load)
+    row = 0.95 * _direct(problem, shape, shape.channels // shape.group, share)
     return row + gathered / rates.cache / problem.threads
 
 
@@ -163,13 +165,19 @@ def _panel(problem: Problem) -> int:
     return block * vectors
 
 
-def _direct(problem: Problem, shape: ConvShape, row: int, channels: int) -> float:
+def _rows(problem: Problem, shape: ConvShape, channels: int) -> float:
+    """Direct convolution, each row of the output by itself."""
+    row, blocks = shape.window.y[1], -(-shape.filters // shape.group // isa.tile_for(problem)[0])
+    chosen = tile_vectors(isa.current(), row, blocks)
+    return _direct(problem, shape, channels, _chosen_share(problem, row, chosen))
+
+
+def _direct(problem: Problem, shape: ConvShape, channels: int, share: float) -> float:
     rates = rates_for(problem)
     pixels = math.prod(shape.window.y)
-    block, limit, _ = isa.tile_for(problem)
-    groups, filters = shape.group, _padded(shape.filters // shape.group, block)
+    groups, filters = shape.group, _padded(shape.filters // shape.group, isa.tile_for(problem)[0])
     macs = shape.batch * groups * filters * channels * shape.taps * pixels
-    work = macs / (rates.peak * 0.9 * _share(row, limit, rates.load))
+    work = macs / (rates.peak * 0.9 * share)
     weights = 4 * groups * filters * channels * shape.taps
     return _CALL + rates.longer(problem, work / problem.threads, weights)
 
@@ -177,7 +185,7 @@ def _direct(problem: Problem, shape: ConvShape, row: int, channels: int) -> floa
 def _winograd(form: Form, problem: Problem) -> float:
     """Products in register tiles, transforms by the vectors that they pass, or the weights' way from memory."""
     rates = rates_for(problem)
-    shape, (block, limit, _) = conv_shape(problem), isa.tile_for(problem)
+    shape, block = conv_shape(problem), isa.tile_for(problem)[0]
     rows, across = (-(-size // out) for size, out in zip(shape.window.y, form.out))
     tiles, band = shape.batch * rows * across, band_rows(form, problem) * across
     channels, filters, elements = _padded(shape.channels, block), _padded(shape.filters, block), form.elements
@@ -186,7 +194,7 @@ def _winograd(form: Form, problem: Problem) -> float:
         * form.products
         * shape.channels
         * filters
-        / (rates.peak * 0.85 * _share(band, limit, rates.load))
+        / (rates.peak * 0.85 * _chosen_share(problem, band, chunk_vectors(form, problem, isa.current())))
     )
     axes = sum(axis.size > 1 for axis in (form.rows, form.cols))
     vectors = tiles * (channels * len(form.phases) + filters) / block * axes * elements
@@ -226,6 +234,14 @@ def _share(row: int, limit: int, load: float = 1.0) -> float:
     """The share of peak that a row of so many pixels reaches in tiles of ``limit``: weights are loaded once a tile."""
     tile = row / -(-row // limit)
     return tile / (tile + load)
+
+
+def _chosen_share(problem: Problem, row: int, chosen: int) -> float:
+    """The same of the register tile of so many vectors, each of which is loaded for fewer pixels."""
+    _, limit, vectors = isa.tile_for(problem)
+    if chosen > vectors:
+        limit = isa.tall_tile(isa.current())[0]
+    return _share(row, limit, rates_for(problem).load * vectors / chosen)
 
 
 def _tiled(rows: int) -> int:

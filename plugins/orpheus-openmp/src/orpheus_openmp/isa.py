@@ -102,6 +102,13 @@ def _tile(module: ModuleType, name: str) -> tuple[int, int, int]:
     return block, pixels, vectors
 
 
+@cache
+def tall_tile(name: str) -> tuple[int, int]:
+    """(pixels, vectors) of the register tile for rows that are too short to fill the other."""
+    pixels, vectors = native().tall_tile(name)
+    return pixels, vectors
+
+
 def block_for_manifest() -> int:
     """Channels in a block; that of AVX-512 where nothing can run, so that the manifest still lists everything."""
     try:

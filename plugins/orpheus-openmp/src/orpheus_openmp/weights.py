@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,18 +36,20 @@ class Packer:
     def chunks(self, weights: Array, group: int, depth: int, width: int | None = None) -> Array:
         """W [M, C / group, ...] as [group][chunk][in block][taps][depth][width], flat.
 
-        A chunk is ``width`` filters, a register tile's when None, padded with zeros to whole blocks, the last of a
-        group what remains; the last input block has the channels that there are.
+        A chunk is up to ``width`` filters, a register tile's when None, padded with zeros to whole blocks; chunks are
+        as equal as can be, the larger ones first. The last input block has the channels that there are.
         """
         filters, channels, taps = _sizes(weights, group)
-        width, out = width or self.width, self._blocks(filters)
+        out = self._blocks(filters)
         floats_each = out * channels * taps
         packed = memory.empty(group * floats_each)
-        self._run(
-            weights, packed, **_taps(taps), groups=group, **_chunked(out, width, channels * taps), filters=filters,
-            channels=channels, x_channels=channels, depth=depth, x_group=filters * channels * taps,
-            x_filter=channels * taps, x_channel=taps, y_group=floats_each,
-        )  # fmt: skip
+        source = np.ascontiguousarray(weights, np.float32).reshape(-1)
+        for first, chunked in self._chunks(out, width or self.width, channels * taps):
+            self._run(
+                source[first * channels * taps :], packed[first * channels * taps :], **_taps(taps), groups=group,
+                **chunked, filters=filters - first, channels=channels, x_channels=channels, depth=depth,
+                x_group=filters * channels * taps, x_filter=channels * taps, x_channel=taps, y_group=floats_each,
+            )  # fmt: skip
         return packed
 
     def transformed(self, weights: Array, sums: Array) -> Array:
@@ -54,11 +57,13 @@ class Packer:
         filters, channels, taps = _sizes(weights, 1)
         out = self._blocks(filters)
         packed = memory.empty(out * channels * len(sums))
-        self._run(
-            weights, packed, **_taps(taps), sums=sums, groups=1, **_chunked(out, self.width, channels * len(sums)),
-            filters=filters, channels=channels, x_channels=channels, depth=channels, x_group=0,
-            x_filter=channels * taps, x_channel=taps, y_group=0,
-        )  # fmt: skip
+        source = np.ascontiguousarray(weights, np.float32).reshape(-1)
+        for first, chunked in self._chunks(out, self.width, channels * len(sums)):
+            self._run(
+                source[first * channels * taps :], packed[first * channels * len(sums) :], **_taps(taps), sums=sums,
+                groups=1, **chunked, filters=filters - first, channels=channels, x_channels=channels, depth=channels,
+                x_group=0, x_filter=channels * taps, x_channel=taps, y_group=0,
+            )  # fmt: skip
         return packed
 
     def phases(self, weights: Array, form: Form, channels: int) -> Array:
@@ -69,6 +74,7 @@ class Packer:
         filters, given, taps = _sizes(weights, 1)
         out, rows = self._blocks(filters), form.products * channels
         packed = memory.empty(out * rows)
+        source = np.ascontiguousarray(weights, np.float32).reshape(-1)
         starts = np.cumsum([0, *(end - first for first, end in form.spans)])
         for phase, (top, left) in enumerate(form.phases):
             places = [(0, 0, i * form.kernel[1] + j) for i in range(top, form.kernel[0], form.step)
@@ -76,12 +82,14 @@ class Packer:
             down, across = (len(range(at, size, form.step)) for at, size in zip((top, left), form.kernel))
             factors = (np.array(axis.weights)[:, :n] for axis, n in ((form.rows, down), (form.cols, across)))
             met = [e for e, (first, end) in enumerate(form.spans) if first <= phase < end]
-            self._run(
-                weights, packed, places=places, sums=np.ascontiguousarray(np.kron(*factors)[met]),
-                rows=np.array([(starts[e] + phase - form.spans[e][0]) * channels for e in met], np.int64),
-                groups=1, **_chunked(out, self.width, rows), filters=filters, channels=channels, x_channels=given,
-                depth=channels, x_group=0, x_filter=given * taps, x_channel=taps, y_group=0,
-            )  # fmt: skip
+            sums = np.ascontiguousarray(np.kron(*factors)[met])
+            begins = np.array([(starts[e] + phase - form.spans[e][0]) * channels for e in met], np.int64)
+            for first, chunked in self._chunks(out, self.width, rows):
+                self._run(
+                    source[first * given * taps :], packed[first * rows :], places=places, sums=sums, rows=begins,
+                    groups=1, **chunked, filters=filters - first, channels=channels, x_channels=given, depth=channels,
+                    x_group=0, x_filter=given * taps, x_channel=taps, y_group=0,
+                )  # fmt: skip
         return packed
 
     def panels(self, matrix: Any, transposed: bool, k: int, n: int, count: int = 1) -> Array:
@@ -134,6 +142,16 @@ class Packer:
                 **_chunked(left, width, full), filters=filters - done, channels=full, depth=self.block,
             )  # fmt: skip
         return packed
+
+    def _chunks(self, lanes: int, width: int, rows: int) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Whole blocks of lanes in the fewest chunks of up to ``width``: the first lane of those of a size, and all."""
+        blocks = lanes // self.block
+        count = -(-lanes // width)
+        least, wide = divmod(blocks, count)
+        for first, size in ((0, least + 1), (wide * (least + 1), least)):
+            chunks = wide if first == 0 and size > least else count - wide
+            if chunks:
+                yield first * self.block, _chunked(chunks * size * self.block, size * self.block, rows)
 
     def _blocks(self, filters: int) -> int:
         return -(-filters // self.block) * self.block

@@ -11,7 +11,7 @@ from orpheus_core.errors import KernelError
 from orpheus_core.plugin import Problem
 from orpheus_core.types import Array
 from orpheus_openmp import isa
-from orpheus_openmp.conv import Conv
+from orpheus_openmp.conv import Conv, tile_vectors
 from orpheus_openmp.conv_shape import conv_shape
 from orpheus_openmp.cook_toom import FORMS, Form
 from orpheus_openmp.machine import cache_bytes
@@ -19,10 +19,13 @@ from orpheus_openmp.machine import cache_bytes
 #: Tiles that make a band worth its weights' way from L2 or beyond; more would only push its inputs out of L1.
 _ENOUGH_TILES = 14
 #: With 2 MB of L2, bands of up to twice as many tiles that fill register tiles take 2 to 8 % less (one thread), while
-#: the transformed inputs take a quarter of it; or half, where weights come from memory: once is then worth more.
+#: the transformed inputs take a quarter of it; or half, where weights are larger than L2: once is then worth more.
 _MOST_TILES = 28
 _LARGE_L2 = 2 << 20
-_FAR = 64 << 20  # bytes of a network's constants
+#: Bands for each thread from which on one more of some does not count.
+_MANY_BANDS = 8
+#: Chunks for each thread from which on threads share them out though not evenly; as native/kernels/winograd.cpp.
+_MANY_CHUNKS = 8
 
 
 class Winograd(Conv):
@@ -51,8 +54,12 @@ class Winograd(Conv):
             length = -(-across // self.block) * self.block + (form.cols.size * form.step - 1) // places
             rows = ((band - 1) * form.out[0] + form.rows.size) * form.step
             spread = self.in_blocks * rows * places * length
-        vectors = (len(form.phases) * self.in_blocks * row | 1) + (self.tile_vectors * tiles | 1)
+        vectors = (len(form.phases) * self.in_blocks * row | 1) + (self.vectors * tiles | 1)
         self.workspace = 4 * self.threads * (form.elements * vectors * self.block + spread)
+
+    def chunk_vectors(self, problem: Problem) -> int:
+        """Of bands with few tiles, those of the tall register tile."""
+        return chunk_vectors(self.form, problem, self.isa)
 
     def pack(self, weights: Array) -> Array:
         """G_h w G_w' as [chunk][element][phase][channel][vectors * B]."""
@@ -70,19 +77,37 @@ def _sums(name: str) -> Array:
     return both
 
 
+def chunk_vectors(form: Form, problem: Problem, name: str) -> int:
+    """The most output blocks of a chunk: the register tile's, unless threads could not share so many out evenly."""
+    shape, (block, _, usual) = conv_shape(problem), isa.tile(name)
+    blocks, tiles = (
+        -(-shape.filters // block),
+        band_rows(form, problem) * -(-shape.window.y[1] // form.out[1]),
+    )
+    vectors = tile_vectors(name, tiles, blocks)
+    chunks = -(-blocks // vectors)
+    return usual if chunks % problem.threads and chunks < _MANY_CHUNKS * problem.threads else vectors
+
+
 def band_rows(form: Form, problem: Problem) -> int:
     """Tile rows of a band: equal bands of enough tiles."""
     shape, threads = conv_shape(problem), problem.threads
     rows, across = (-(-size // out) for size, out in zip(shape.window.y, form.out))
     enough = max(1, -(-_ENOUGH_TILES // across))
+    tile = 4 * form.elements * len(form.phases) * shape.channels  # bytes
     if threads == 1 and cache_bytes(2) >= _LARGE_L2:
-        share = 2 if problem.network_bytes > _FAR else 4
-        tile = 4 * form.elements * len(form.phases) * shape.channels
+        weights = 4 * form.products * shape.channels * shape.filters
+        share = 2 if weights > cache_bytes(2) else 4
         most = min(_MOST_TILES, cache_bytes(2) // share // tile)
         return _fullest(rows, across, max(enough, most // across))
     bands = -(-rows // enough)
     if bands >= 2 * threads:  # done apart, as many by each thread
         bands = min(-(-bands // threads) * threads, rows)
+        if (
+            bands % threads and bands < _MANY_BANDS * threads
+        ):  # or together, rather than wait for who has one more
+            together = -(-rows // max(1, cache_bytes(2) // 2 // tile // across))
+            bands = together if together < 2 * threads else bands
     return -(-rows // bands)
 
 
