@@ -118,12 +118,20 @@ void fetch_next(Sum& sum, Int i, Int tiles, const float* next, Int floats) {
     sum.last = next + floats;
 }
 
+// The output blocks of one chunk, and the tiles of its rows: divisions that all rows of all cuts share.
+struct Chunk {
+    Int first, vectors;
+    Tiling tiling;
+    Chunk(const ConvArgs& a, const Tiling& chunks, Int i)
+        : first(chunks.begin(i)), vectors(chunks.size(i)), tiling(a.out_w, pixels_of(vectors)) {}
+};
+
 // One output row of one chunk, over one cut of the input channels; row `index` of `count` that follow.
-void conv_row(const ConvArgs& a, Int image, Int group, Int chunk, Cut cut, Int row, Int index, Int count, float* scratch) {
+void conv_row(const ConvArgs& a, Int image, Int group, const Chunk& chunk, Cut cut, Int row, Int index, Int count,
+              float* scratch) {
     const Int depth = a.in_depth, x_block = a.x_plane * depth, taps = a.kh * a.kw;
-    const Tiling chunks(a.out_blocks, a.vectors);
-    const Int first = chunks.begin(chunk), vectors = chunks.size(chunk);
-    const Int block = group * a.out_blocks + first, w_block = taps * depth * vectors * B;
+    const Int vectors = chunk.vectors;
+    const Int block = group * a.out_blocks + chunk.first, w_block = taps * depth * vectors * B;
     const float* x = a.x + ((image * a.groups + group) * a.in_blocks + cut.begin) * x_block;
     const float* w = a.w + block * B * taps * ((a.in_blocks - 1) * depth + a.last_depth) + cut.begin * w_block;
     const bool first_cut = cut.begin == 0, last_cut = cut.end == a.in_blocks;
@@ -134,7 +142,7 @@ void conv_row(const ConvArgs& a, Int image, Int group, Int chunk, Cut cut, Int r
     const Int rows = r1 - r0, row_stride = a.dh * a.in_w * depth;
     const float* x_row = x + (ih + r0 * a.dh) * a.in_w * depth;
     const Int pixel_stride = a.sw * depth;
-    const Tiling tiling(a.out_w, pixels_of(vectors));
+    const Tiling& tiling = chunk.tiling;
     for (Int i = 0, to; i < tiling.count; i = to) {
         const Int ow = tiling.begin(i), pixels = tiling.begin(i + 1) - ow;
         const Int iw = ow * a.sw - a.pl, width = (pixels - 1) * a.sw + (a.kw - 1) * a.dw + 1;
@@ -169,7 +177,8 @@ void conv_row(const ConvArgs& a, Int image, Int group, Int chunk, Cut cut, Int r
 }
 
 // Rows [row, row + run) of one chunk.
-void conv_run(const ConvArgs& a, Int image, Int group, Int chunk, Int row, Int run, int rank) {
+void conv_run(const ConvArgs& a, Int image, Int group, Int index, Int row, Int run, int rank) {
+    const Chunk chunk(a, Tiling(a.out_blocks, a.vectors), index);
     const Int width = (least(a.out_w, Int{max_pixels}) - 1) * a.sw + (a.kw - 1) * a.dw + 1;
     float* scratch = a.workspace ? a.workspace + rank * a.in_blocks * a.kh * width * a.in_depth : nullptr;
     for (Int c = 0; c < a.cuts; ++c) {
