@@ -19,10 +19,10 @@ namespace orpheus {
 
 // Convolution of x [n, groups * in_blocks, in_h, in_w, in_depth] into y [n, groups * out_blocks, out_h, out_w, block].
 // in_depth is the block of a blocked input, 1 for a plain one; the last block of a group has last_depth channels.
-// Weights: see conv.cpp; `vectors` is the most output blocks of a chunk. `form` and `band` are Winograd's. `padded_w` is direct convolution's: the columns of a copy of the
-// input with its pads, 0 for none; `cuts`, too: into how many parts the input
-// blocks go, so that the weights of one stay near while rows pass. Two blocks of x lie
-// x_plane pixels apart, those of y y_plane: all pixels of an image, or those of a chain's window.
+// Weights: see conv.cpp; `vectors` is the most output blocks of a chunk. `form` and `band` are Winograd's. `padded_w` is direct
+// convolution's: the columns of a copy of the input with its pads, 0 for none; `cuts`, too: into how many parts the input
+// blocks go, so that the weights of one stay near while rows pass. Two blocks of x lie x_plane pixels apart, those of y
+// y_plane: all pixels of an image, or those of a chain's window.
 #define ORPHEUS_CONV(M) \
     M(Int, n) M(Int, groups) M(Int, in_blocks) M(Int, in_depth) M(Int, last_depth) M(Int, in_h) M(Int, in_w) \
     M(Int, out_blocks) M(Int, out_h) M(Int, out_w) M(Int, kh) M(Int, kw) M(Int, sh) M(Int, sw) M(Int, dh) \

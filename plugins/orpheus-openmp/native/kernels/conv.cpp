@@ -10,13 +10,16 @@
 // many chunks use them (padded_w), the whole input is copied once with columns of zeros.
 // 1x1: pixels of an image are one row, gathered first where a stride leaves some out; input channels are cut so that the
 // weights of a cut stay in L1.
-// Input channels of larger kernels are cut where the weights of a chunk would fill L2. While the tiles of one cut pass, they
+// Input channels of larger kernels are cut where the weights of a chunk would fill L2, or so that those of a cut stay in an L1
+// of more than 32 KB. Rows of 7 to 9 pixels take chunks of three blocks where vectors are whole: 7 x 3 and 9 x 3 accumulators
+// reach 178 and 184 GFLOP/s there from L1, 7 x 2 163, 14 x 2 183. While the tiles of one cut pass, they
 // fetch the weights of the next into L2, since a network's weights come from memory.
 // Threads: equal runs of (image, group, chunk, row or tile).
 // Measured on Zen 4, cold weights, share of the 117 GFLOP/s of one core: 1x1 93-99 %, with 16 input channels 84 %; strided
 // 1x1 94 %; 3x3 stride 2 92-96 %; 5x5, 1x7, 3x1 98 % and more (pads are not computed); 7x7 stem 94 %, 3x3 stem 86 %.
 // On an Intel server's core (214 GFLOP/s, by `orpheus profile` of ResNets): 1x1 66-79 %, 60 % where 4 MB of weights come from
-// memory; 3x3 with 512 channels at 7x7 71 %, 54 % before the weights of a cut stayed in its L1 of 48 KB; stride 2 65-78 %.
+// memory; 3x3 with 512 channels at 7x7 75 %, 72 % by 7 x 2, 54 % before the weights of a cut stayed in its L1 of 48 KB;
+// stride 2 65-78 %.
 
 #include "tile.hpp"
 
