@@ -5,7 +5,8 @@ usage: python benchmarks/mixed.py [--networks wrn-40-2,resnet-18] [--backends op
 
 The last backend is the one that the others fall back on, and is not timed alone. All sets are tuned (what has been
 tuned before is kept), then they take turns as in `orpheus bench`, each in fresh processes. The ratio is the time of the
-best one alone over that of the mixed plan, with the 95 % interval of `orpheus bench`. Exit code 1 when a mixed plan is
+best one alone over that of the mixed plan, with the 95 % interval of `orpheus bench`; where both have the same kernels
+it can only differ by chance. Exit code 1 when a mixed plan is
 slower beyond the machine's noise.
 """
 
@@ -97,16 +98,18 @@ def measure(
     best = min(range(len(alone)), key=lambda i: centre(times(alone[i])).value)
     found = compare_records(alone[best], mixed, paired=True)
     plan = open_session(path, backends, threads, tuned=True, policy="cost").session.kernel_plan()
+    other = open_session(path, sets[1 + best], threads, tuned=True, policy="order").session.kernel_plan()
+    kernels = [[row.kernel_id for row in found] for found in (plan, other)]
     return {
         "network": network, "threads": threads, "mixed": centre(times(mixed)).value,
         "alone": {names[0]: centre(times(record)).value for names, record in zip(sets[1:], alone)},
         "best": sets[1 + best][0], "ratio": found.ratio.value, "low": found.ratio.low, "high": found.ratio.high,
-        "beyond_noise": bool(found.is_real),
+        "beyond_noise": bool(found.is_real), "same_kernels": kernels[0] == kernels[1],
         "layers": [{"node": row.node, "op": row.op, "kernel": row.kernel_id} for row in plan],
     }  # fmt: skip
 
 
-_HEADERS = ("network", "threads", "mixed ms", "best alone", "its ms", "ratio", "")
+_HEADERS = ("network", "threads", "mixed ms", "best alone", "its ms", "ratio", "", "kernels")
 
 
 def _shown(row: dict[str, Any]) -> tuple[Any, ...]:
@@ -114,7 +117,7 @@ def _shown(row: dict[str, Any]) -> tuple[Any, ...]:
     return (
         row["network"], row["threads"], quantity(1e3 * row["mixed"]), row["best"],
         quantity(1e3 * row["alone"][row["best"]]), f"{row['ratio']:.3f}{interval}",
-        "beyond noise" if row["beyond_noise"] else "within noise",
+        "beyond noise" if row["beyond_noise"] else "within noise", "the same" if row["same_kernels"] else "others",
     )  # fmt: skip
 
 
