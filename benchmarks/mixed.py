@@ -6,8 +6,7 @@ usage: python benchmarks/mixed.py [--networks wrn-40-2,resnet-18] [--backends op
 The last backend is the one that the others fall back on, and is not timed alone. All sets are tuned (what has been
 tuned before is kept), then they take turns as in `orpheus bench`, each in fresh processes. The ratio is the time of the
 best one alone over that of the mixed plan, with the 95 % interval of `orpheus bench`; where both have the same kernels
-it can only differ by chance. Exit code 1 when a mixed plan is
-slower beyond the machine's noise.
+it differs from 1 by chance only. Exit code 1 when a mixed plan is slower beyond the machine's noise.
 """
 
 from __future__ import annotations
@@ -99,7 +98,7 @@ def measure(
     found = compare_records(alone[best], mixed, paired=True)
     plan = open_session(path, backends, threads, tuned=True, policy="cost").session.kernel_plan()
     other = open_session(path, sets[1 + best], threads, tuned=True, policy="order").session.kernel_plan()
-    kernels = [[row.kernel_id for row in found] for found in (plan, other)]
+    kernels = [[row.kernel_id for row in rows] for rows in (plan, other)]
     return {
         "network": network, "threads": threads, "mixed": centre(times(mixed)).value,
         "alone": {names[0]: centre(times(record)).value for names, record in zip(sets[1:], alone)},

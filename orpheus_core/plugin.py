@@ -266,7 +266,8 @@ class Backend:
     a library whose thread count is a setting of the whole process (a BLAS). ``peak`` names a function
     ``peak(threads) -> FLOP/s`` that measures what the device computes at best in float32, a multiply-add counted as
     two, for shares of peak in reports. ``concurrent`` says that what ``seal`` makes may run operations at the same
-    time that do not wait for each other: those are sorted by level, and share no memory within one.
+    time that do not wait for each other: those are sorted by level, and what one level uses lies apart where
+    nothing is computed in place. ``seal`` has to find by the memory of its steps which of them wait for each other.
     """
 
     name: str

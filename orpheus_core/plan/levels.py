@@ -12,8 +12,8 @@ def sort_by_level(program: Program) -> dict[Operation, int]:
     """Reorder operations of concurrent backends by how many of their neighbours they wait for; the level of each.
 
     Levels count up through the program, so that those of one number are neighbours. An operation of another backend
-    has one to itself. Memory that holds a value throughout the levels from its first to its last use is not shared by
-    what could run at the same time (a greedy rule: of two branches only the earliest possible starts are compared).
+    has one to itself. :func:`orpheus_core.plan.memory.plan_memory` keeps apart what one level uses. That is to leave
+    room for overlap, not to make it safe: branches do not advance level by level, and kernels in place share memory.
     """
     levels: dict[Operation, int] = {}
     ordered: list[Operation] = []

@@ -179,7 +179,6 @@ def test_tune_measures_keeps_and_is_used(orpheus, model, tmp_path) -> None:
     found = json.loads(done.out)
     sources = {d["source"] for d in found["decisions"] if "Conv" in d["op"]}
     assert ("measured as a whole" in found["summary"]) == ("measured" not in sources)
-    if (
-        kept["cost"] != "same"
-    ):  # the other policy's turns may lead back to a plan of which another verdict is kept
+    # Where it is the same, the other policy's turns may lead back to a plan of which another verdict is kept.
+    if kept["cost"] != "same":
         assert ("measured" in sources) == (kept["cost"] != "untuned")

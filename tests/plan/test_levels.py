@@ -57,9 +57,8 @@ def test_operations_are_sorted_by_level() -> None:
 @pytest.mark.parametrize("level", ["ad", "be", "cf"])
 def test_what_one_level_touches_lies_apart(level: str) -> None:
     spans = places(planned(BRANCHES, ["h"], concurrent=True), level)
-    assert len(spans) == (
-        5 if level == "ad" else 6
-    )  # read, written and workspace of each; a and d read the same
+    # Read, written and workspace of each; a and d read the same.
+    assert len(spans) == (5 if level == "ad" else 6)
     assert all(a[1] <= b[0] for a, b in pairwise(spans))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 import orpheus_core as orpheus
+from orpheus_core import discovery
 from orpheus_core.errors import UsageError
 
 cl = pytest.importorskip("pyopencl", reason="pyopencl is not installed")
@@ -141,6 +143,11 @@ def test_another_number_is_refused(count: Any) -> None:
         orpheus.InferenceSession(branching(), providers=[("opencl", {"queues": count})])
 
 
-def test_the_usual_number_is_the_kinds() -> None:
-    found = device.find()[0][0]
-    assert device.usual_queues(found) == (3 if found.is_cpu else 1)
+def test_one_queue_where_nothing_was_measured() -> None:
+    backend = discovery.get("opencl")
+    kinds = {kind: replace(device.find()[0][0], kind=kind) for kind in ("cpu", "gpu", "accelerator")}
+    counts = {kind: device.usual_queues(found) for kind, found in kinds.items()}
+    assert counts["gpu"] == counts["accelerator"] == 1 < counts["cpu"]
+    one, several = (device.with_queues(backend, counts[kind]) for kind in ("gpu", "cpu"))
+    assert (one.seal, one.concurrent) == ("orpheus_opencl.launch:seal", False)
+    assert (several.seal, several.concurrent) == (f"orpheus_opencl.queues:seal{counts['cpu']}", True)

@@ -135,7 +135,7 @@ def configure(backend: Backend, options: Mapping[str, Any]) -> Backend:
 
 
 def usual_queues(found: Found) -> int:
-    """Three on a processor, where Inception-v3 gains 5 % by two and 6 % by three; one where that was not measured."""
+    """Three on a processor (benchmarks/opencl_queues.py), one where nothing was measured."""
     return 3 if found.is_cpu else 1
 
 

@@ -101,9 +101,7 @@ def several(count: int, steps: Sequence[Launch | Callable[[], object]]) -> Calla
     main = launches[0].queue
     queues = [main, *(cl.CommandQueue(main.context, main.device) for _ in range(count - 1))]
     awaited = {i for turn in turns for i in turn.waits}
-    first = {
-        queue: turns.index(next(t for t in turns if t.queue == queue)) for queue in {t.queue for t in turns}
-    }
+    first = {turn.queue: i for i, turn in reversed(list(enumerate(turns)))}
     last = {turn.queue: i for i, turn in enumerate(turns)}
     events: list[Any] = [None] * len(calls)
 
