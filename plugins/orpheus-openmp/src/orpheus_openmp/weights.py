@@ -148,8 +148,7 @@ class Packer:
         blocks = lanes // self.block
         count = -(-lanes // width)
         least, wide = divmod(blocks, count)
-        for first, size in ((0, least + 1), (wide * (least + 1), least)):
-            chunks = wide if first == 0 and size > least else count - wide
+        for first, size, chunks in ((0, least + 1, wide), (wide * (least + 1), least, count - wide)):
             if chunks:
                 yield first * self.block, _chunked(chunks * size * self.block, size * self.block, rows)
 

@@ -80,10 +80,8 @@ def _sums(name: str) -> Array:
 def chunk_vectors(form: Form, problem: Problem, name: str) -> int:
     """The most output blocks of a chunk: the register tile's, unless threads could not share so many out evenly."""
     shape, (block, _, usual) = conv_shape(problem), isa.tile(name)
-    blocks, tiles = (
-        -(-shape.filters // block),
-        band_rows(form, problem) * -(-shape.window.y[1] // form.out[1]),
-    )
+    blocks = -(-shape.filters // block)
+    tiles = band_rows(form, problem) * -(-shape.window.y[1] // form.out[1])
     vectors = tile_vectors(name, tiles, blocks)
     chunks = -(-blocks // vectors)
     return usual if chunks % problem.threads and chunks < _MANY_CHUNKS * problem.threads else vectors
@@ -103,9 +101,8 @@ def band_rows(form: Form, problem: Problem) -> int:
     bands = -(-rows // enough)
     if bands >= 2 * threads:  # done apart, as many by each thread
         bands = min(-(-bands // threads) * threads, rows)
-        if (
-            bands % threads and bands < _MANY_BANDS * threads
-        ):  # or together, rather than wait for who has one more
+        # Or together, rather than wait for the thread that has one more.
+        if bands % threads and bands < _MANY_BANDS * threads:
             together = -(-rows // max(1, cache_bytes(2) // 2 // tile // across))
             bands = together if together < 2 * threads else bands
     return -(-rows // bands)
