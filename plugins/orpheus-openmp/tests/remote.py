@@ -40,9 +40,15 @@ class Runner:
             raise RuntimeError(f"the runner ended with code {self.process.wait()}, see standard error")
         return got
 
-    def tile(self, isa):
+    def tiles(self, isa):
         self.ask(b"T", isa)
-        return struct.unpack("3q", self.answer(24))
+        return struct.unpack("5q", self.answer(40))
+
+    def tile(self, isa):
+        return self.tiles(isa)[:3]
+
+    def tall_tile(self, isa):
+        return self.tiles(isa)[3:]
 
     def run(self, isa, kernel, threads, values):
         arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
@@ -103,5 +109,11 @@ def stand_in():
         __hash__ = object.__hash__  # as a module has
 
     return Native(
-        isas=lambda: [ISA], tile=runner.tile, Step=Step, Segment=Segment, has_openmp=False, runner=runner
+        isas=lambda: [ISA],
+        tile=runner.tile,
+        tall_tile=runner.tall_tile,
+        Step=Step,
+        Segment=Segment,
+        has_openmp=False,
+        runner=runner,
     )

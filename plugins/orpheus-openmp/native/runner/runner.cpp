@@ -1,7 +1,7 @@
 // Runs kernels for a test that lives in another process, and so perhaps on another processor.
 //
 // The protocol of standard input and output; numbers are 64-bit integers of this machine's byte order:
-//   in:  "T" isa                                           out: block, pixels, vectors
+//   in:  "T" isa                                           out: block, pixels, vectors, and the tall tile's pixels, vectors
 //   in:  "R" isa, kernel, threads, memory, values          out: memory, as the kernel left it
 //   text is its length and its bytes; memory is the number of blocks, then of each its length and its bytes;
 //   values are their number, then of each its name and "i" integer, "f" the bits of a float, or "p" block, offset.
@@ -123,7 +123,9 @@ int main() {
     for (int verb; (verb = std::fgetc(stdin)) != EOF;) {
         if (verb == 'T') {
             const Table& table = table_of(text());
-            for (const Int value : {table.block, table.tile_pixels, table.tile_vectors}) write(&value, sizeof value);
+            for (const Int value :
+                 {table.block, table.tile_pixels, table.tile_vectors, table.short_pixels, table.tall_vectors})
+                write(&value, sizeof value);
         } else if (verb == 'R') {
             run();
         } else {
