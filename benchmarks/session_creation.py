@@ -4,6 +4,8 @@ Each process makes a session of a tiny model first, so that the start of a libra
 model: ``first`` is the first one, ``later`` the median of the others. A virtual machine's host takes free pages back
 and finds them anew at some milliseconds a megabyte, which would be most of what is seen. So each process touches and
 frees ``--found`` MiB before its first session, that both engines find pages that are there; ``--found 0``: none.
+Installed packages come with their bytecode; that those from a checkout have it, too, each engine has a round that does
+not count, and what is compiled in it is kept in a folder of this run.
 
 usage: python benchmarks/session_creation.py [--models wrn-40-2,resnet-50] [--threads 1] [--rounds 7] [--json]
 """
@@ -13,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import mmap
+import os
 import statistics
 import subprocess
 import sys
@@ -70,6 +73,19 @@ def child(
     return times
 
 
+def in_process(engine: str, folder: str, model: str, options: dict[str, object]) -> list[float]:
+    """What :func:`child` says in a fresh process, whose bytecode is kept in ``folder``."""
+    flags = [text for name, value in options.items() for text in (f"--{name}", str(value))]
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run(
+        [sys.executable, __file__, "--child", engine, folder, model, *flags],
+        check=True, capture_output=True, text=True,
+        env={**environment, "PYTHONPYCACHEPREFIX": str(Path(folder) / "bytecode")},
+    )  # fmt: skip
+    seconds: list[float] = json.loads(done.stdout.splitlines()[-1])
+    return seconds
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -96,24 +112,12 @@ def main() -> None:
         for model in args.models.split(","):
             onnx.save(build(model, raw=args.raw), Path(folder) / f"{model}.onnx")
             times = found[model] = {engine: [] for engine in ENGINES}
-            for _ in range(args.rounds):
+            for number in range(args.rounds + 1):
                 for engine in ENGINES:
-                    command = [
-                        sys.executable,
-                        __file__,
-                        "--child",
-                        engine,
-                        folder,
-                        model,
-                        "--threads",
-                        str(args.threads),
-                        "--found",
-                        str(args.found),
-                    ]
-                    done = subprocess.run(
-                        [*command, "--backends", args.backends], check=True, capture_output=True, text=True
-                    )
-                    times[engine].append(json.loads(done.stdout.splitlines()[-1]))
+                    options = {"threads": args.threads, "found": args.found, "backends": args.backends}
+                    seconds = in_process(engine, folder, model, options)
+                    if number:
+                        times[engine].append(seconds)
             if not args.json:
                 print(line(model, times), flush=True)
     if args.json:

@@ -304,11 +304,15 @@ def _rows_of(backend: Backend, key: tuple[str, str]) -> tuple[_Row, ...]:
     table = _table_of(backend)
     if key not in table.rows:
         rules: dict[object, int] = {}
+        met: dict[int, int] = {}  # rules by their ids: kernels of a family share them
         formats: dict[Format, int] = {}
         terms: dict[object, int] = {}
         rows = []
         for kernel in table.kernels.get(key, ()):
-            numbered = tuple((rules.setdefault(_rule_key(r), len(rules)), r) for r in kernel.where)
+            for rule in kernel.where:
+                if id(rule) not in met:
+                    met[id(rule)] = rules.setdefault(_rule_key(rule), len(rules))
+            numbered = tuple((met[id(rule)], rule) for rule in kernel.where)
             placed = tuple(
                 (formats.setdefault(f, len(formats)), Candidate(backend, kernel, f)) for f in kernel.formats
             )

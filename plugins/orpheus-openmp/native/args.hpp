@@ -118,11 +118,11 @@ namespace orpheus {
     M(BytesOut, workspace)
 
 // Weights x [groups, filters, x_channels, taps], by strides, as rows of lanes; see pack.cpp. `places` is [taps, 3], `sums`
-// [elements, taps] or null, `rows` the first row of each element or null.
+// [elements, taps] or null, `rows` the first row of each element or null; with `streamed` they are written past the caches.
 #define ORPHEUS_PACK(M) \
     M(Int, groups) M(Int, chunks) M(Int, chunk) M(Int, width) M(Int, last) M(Int, filters) M(Int, channels) \
     M(Int, x_channels) M(Int, depth) M(Int, taps) M(Int, elements) M(Int, x_group) M(Int, x_filter) M(Int, x_channel) \
-    M(Int, y_group) M(Int, y_chunk) M(Ints, places) M(Ints, rows) M(Doubles, sums) M(Ptr, x) M(Out, y)
+    M(Int, y_group) M(Int, y_chunk) M(Int, streamed) M(Ints, places) M(Ints, rows) M(Doubles, sums) M(Ptr, x) M(Out, y)
 
 // y = op(x, z) over a box of x, z, y (and Where's condition `left` before y); logic reads left and right, truth values go
 // to `truth`. See broadcast.cpp.

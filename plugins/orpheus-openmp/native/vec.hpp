@@ -98,6 +98,34 @@ ORPHEUS_INLINE void store_some(float* p, Vec v, Int count) {
 }
 
 constexpr int line = 16;  // floats of a cache line
+
+// Stores past the caches where the processor can, to an address that is a multiple of the bytes stored. It is fast only
+// where whole lines are written one after the other, and others may read them after end_stream().
+typedef float Half __attribute__((vector_size(2 * B)));
+ORPHEUS_INLINE void stream(float* p, Vec v) {
+#if defined(ORPHEUS_ISA_avx512)
+    _mm512_stream_ps(p, v);
+#elif defined(ORPHEUS_ISA_avx2)
+    _mm256_stream_ps(p, v);
+#else
+    store(p, v);
+#endif
+}
+ORPHEUS_INLINE void stream(float* p, Half v) {
+#if defined(ORPHEUS_ISA_avx512)
+    _mm256_stream_ps(p, reinterpret_cast<__m256>(v));
+#elif defined(ORPHEUS_ISA_avx2)
+    _mm_stream_ps(p, reinterpret_cast<__m128>(v));
+#else
+    __builtin_memcpy(p, &v, sizeof v);
+#endif
+}
+ORPHEUS_INLINE void end_stream() {
+#if defined(ORPHEUS_ISA_avx512) || defined(ORPHEUS_ISA_avx2)
+    _mm_sfence();
+#endif
+}
+
 // Asks for the line at p, into L2: for weights and inputs that come later.
 ORPHEUS_INLINE void prefetch_far(const float* p) { __builtin_prefetch(p, 0, 2); }
 

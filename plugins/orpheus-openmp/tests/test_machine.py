@@ -36,7 +36,7 @@ def conv(
 def caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that says what the system would of its caches; nothing as yet."""
     monkeypatch.setattr(machine, "_CACHES", tmp_path)
-    monkeypatch.setattr(machine, "cache_bytes", machine.cache_bytes.__wrapped__)
+    monkeypatch.setattr(machine, "_caches", machine._caches.__wrapped__)
     return tmp_path
 
 
@@ -134,9 +134,7 @@ def test_no_other_band_takes_fewer_tiles_of_registers_than_the_fullest(
     def runs(band: int) -> int:
         return sum(-(-min(band, rows - first) * across // limit) for first in range(0, rows, band))
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(winograd.isa, "tile", lambda: (16, limit, 2))
-        found = winograd._fullest(rows, across, most)
+    found = winograd._fullest(rows, across, most, limit)
     assert 1 <= found <= max(1, min(rows, most))
     assert runs(found) == min(runs(band) for band in range(1, min(rows, most) + 1))
 

@@ -16,14 +16,19 @@ from orpheus_openmp.bilinear import ALGORITHMS
 from orpheus_openmp.cook_toom import FORMS
 from orpheus_openmp.weights import Packer
 
-THREADS = (1, 3)
+from orpheus_core import memory
 
 
-@pytest.fixture(params=THREADS)
+@pytest.fixture(params=["1", "3", "3 streamed"])
 def packer(isa, request, monkeypatch):
+    """Packs by so many threads; ``streamed``: past the caches, to where that may be."""
+    threads, *streamed = request.param.split()
     monkeypatch.setattr(of_weights, "FOR_A_TEAM", 0)
+    if streamed:
+        monkeypatch.setattr(of_weights, "FOR_MEMORY", 0)
+        monkeypatch.setattr(of_weights.memory, "empty", lambda n: memory.block(4 * n).view(np.float32))
     block, _, vectors = isas.tile(isa)
-    return Packer(isa, request.param, block, vectors)
+    return Packer(isa, int(threads), block, vectors)
 
 
 @pytest.fixture(params=[2, 3])

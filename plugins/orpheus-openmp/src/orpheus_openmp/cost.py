@@ -187,20 +187,21 @@ def _winograd(form: Form, problem: Problem) -> float:
     rates = rates_for(problem)
     shape, block = conv_shape(problem), isa.tile_for(problem)[0]
     rows, across = (-(-size // out) for size, out in zip(shape.window.y, form.out))
-    tiles, band = shape.batch * rows * across, band_rows(form, problem) * across
+    tiles, band = shape.batch * rows * across, band_rows(form, problem)
+    vectors = chunk_vectors(form, problem, isa.current(), band)
     channels, filters, elements = _padded(shape.channels, block), _padded(shape.filters, block), form.elements
     products = (
         tiles
         * form.products
         * shape.channels
         * filters
-        / (rates.peak * 0.85 * _chosen_share(problem, band, chunk_vectors(form, problem, isa.current())))
+        / (rates.peak * 0.85 * _chosen_share(problem, band * across, vectors))
     )
     axes = sum(axis.size > 1 for axis in (form.rows, form.cols))
-    vectors = tiles * (channels * len(form.phases) + filters) / block * axes * elements
+    moved = tiles * (channels * len(form.phases) + filters) / block * axes * elements
     weights = 4 * form.products * shape.channels * filters
     rate = rates.feed * rates.peak if form.step > 1 else 0.0
-    work = (products + vectors / rates.transform / 2) / problem.threads
+    work = (products + moved / rates.transform / 2) / problem.threads
     return _CALL + rates.longer(problem, work, weights, rate) * _PRICES[form.factor]
 
 

@@ -22,21 +22,30 @@ _FASTER = 1.5
 _TRIES, _MOST_TRIES = 8, 100
 
 
-@cache
 def cache_bytes(level: int) -> int:
     """Bytes of the first processor's data cache of this level as the system tells, 0 where it does not."""
+    return _caches().get(level, 0)
+
+
+@cache
+def _caches() -> dict[int, int]:
+    found: dict[int, int] = {}
     for folder in _CACHES.glob("index*"):
         try:
-            if int(_read(folder, "level")) == level and _read(folder, "type") != "Instruction":
+            if _read(folder, "type") != "Instruction":
                 size = _read(folder, "size")
-                return int(size[:-1]) * _UNITS[size[-1]] if size[-1] in _UNITS else int(size)
+                found[int(_read(folder, "level"))] = (
+                    int(size[:-1]) * _UNITS[size[-1]] if size[-1] in _UNITS else int(size)
+                )
         except (OSError, ValueError, IndexError):
             continue
-    return 0
+    return found
 
 
 def _read(folder: Path, name: str) -> str:
-    return (folder / name).read_text(encoding="ascii").strip()
+    return (
+        (folder / name).read_bytes().decode("utf-8").strip()
+    )  # text files ask for a codec that nothing else needs
 
 
 @cache

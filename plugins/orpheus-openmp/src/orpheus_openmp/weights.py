@@ -15,8 +15,10 @@ from orpheus_openmp import isa as isas
 from orpheus_openmp.bilinear import Algorithm
 from orpheus_openmp.cook_toom import Form
 
-#: Bytes of packed weights from which on a team of threads packs them.
+#: Bytes of packed weights from which on a team of threads packs them,
 FOR_A_TEAM = 1 << 18
+#: and from which on they are written past the caches: nothing reads them before the caches hold something else.
+FOR_MEMORY = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -162,6 +164,7 @@ class Packer:
         values.update(
             taps=len(places), elements=len(places) if sums is None else len(sums), places=np.array(places, np.int64),
             x=np.ascontiguousarray(weights, np.float32).reshape(-1), y=packed,
+            streamed=int(packed.nbytes >= FOR_MEMORY),
         )  # fmt: skip
         threads = self.threads if packed.nbytes >= FOR_A_TEAM else 1
         isas.native().Step(self.isa, "pack", threads, values)()

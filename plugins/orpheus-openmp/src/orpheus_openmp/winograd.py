@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -38,11 +38,11 @@ class Winograd(Conv):
 
     def __init__(self, name: str, problem: Problem, isa: str | None = None) -> None:
         self.name, self.form = name, (form := FORMS[name])
+        self.band = band = band_rows(form, problem)
         super().__init__(problem, isa)
         if self.depth == 1 and not form.plain:
             raise KernelError(f"{name} reads a blocked input, was prepared for {self.type_of(0)}")
         across = -(-self.shape.window.y[1] // form.out[1])
-        band = band_rows(form, problem)
         self.values |= {"form": list(FORMS).index(name), "band": band}
         if form.step > 1:
             self.values["last_depth"] = self.depth
@@ -59,7 +59,7 @@ class Winograd(Conv):
 
     def chunk_vectors(self, problem: Problem) -> int:
         """Of bands with few tiles, those of the tall register tile."""
-        return chunk_vectors(self.form, problem, self.isa)
+        return chunk_vectors(self.form, problem, self.isa, self.band)
 
     def pack(self, weights: Array) -> Array:
         """G_h w G_w' as [chunk][element][phase][channel][vectors * B]."""
@@ -77,40 +77,46 @@ def _sums(name: str) -> Array:
     return both
 
 
-def chunk_vectors(form: Form, problem: Problem, name: str) -> int:
-    """The most output blocks of a chunk: the register tile's, unless threads could not share so many out evenly."""
+def chunk_vectors(form: Form, problem: Problem, name: str, band: int) -> int:
+    """The most output blocks of a chunk: the register tile's, unless threads could not share so many out evenly.
+
+    ``band``: what :func:`band_rows` says.
+    """
     shape, (block, _, usual) = conv_shape(problem), isa.tile(name)
     blocks = -(-shape.filters // block)
-    tiles = band_rows(form, problem) * -(-shape.window.y[1] // form.out[1])
-    vectors = tile_vectors(name, tiles, blocks)
+    vectors = tile_vectors(name, band * -(-shape.window.y[1] // form.out[1]), blocks)
     chunks = -(-blocks // vectors)
     return usual if chunks % problem.threads and chunks < _MANY_CHUNKS * problem.threads else vectors
 
 
 def band_rows(form: Form, problem: Problem) -> int:
     """Tile rows of a band: equal bands of enough tiles."""
-    shape, threads = conv_shape(problem), problem.threads
+    shape = conv_shape(problem)
     rows, across = (-(-size // out) for size, out in zip(shape.window.y, form.out))
+    tile = 4 * form.elements * len(form.phases) * shape.channels
+    weights = 4 * form.products * shape.channels * shape.filters
+    return _band_rows(rows, across, tile, weights, problem.threads, cache_bytes(2), isa.tile_for(problem)[1])
+
+
+@lru_cache(maxsize=1 << 12)  # networks repeat their layers, and their sizes among layers
+def _band_rows(rows: int, across: int, tile: int, weights: int, threads: int, l2: int, limit: int) -> int:
+    """The same of so many rows of tiles, of ``tile`` bytes each, and so many bytes of weights."""
     enough = max(1, -(-_ENOUGH_TILES // across))
-    tile = 4 * form.elements * len(form.phases) * shape.channels  # bytes
-    if threads == 1 and cache_bytes(2) >= _LARGE_L2:
-        weights = 4 * form.products * shape.channels * shape.filters
-        share = 2 if weights > cache_bytes(2) else 4
-        most = min(_MOST_TILES, cache_bytes(2) // share // tile)
-        return _fullest(rows, across, max(enough, most // across))
+    if threads == 1 and l2 >= _LARGE_L2:
+        most = min(_MOST_TILES, l2 // (2 if weights > l2 else 4) // tile)
+        return _fullest(rows, across, max(enough, most // across), limit)
     bands = -(-rows // enough)
     if bands >= 2 * threads:  # done apart, as many by each thread
         bands = min(-(-bands // threads) * threads, rows)
         # Or together, rather than wait for the thread that has one more.
         if bands % threads and bands < _MANY_BANDS * threads:
-            together = -(-rows // max(1, cache_bytes(2) // 2 // tile // across))
+            together = -(-rows // max(1, l2 // 2 // tile // across))
             bands = together if together < 2 * threads else bands
     return -(-rows // bands)
 
 
-def _fullest(rows: int, across: int, most: int) -> int:
+def _fullest(rows: int, across: int, most: int, limit: int) -> int:
     """The tile rows of a band, up to ``most``, by which register tiles are as full as can be; of several the most."""
-    limit = isa.tile()[1]
 
     def runs(band: int) -> int:
         whole, rest = divmod(rows, band)
