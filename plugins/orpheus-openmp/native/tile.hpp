@@ -23,9 +23,11 @@ struct Sum {
     Int pixel_stride;
     Int w_block;    // distance of two blocks' weights
     Int first_tap;  // taps of a block that come before the first row used
-    const float* next = nullptr;  // weights [next, last) that are used after these ones come to L2 on the way,
+    // What is used later comes to L2 on the way, up to `last`: with every column `ahead` cache lines from `next` on, which
+    // then moves by `advance` floats, and after every tile by `rewind`.
+    const float* next = nullptr;
     const float* last = nullptr;
-    Int ahead = 0;  // so many cache lines with every column
+    Int ahead = 0, advance = 0, rewind = 0;
     Int tiles = 1;  // tiles of one size, side by side in x and y, that one call computes
 };
 
@@ -58,7 +60,7 @@ ORPHEUS_INLINE void accumulate(Vec (&acc)[V][T], Sum& s) {
                 const float* x = block + r * s.row_stride + c * s.col_stride;
                 if (s.next < s.last) {
                     for (Int i = 0; i < s.ahead; ++i) prefetch_far(s.next + i * line);
-                    s.next += s.ahead * line;
+                    s.next += s.advance;
                 }
                 for (Int d = 0; d < depth; ++d, ++x, w += V * B) {
                     __asm__("" : "+r"(x));  // or GCC would keep scalars for the next steps, and spill accumulators
@@ -156,6 +158,7 @@ __attribute__((noinline)) void tile(const Sum& given, const Finish& finish) {
         end<T, V>(acc, f);
         if (++i >= s.tiles) return;
         s.x += T * (P ? P : s.pixel_stride);
+        s.next += s.rewind;
         f.y += T * B;
         if (f.residual) f.residual += T * B;
         if (f.sum) f.sum += T * B;

@@ -117,8 +117,19 @@ struct Cut {
 void fetch_next(Sum& sum, Int i, Int tiles, const float* next, Int floats) {
     const Int steps = most(sum.blocks * sum.rows * sum.cols, Int{1});
     sum.ahead = ceil_div(floats, tiles * steps * line);
+    sum.advance = sum.ahead * line;
     sum.next = next + least(i * steps * sum.ahead * line, floats);
     sum.last = next + floats;
+}
+
+// Lets the tiles of so many pixels, one after the other, fetch the input of the next, all blocks of it.
+void fetch_input(Sum& sum, Int pixels) {
+    const Int floats = pixels * sum.pixel_stride;
+    sum.ahead = ceil_div(floats, line);
+    sum.advance = sum.block_stride;
+    sum.rewind = floats - sum.blocks * sum.block_stride;
+    sum.next = sum.x + floats;
+    sum.last = sum.x + (sum.blocks + 1) * sum.block_stride;
 }
 
 // The output blocks of one chunk, and the tiles of its rows: divisions that all rows of all cuts share.
@@ -245,7 +256,7 @@ void gather(const ConvArgs& a, Range rows, float* to) {
 // Tiles [tile0, tile0 + run) of one chunk; tile 0 of `tiling` begins at the image's pixel `origin`. The blocks of the
 // input at `input` lie x_plane pixels apart.
 void pointwise_tiles(const ConvArgs& a, const float* input, Int x_plane, Int image, Int group, Int chunk,
-                     const Tiling& tiling, Int origin, Int tile0, Int run) {
+                     const Tiling& tiling, Int origin, Int tile0, Int run, bool is_far = false) {
     const Int x_block = x_plane * a.in_depth;
     // With a few tiles the weights are used too seldom for a cut to pay for storing the sums.
     const Int cut = tiling.count < 8 ? a.in_blocks : most(l1_weights / (a.in_depth * max_vectors * B), Int{1});
@@ -263,7 +274,8 @@ void pointwise_tiles(const ConvArgs& a, const float* input, Int x_plane, Int ima
             Sum sum{x + c * x_block + pixel * a.in_depth, w + c * w_block, blocks, x_block, 1, 0, 1, 0,
                     a.in_depth, last, a.in_depth, w_block, 0};
             const Int floats = blocks * w_block;
-            fetch_next(sum, i - tile0, run, w + c * w_block + floats, floats);
+            if (is_far) fetch_input(sum, pixels);
+            else fetch_next(sum, i - tile0, run, w + c * w_block + floats, floats);
             sum.tiles = to - i;
             Finish finish = finish_at(a, image, block, pixel);
             finish.resume = c > 0;
@@ -306,7 +318,8 @@ void pointwise(const void* args, Team& team) {
     for (Int begin = range.begin; begin < range.end;) {
         const Int tile0 = begin % tiling.count, run = least(tiling.count - tile0, range.end - begin);
         const Int chunk = begin / tiling.count % chunks, whole = begin / tiling.count / chunks;
-        pointwise_tiles(a, input, plane, whole / a.groups, whole % a.groups, chunk, tiling, 0, tile0, run);
+        pointwise_tiles(a, input, plane, whole / a.groups, whole % a.groups, chunk, tiling, 0, tile0, run,
+                        team.size > 1 && begin == range.begin);
         begin += run;
     }
 }

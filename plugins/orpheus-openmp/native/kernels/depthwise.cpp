@@ -202,7 +202,7 @@ void depthwise_rows(const void* args, const Span& span) {
 void depthwise(const void* args, Team& team) {
     const ConvArgs& a = *static_cast<const ConvArgs*>(args);
     const Int rows = a.n * a.out_h;
-    if (even(rows, team)) return span_of(a, share(rows, team));
+    if (even(rows, team) && a.groups * B <= a.in_h * a.in_w) return span_of(a, share(rows, team));
     const Inside in = inside(a);
     const Pair two = pair_of(a);
     const Int step = two ? 2 : 1, steps = ceil_div(a.out_h, step);
