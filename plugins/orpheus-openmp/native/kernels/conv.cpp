@@ -16,7 +16,7 @@
 // fetch the weights of the next into L2, since a network's weights come from memory.
 // Threads: equal runs of (image, group, chunk, row or tile). Those that share out chunks read what another core wrote, too: in
 // the first chunk of a 1x1 each tile fetches the input of the next, rather than weights (two cores of an Intel server, 150 ns
-// apart: MobileNetV1 2.4 % faster, ResNet-50 5 %).
+// apart: MobileNetV1 1 % faster, MobileNetV2 2 %, ResNet-50 alike).
 // Measured on Zen 4, cold weights, share of the 117 GFLOP/s of one core: 1x1 93-99 %, with 16 input channels 84 %; strided
 // 1x1 94 %; 3x3 stride 2 92-96 %; 5x5, 1x7, 3x1 98 % and more (pads are not computed); 7x7 stem 94 %, 3x3 stem 86 %.
 // On an Intel server's core (214 GFLOP/s, by `orpheus profile` of ResNets): 1x1 66-79 %, 60 % where 4 MB of weights come from
@@ -256,7 +256,7 @@ void gather(const ConvArgs& a, Range rows, float* to) {
 }
 
 // Tiles [tile0, tile0 + run) of one chunk; tile 0 of `tiling` begins at the image's pixel `origin`. The blocks of the
-// input at `input` lie x_plane pixels apart.
+// input at `input` lie x_plane pixels apart. `is_far`: another core wrote a part of it, and nothing has read it here yet.
 void pointwise_tiles(const ConvArgs& a, const float* input, Int x_plane, Int image, Int group, Int chunk,
                      const Tiling& tiling, Int origin, Int tile0, Int run, bool is_far = false) {
     const Int x_block = x_plane * a.in_depth;

@@ -29,6 +29,7 @@ def cache_bytes(level: int) -> int:
 
 @cache
 def _caches() -> dict[int, int]:
+    """Bytes of each level's data cache, those that the system tells."""
     found: dict[int, int] = {}
     for folder in _CACHES.glob("index*"):
         try:
@@ -43,9 +44,8 @@ def _caches() -> dict[int, int]:
 
 
 def _read(folder: Path, name: str) -> str:
-    return (
-        (folder / name).read_bytes().decode("utf-8").strip()
-    )  # text files ask for a codec that nothing else needs
+    # Not read_text("ascii"), which imports a codec that nothing else needs.
+    return (folder / name).read_bytes().decode("utf-8").strip()
 
 
 @cache
