@@ -39,6 +39,8 @@ namespace {
 
 // Channels that are summed up before they are added to the sum of those before them.
 constexpr Int cut_channels = 64;
+// Blocks of channels whose weights are transformed together: with the rest that a row of elements takes they fit into L1.
+constexpr Int fresh_blocks = 16 / B;
 // Threads of one band that each transform all its inputs.
 constexpr Int most_alone = 2;
 
@@ -54,7 +56,7 @@ struct Product {
     bool resume;
 };
 
-template <int T, int V, int P>
+template <int T, int V, int P, bool Ahead>
 __attribute__((noinline)) void multiply(const Product& p) {
     Vec acc[V][T];
     ORPHEUS_UNROLL
@@ -67,13 +69,14 @@ __attribute__((noinline)) void multiply(const Product& p) {
     for (Int b = 0; b < p.blocks; ++b) {
         const float* x = p.x + b * p.block_stride;
         const Int depth = P == 1 ? 1 : b + 1 < p.blocks ? Int{B} : p.last_depth;
-        for (Int d = 0; d < depth; ++d, ++x, w += V * B, ahead += V * B) {
+        for (Int d = 0; d < depth; ++d, ++x, w += V * B) {
             Vec weights[V];
             ORPHEUS_UNROLL
             for (int v = 0; v < V; ++v) {
                 weights[v] = load(w + v * B);
-                __builtin_prefetch(ahead + v * B, 0, 2);  // into L2
+                if constexpr (Ahead) prefetch_far(ahead + v * B);  // into L2
             }
+            if constexpr (Ahead) ahead += V * B;
             ORPHEUS_UNROLL
             for (int t = 0; t < T; ++t) {
                 const Vec value = broadcast(x[t * P]);
@@ -100,23 +103,23 @@ __attribute__((noinline)) void multiply(const Product& p) {
 
 using Multiply = void (*)(const Product&);
 
-template <int P, int... T>
+template <int P, bool Ahead, int... T>
 ORPHEUS_INLINE Multiply find_multiply(Int vectors, Int tiles, Numbers<T...>) {
     static_assert(max_vectors == 2);
-    static constexpr Multiply all[2][max_pixels] = {{&multiply<T, 1, P>...}, {&multiply<T, 2, P>...}};
+    static constexpr Multiply all[2][max_pixels] = {{&multiply<T, 1, P, Ahead>...}, {&multiply<T, 2, P, Ahead>...}};
     return all[vectors - 1][tiles - 1];
 }
 
 template <int P, int... T>
 ORPHEUS_INLINE Multiply find_tall(Int tiles, Numbers<T...>) {
-    static constexpr Multiply all[short_pixels] = {&multiply<T, tall_vectors, P>...};
+    static constexpr Multiply all[short_pixels] = {&multiply<T, tall_vectors, P, true>...};
     return all[tiles - 1];
 }
 
 template <int P>
 ORPHEUS_INLINE Multiply multiply_of(Int vectors, Int tiles) {
     if (vectors == tall_vectors) return find_tall<P>(tiles, UpTo<short_pixels>{});
-    return find_multiply<P>(vectors, tiles, UpTo<max_pixels>{});
+    return find_multiply<P, true>(vectors, tiles, UpTo<max_pixels>{});
 }
 
 class Winograd {
@@ -132,7 +135,8 @@ public:
         const Int bands = a.n * ceil_div(down, a.band);
         const Int v_size = elements * v_apart(a.band * across);
         const Int room = v_size + (plain() ? a.in_blocks * spread_rows(a.band) * spread_row() : 0);
-        float* m = a.workspace + team.size * room + team.rank * elements * apart(a.vectors * a.band * across);
+        const Int m_room = m_size() + (f.weigh ? f.size_w * fresh_blocks * a.vectors * B * B : 0);
+        float* m = a.workspace + team.size * room + team.rank * m_room;
         float* own = a.workspace + team.rank * room;
         Team alone{0, 1, nullptr};
         if (bands >= 2 * team.size || team.size == 1) {
@@ -156,6 +160,8 @@ private:
     // Floats of one block of v, and of all blocks of an element; the last vector of plain tiles reaches beyond them.
     Int v_row(Int tiles) const { return (plain() ? (tiles + 2 * B - 2) / B : tiles) * B; }
     Int v_apart(Int tiles) const { return apart(phases * a.in_blocks * v_row(tiles) / B); }
+    // Floats of a chunk's products of a band.
+    Int m_size() const { return elements * apart(a.vectors * a.band * across); }
     // Input rows of `rows` tile rows, and floats of a row that is spread.
     Int spread_rows(Int rows) const { return ((rows - 1) * f.out_h + f.size_h) * f.step; }
     Int spread_row() const { return f.out_w * f.step * length; }
@@ -186,7 +192,8 @@ private:
             const Int chunk = i / parts, part = i % parts;
             const Int begin = tiles * part / parts, end = tiles * (part + 1) / parts;
             const Int block = chunks.begin(chunk), vectors = chunks.size(chunk);
-            products(block, vectors, v + begin * a.in_depth, tiles, end - begin, m);
+            if (f.weigh) fresh_products(block, vectors, v + begin * B, tiles, end - begin, m, m + m_size());
+            else products(block, vectors, v + begin * a.in_depth, tiles, end - begin, m);
             for (Int j = 0; j < vectors * (end - begin); ++j) {
                 const Int vector = j / (end - begin), tile = begin + j % (end - begin);
                 const Int oh = (first + tile / across) * f.out_h, ow = tile % across * f.out_w;
@@ -255,6 +262,42 @@ private:
                 }
                 w += size;
             }
+        }
+    }
+
+    // The same of weights that are transformed here, a row of elements of a cut at a time: they are used from L1.
+    void fresh_products(Int block, Int vectors, const float* v, Int v_tiles, Int tiles, float* m, float* u) const {
+        const Int width = vectors * B, runs = ceil_div(tiles, pixels_of(vectors)), taps = a.kh * a.kw;
+        const Int v_stride = v_apart(v_tiles), m_stride = apart(vectors * tiles), row = v_row(v_tiles);
+        const float* w = a.w + block * B * taps * channels;
+        for (Int first = 0; first < a.in_blocks; first += fresh_blocks) {
+            const Int last = least(first + fresh_blocks, a.in_blocks);
+            const Int depth = last < a.in_blocks ? Int{B} : a.last_depth;
+            const Int count = ((last - first - 1) * B + depth) * width, size = count * taps;
+            if (vectors == 1 && tiles <= f.few) {
+                for (Int b = first; b < last; ++b, w += B * taps * B)
+                    f.fresh[tiles - 1]({v + b * row, v_stride, w, w + B * taps * B, b + 1 < last ? Int{B} : depth, m,
+                                        m_stride, b > 0});
+                continue;
+            }
+            for (Int i = 0; i < f.size_h; ++i) {
+                for (Int b = first; b < last; ++b) {
+                    const Int before = (b - first) * B * width;
+                    const float* from = w + before * taps;
+                    f.weigh[i](from, b + 1 < last ? Int{B} : depth, width, u + before, count, from + size);
+                }
+                for (Int j = 0; j < f.size_w; ++j) {
+                    const Int element = i * f.size_w + j;
+                    for (Int run = 0; run < runs; ++run) {
+                        const Int tile = tiles * run / runs, number = tiles * (run + 1) / runs - tile;
+                        const Product product{v + element * v_stride + first * row + tile * B, last - first, row, depth,
+                                              u + j * count, nullptr, m + element * m_stride + tile * B, tiles * B,
+                                              first > 0};
+                        find_multiply<B, false>(vectors, number, UpTo<max_pixels>{})(product);
+                    }
+                }
+            }
+            w += size;
         }
     }
 

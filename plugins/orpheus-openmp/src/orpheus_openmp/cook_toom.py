@@ -36,6 +36,13 @@ class Transform:
         """Inputs, and multiplications, of one tile along one axis."""
         return self.out + self.taps - 1
 
+    def fresh(self) -> Transform:
+        """The same with rows of G that begin with 1 (but that of infinity), which are sooner computed; B' is scaled."""
+        scales = [row[0] or 1.0 for row in self.weights]
+        weights = [[v / scale for v in row] for row, scale in zip(self.weights, scales)]
+        inputs = [[v * scale for v in row] for row, scale in zip(self.inputs, scales)]
+        return Transform(self.out, self.taps, _exact(inputs), _exact(weights), self.outputs)
+
 
 def transform(out: int, taps: int, points: Sequence[float]) -> Transform:
     """The transform of F(out, taps) with these points and infinity; ValueError when their number does not fit."""
@@ -107,6 +114,8 @@ TRANSFORMS = {
         (6, 7, _symmetric(3 / 8, 3 / 4, 1.0, 3 / 2, 5 / 2)),
     )
 }
+#: Those whose weights are transformed as they are used.
+FRESH = {key: TRANSFORMS[key].fresh() for key in ((4, 3), (5, 3))}
 
 
 @dataclass(frozen=True)
@@ -125,6 +134,8 @@ class Form:
     factor: float
     step: int = 1
     exact: bool = False
+    #: Whether its weights stay as they are and are transformed each time they are used.
+    fly: bool = False
 
     @cached_property
     def phases(self) -> list[tuple[int, int]]:
@@ -167,21 +178,27 @@ class Form:
         return self.rows.size * self.cols.size
 
 
-def _form(rows: tuple[int, int], cols: tuple[int, int], factor: float, step: int = 1) -> Form:
+def _form(
+    rows: tuple[int, int], cols: tuple[int, int], factor: float, step: int = 1, fly: bool = False
+) -> Form:
     """The form of (outputs, taps of the filters) of rows and columns."""
     down, across = (TRANSFORMS[out, -(-taps // step)] for out, taps in (rows, cols))
-    return Form(down, across, (rows[1], cols[1]), factor, step, exact=factor == 2)
+    if fly:
+        down, across = FRESH[rows], FRESH[cols]
+    return Form(down, across, (rows[1], cols[1]), factor, step, exact=factor == 2, fly=fly)
 
 
 #: By the name of the kernel; the native side knows a form by its place here.
 FORMS = {
-    name: _form(rows, cols, factor, *step)
-    for name, rows, cols, factor, *step in (
+    name: _form(rows, cols, factor, *more)
+    for name, rows, cols, factor, *more in (
         ("winograd2", (2, 3), (2, 3), 2),
         ("winograd4", (4, 3), (4, 3), 4),
         ("winograd5", (5, 3), (5, 3), 8),
         ("winograd6", (6, 3), (6, 3), 32),
         ("winograd4x2", (4, 3), (2, 3), 4),
+        ("winograd4_fly", (4, 3), (4, 3), 4, 1, True),
+        ("winograd5_fly", (5, 3), (5, 3), 8, 1, True),
         ("winograd4_1x3", (1, 1), (4, 3), 4),
         ("winograd4_3x1", (4, 3), (1, 1), 4),
         ("winograd4_1x5", (1, 1), (4, 5), 8),

@@ -190,19 +190,21 @@ def _winograd(form: Form, problem: Problem) -> float:
     tiles, band = shape.batch * rows * across, band_rows(form, problem)
     vectors = chunk_vectors(form, problem, isa.current(), band)
     channels, filters, elements = _padded(shape.channels, block), _padded(shape.filters, block), form.elements
-    products = (
-        tiles
-        * form.products
-        * shape.channels
-        * filters
-        / (rates.peak * 0.85 * _chosen_share(problem, band * across, vectors))
-    )
+    pairs = form.products * shape.channels * filters
+    if form.fly and vectors == 1:  # few tiles, beside whose sums weights stay in registers
+        products = tiles * rates.load / 0.9
+    else:
+        products = tiles / (0.85 * _chosen_share(problem, band * across, vectors)) + form.fly * tiles * rates.keep
+    if form.fly:
+        products += shape.batch * -(-rows // band) * rates.weigh
+    products *= pairs / rates.peak
     axes = sum(axis.size > 1 for axis in (form.rows, form.cols))
     moved = tiles * (channels * len(form.phases) + filters) / block * axes * elements
-    weights = 4 * form.products * shape.channels * filters
+    weights = 4 * (shape.taps * shape.channels * filters if form.fly else pairs)
     rate = rates.feed * rates.peak if form.step > 1 else 0.0
     work = (products + moved / rates.transform / 2) / problem.threads
-    return _CALL + rates.longer(problem, work, weights, rate) * _PRICES[form.factor]
+    seen = 0.0 if form.fly or form.step > 1 else rates.seen
+    return _CALL + rates.longer(problem, work, weights, rate, seen) * _PRICES[form.factor]
 
 
 #: By the name of the form's kernel.

@@ -49,6 +49,7 @@ def _convolutions(layout: str, block: int) -> Iterator[Kernel]:
         ("stem", "conv:Direct", "stem", first, Accuracy()),
     )
     costs = {name: f"winograd.{name}" for name in FORMS}
+    kept = {name for name, form in FORMS.items() if form.fly}  # weights as they are
     also_plain = [name for name, form in FORMS.items() if form.plain]
     for op, domain in (("Conv", ""), ("FusedConv", _ORPHEUS)):
         for name, code, limit, layouts, accuracy in rows:
@@ -57,7 +58,7 @@ def _convolutions(layout: str, block: int) -> Iterator[Kernel]:
                 formats=(layouts, first) if name in also_plain else (layouts,),
                 prepare=f"orpheus_openmp.{code}", supports=f"orpheus_openmp.limits:{limit}",
                 cost=f"orpheus_openmp.cost:{costs.get(name, name)}", accuracy=accuracy,
-                expands=code.startswith(("winograd", "strassen")), whole=bool(domain),
+                expands=code.startswith(("winograd", "strassen")) and name not in kept, whole=bool(domain),
                 where=(FULL, Rule("X.rank", "==", 4), *_constants(op), *_rules(name, block)),
                 inplace=((0, 3),) if domain else (),
             )  # fmt: skip

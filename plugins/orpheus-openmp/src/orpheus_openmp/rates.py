@@ -26,6 +26,12 @@ class Rates:
     feed: float = 0.42
     #: Vectors loaded, transformed along one axis, stored.
     transform: float = 1.5e9
+    #: The share of the way of transformed weights that products do not hide, or of the products that it does not.
+    seen: float = 0.0
+    #: Multiply-adds of a vector in whose time one element of weights is transformed,
+    weigh: float = 3.0
+    #: and those for which sums that come and go with each cut of such weights wait, for each of a tile.
+    keep: float = 0.2
     #: Multiply-adds of a vector that take as long as an accumulator's way to L1 or back.
     slot: float = 2.0
     #: The same of a vector of an input sum, times the side of the algorithm: the more, the farther from L1.
@@ -37,12 +43,18 @@ class Rates:
     #: What each thread more adds to the weights that come from memory in a second, as a share of what one gets.
     lanes: float = 0.0
 
-    def longer(self, problem: Problem, work: float, weights: float, rate: float = 0.0) -> float:
-        """Seconds of so much work, or of the way of so many bytes of weights, at ``rate`` if it is given."""
+    def longer(
+        self, problem: Problem, work: float, weights: float, rate: float = 0.0, seen: float = 0.0
+    ) -> float:
+        """Seconds of so much work, or of the way of so many bytes of weights, at ``rate`` if it is given.
+
+        ``seen``: the share of the shorter one that the other does not hide.
+        """
         if not rate:
             is_near = self.near and 0 < problem.network_bytes <= _FEW
             rate = self.near if is_near else self.stream
-        return max(work, weights / rate / (1 + self.lanes * (problem.threads - 1)))
+        way = weights / rate / (1 + self.lanes * (problem.threads - 1))
+        return max(work, way) + seen * min(work, way)
 
 
 #: Constants of a network that find room in L3 as they are packed, beside what else the machine does.
@@ -60,6 +72,9 @@ _WIDE = Rates(
     more=3.3e9,
     feed=0.04,
     transform=3.4e8,
+    seen=0.4,
+    weigh=4.0,
+    keep=0.3,
     slot=7.5,
     sum=1.75,
     load=1.4,

@@ -26,6 +26,8 @@ _LARGE_L2 = 2 << 20
 _MANY_BANDS = 8
 #: Chunks for each thread from which on threads share them out though not evenly; as native/kernels/winograd.cpp.
 _MANY_CHUNKS = 8
+#: Channels whose weights are transformed together; as native/kernels/winograd.cpp.
+_FRESH = 16
 
 
 class Winograd(Conv):
@@ -55,14 +57,18 @@ class Winograd(Conv):
             rows = ((band - 1) * form.out[0] + form.rows.size) * form.step
             spread = self.in_blocks * rows * places * length
         vectors = (len(form.phases) * self.in_blocks * row | 1) + (self.vectors * tiles | 1)
-        self.workspace = 4 * self.threads * (form.elements * vectors * self.block + spread)
+        fresh = form.cols.size * _FRESH * self.vectors * self.block if form.fly else 0
+        self.workspace = 4 * self.threads * (form.elements * vectors * self.block + spread + fresh)
 
     def chunk_vectors(self, problem: Problem) -> int:
         """Of bands with few tiles, those of the tall register tile."""
         return chunk_vectors(self.form, problem, self.isa, self.band)
 
     def pack(self, weights: Array) -> Array:
-        """G_h w G_w' as [chunk][element][phase][channel][vectors * B]."""
+        """G_h w G_w' as [chunk][element][phase][channel][vectors * B], or [chunk][channel][tap][vectors * B]."""
+        if self.form.fly:
+            rows = weights[0].size  # channels and taps
+            return self.packer.chunks(weights.reshape(-1, rows, 1, 1), 1, rows)
         if self.form.step > 1:
             return self.packer.phases(weights, self.form, self.in_blocks * self.depth)
         return self.packer.transformed(weights, _sums(self.name))
@@ -83,6 +89,9 @@ def chunk_vectors(form: Form, problem: Problem, name: str, band: int) -> int:
     ``band``: what :func:`band_rows` says.
     """
     shape, (block, _, usual) = conv_shape(problem), isa.tile(name)
+    if form.fly:
+        few = max((isa.tile(name)[1] * usual - 2) // form.cols.size, 1)  # as native/winograd.hpp
+        return 1 if band * -(-shape.window.y[1] // form.out[1]) <= few else usual
     blocks = -(-shape.filters // block)
     vectors = tile_vectors(name, band * -(-shape.window.y[1] // form.out[1]), blocks)
     chunks = -(-blocks // vectors)
