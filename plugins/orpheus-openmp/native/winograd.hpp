@@ -2,6 +2,7 @@
 #pragma once
 
 #include "activate.hpp"
+#include "winograd_fresh.hpp"
 
 namespace orpheus::ORPHEUS_NAMESPACE {
 
@@ -110,106 +111,6 @@ void inverse(const ConvArgs& a, const float* m, Int stride, Int block, Int offse
     }
 }
 
-// Row I of the elements of a channel's weights, in a vector of filters: use(element of the row, its weights). Taps lie
-// `width` floats apart in w. Each row asks for its share of as many weights at `next`.
-template <class R, class C, int I, class Use>
-ORPHEUS_INLINE void weigh_row(const float* w, Int width, const float* next, const Use& use) {
-    constexpr int taps = R::taps * C::taps, first = taps * I / R::size, last = taps * (I + 1) / R::size;
-    ORPHEUS_UNROLL
-    for (int t = first; t < last; ++t) prefetch_far(next + t * width);
-    Vec row[C::taps];
-    ORPHEUS_UNROLL
-    for (int j = 0; j < C::taps; ++j) {
-        Vec d[R::taps];
-        ORPHEUS_UNROLL
-        for (int t = 0; t < R::taps; ++t) d[t] = load(w + (t * C::taps + j) * width);
-        R::weights(d, [&](int i, Vec v) __attribute__((always_inline)) { if (i == I) row[j] = v; });
-    }
-    C::weights(row, use);
-}
-
-// The same of `depth` channels and `width` filters: w is [channel][tap][width], u [element of the row][channel][width],
-// elements `stride` apart.
-template <class R, class C, int I>
-void weigh(const float* w, Int depth, Int width, float* u, Int stride, const float* next) {
-    for (Int d = 0; d < depth; ++d, u += width) {
-        for (Int i = 0; i < width; i += B) {
-            const auto put = [&](int j, Vec v) __attribute__((always_inline)) { store(u + j * stride + i, v); };
-            weigh_row<R, C, I>(w + i, width, next + i, put);
-        }
-        w += R::taps * C::taps * width;
-        next += R::taps * C::taps * width;
-    }
-}
-
-using Weigh = void (*)(const float*, Int, Int, float*, Int, const float*);
-
-// All elements of a few tiles by one vector of filters, over the channels of a block: y[element][tile] += x * weights, whose
-// transform stays in registers. w is [channel][tap][B].
-struct Fresh {
-    const float* x;
-    Int x_stride;  // from element to element
-    const float* w;
-    const float* next;  // as many weights that come later
-    Int depth;
-    float* y;
-    Int y_stride;
-    bool resume;
-};
-
-template <class R, class C, int T, int I>
-ORPHEUS_INLINE void fresh_row(const Fresh& f) {
-    const Int x_stride = f.x_stride, y_stride = f.y_stride;
-    float* y = f.y + I * C::size * y_stride;
-    Vec acc[C::size][T];
-    ORPHEUS_UNROLL
-    for (int j = 0; j < C::size; ++j) {
-        ORPHEUS_UNROLL
-        for (int t = 0; t < T; ++t) acc[j][t] = f.resume ? load(y + j * y_stride + t * B) : zero();
-    }
-    // Three elements for each pointer: one and two strides on are addresses of the processor.
-    const float* x[(C::size + 2) / 3];
-    ORPHEUS_UNROLL
-    for (int j = 0; j < C::size; j += 3) x[j / 3] = f.x + (I * C::size + j) * x_stride;
-    const float* w = f.w;
-    const float* next = f.next;
-    for (Int d = 0; d < f.depth; ++d) {
-        ORPHEUS_UNROLL
-        for (int j = 0; j < C::size; j += 3) __asm__("" : "+r"(x[j / 3]));
-        const auto add = [&](int j, Vec weights) __attribute__((always_inline)) {
-            const float* at = x[j / 3] + j % 3 * x_stride;
-            ORPHEUS_UNROLL
-            for (int t = 0; t < T; ++t) acc[j][t] = fma(broadcast(at[t * B]), weights, acc[j][t]);
-        };
-        weigh_row<R, C, I>(w, B, next, add);
-        w += R::taps * C::taps * B;
-        next += R::taps * C::taps * B;
-        ORPHEUS_UNROLL
-        for (int j = 0; j < C::size; j += 3) ++x[j / 3];
-    }
-    ORPHEUS_UNROLL
-    for (int j = 0; j < C::size; ++j) {
-        ORPHEUS_UNROLL
-        for (int t = 0; t < T; ++t) store(y + j * y_stride + t * B, acc[j][t]);
-    }
-}
-
-using FreshRows = void (*)(const Fresh&);
-
-template <class R, class C, class Rows = UpTo<R::size>> struct Weighs;
-template <class R, class C, int... I> struct Weighs<R, C, Numbers<I...>> {
-    static constexpr Weigh rows[] = {weigh<R, C, I - 1>...};
-    template <int T> static void fresh(const Fresh& f) { (fresh_row<R, C, T, I - 1>(f), ...); }
-};
-
-// Tiles of which a row of elements finds room in the registers.
-template <class C>
-constexpr int few_tiles = most((max_pixels * max_vectors - 2) / C::size, 1);
-template <class R, class C, class Tiles> struct FewTiles;
-template <class R, class C, int... T> struct FewTiles<R, C, Numbers<T...>> {
-    static constexpr FreshRows all[] = {Weighs<R, C>::template fresh<T>...};
-};
-
 // What differs between the forms.
 struct Form {
     Int out_h, out_w, size_h, size_w, step;
@@ -219,22 +120,22 @@ struct Form {
     void (*transform_plain)(const float*, Int, Int, float*, Int);
     void (*inverse)(const ConvArgs&, const float*, Int, Int, Int, Int, Int);
     // Where weights are transformed as they are used, else null:
-    const Weigh* weigh;      // of each row of elements
-    Int few;                 // tiles that are so few that
-    const FreshRows* fresh;  // the transform stays in registers, by their number
+    const Weigh* weigh = nullptr;      // by the row of elements
+    const FreshRows* fresh = nullptr;  // products of tiles, by their number,
+    Int few = 0;                       // as long as they are no more
 };
 
 template <class R, class C, int S, int Plain, int Fly>
 constexpr Form form_of() {
-    Form f{R::out, C::out, R::size, C::size, S, transform_block<R, C, S>, nullptr, nullptr, inverse<R, C>, nullptr, 0, nullptr};
+    Form f{R::out, C::out, R::size, C::size, S, transform_block<R, C, S>, nullptr, nullptr, inverse<R, C>};
     if constexpr (Plain) {
         f.spread = spread<C, S>;
         f.transform_plain = transform_plain<R, C, S>;
     }
     if constexpr (Fly) {
-        f.weigh = Weighs<R, C>::rows;
+        f.weigh = FreshForm<R, C>::weigh_rows;
         f.few = few_tiles<C>;
-        f.fresh = FewTiles<R, C, UpTo<few_tiles<C>>>::all;
+        f.fresh = FewTiles<R, C>::by_tiles;
     }
     return f;
 }

@@ -126,11 +126,8 @@ def main(path: str) -> None:
         f"F({_name(form.rows)}, {_name(form.cols)}, {form.step}, {form.plain:d}, {form.fly:d})"
         for form in FORMS.values()
     )
-    text += (
-        "\n// The forms: rows, columns, stride, whether the input may be plain, whether weights are transformed on the fly.\n#define ORPHEUS_FORMS(F) "
-        + " ".join(rows)
-        + "\n"
-    )
+    text += "\n// The forms: rows, columns, stride, whether the input may be plain and weights stay as they are.\n"
+    text += f"#define ORPHEUS_FORMS(F) {' '.join(rows)}\n"
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from functools import partial
 
 import numpy as np
@@ -180,6 +181,36 @@ def test_winograd_in_cuts_and_bands(layers, bound, form, plain, tall):
             layers, getattr(winograd.layers, form), case, bound,
             factor=found.factor, transforms=True, threads=threads, plain_in=plain, tall=tall,
         )  # fmt: skip
+
+
+@pytest.mark.parametrize("form", [name for name, found in FORMS.items() if found.fly])
+def test_winograd_of_weights_that_stay_as_they_are(layers, bound, form):
+    """Few tiles, whose transform stays in registers, and more; whole and half blocks of channels, one image and two."""
+    rng = np.random.default_rng(0)
+    for channels, filters, size, batch, threads in itertools.product(
+        (35,), (19, 64), range(1, 14, 3), (1, 2), (1, 2)
+    ):
+        x = np.maximum(rng.standard_normal((batch, channels, size, size + 1)), 0).astype(np.float32)
+        w = rng.standard_normal((filters, channels, 3, 3)).astype(np.float32)
+        judge(
+            layers, getattr(winograd.layers, form), (x, w, {"pads": (1, 1, 1, 1)}), bound,
+            factor=FORMS[form].factor, transforms=True, threads=threads,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("form", [name for name, found in FORMS.items() if found.fly])
+def test_weights_that_stay_as_they_are_take_no_more_room(layers, form):
+    x, w = np.zeros((1, 64, 8, 8), np.float32), np.zeros((64, 64, 3, 3), np.float32)
+    problem = layers.problem(
+        "Conv",
+        [x, w],
+        [(1, 64, 8, 8)],
+        {"pads": (1,) * 4},
+        layouts=(layers.blocked,),
+        out=(layers.blocked,),
+        constants=(1,),
+    )
+    assert getattr(winograd.layers, form)(problem, layers.isa).values["w"].nbytes == w.nbytes
 
 
 def test_short_rows_have_tall_tiles_where_they_are_preferred(monkeypatch):

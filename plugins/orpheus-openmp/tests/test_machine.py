@@ -109,6 +109,20 @@ def test_weights_of_a_small_network_are_nearer(kernel: str, monkeypatch: pytest.
     assert unknown == far
 
 
+def test_weights_are_transformed_as_they_are_used_where_their_way_is_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def ratio(stream: float) -> float:
+        found = rates.Rates(1e11, stream=stream)
+        fly, before = (
+            seconds(found, k, conv(256, 256, 8), monkeypatch) for k in ("winograd4_fly", "winograd4")
+        )
+        return fly / before
+
+    assert ratio(stream=1e9) == pytest.approx(1 / 4, rel=0.05)  # 9 numbers of each filter instead of 36
+    assert ratio(stream=1e15) > 1
+
+
 def test_more_threads_get_more_of_the_weights_where_the_core_is_wide(monkeypatch: pytest.MonkeyPatch) -> None:
     one, two = (
         seconds(

@@ -8,15 +8,18 @@
 // and its products are added up before the inverse. Of an odd number of taps the second phase has one less; that is a zero
 // for its last tap, which the element of infinity is all made of, so this phase is left out there: (2 m + 1)^2 products
 // for m^2 results of a 3x3 kernel, (2 m + 5)^2 of 7x7.
-// Layout: x, y blocked; transformed weights [chunk][element][phase][in channel][vectors * B], chunks as in
-// conv.cpp. An image is done in bands of `band` tile rows, so that the transformed inputs
-// V [element][phase][in block][tile][B] and a chunk's products M [element][vector][tile][B] stay in L2; elements are an odd
-// number of vectors apart, so that those of one tile do not meet in one set of L1. From a plain input V is
-// [element][phase][channel][tile]: a vector is of neighbouring tiles, and few channels fill it too. For that the rows of a
-// band are spread, so that what the tiles of a row have in one place lies in one run.
+// Layout: x, y blocked; transformed weights [chunk][element][phase][in channel][vectors * B], chunks as in conv.cpp; or
+// weights as they are, [chunk][in channel][tap][vectors * B], transformed as they are used (winograd_fresh.hpp). An image is
+// done in bands of `band` tile rows, so that the transformed inputs V [element][phase][in block][tile][B] and a chunk's
+// products M [element][vector][tile][B] stay in L2; elements are an odd number of vectors apart, so that those of one tile do
+// not meet in one set of L1. From a plain input V is [element][phase][channel][tile]: a vector is of neighbouring tiles, and
+// few channels fill it too. For that the rows of a band are spread, so that what the tiles of a row have in one place lies in
+// one run.
 // Order of the loops: image, band; transforms (block, tile); then for each chunk its products (element, cut of the
 // channels, register tile) and at once their inverse and epilogue (vector, tile). Each cut is summed by itself: that keeps
-// its weights in L1 over all tiles, and the rounding of a long sum from being magnified by the inverse.
+// its weights in L1 over all tiles, and the rounding of a long sum from being magnified by the inverse. While a cut is used
+// the next one comes to L2, evenly shared out to its register tiles (asked for by the first tile alone, WRN-40-2 took 3 to 4 %
+// more, ResNets 1 to 2 % on an Intel server). Weights that are transformed here: chunk, cut, row of elements.
 // Threads: bands apart where there are enough of them and as many for each, else all work on one band, by chunks (7x1 at 17x17,
 // five bands for two threads: 0.41 ms apart, some 0.3 together). Two threads then each transform
 // all inputs for themselves, more share them: V is 2 to 4 times as large as x, and where cores are far apart (150 ns on an Intel
@@ -50,13 +53,14 @@ struct Product {
     const float* x;
     Int blocks, block_stride, last_depth;
     const float* w;
-    const float* ahead;  // weights that will be wanted next, as many as there are in w
+    const float* ahead;  // with each channel so many vectors of weights that are wanted later come to L2, `ahead_step` apart
+    Int ahead_step;
     float* y;
     Int vector_stride;
     bool resume;
 };
 
-template <int T, int V, int P, bool Ahead>
+template <int T, int V, int P, int Ahead>
 __attribute__((noinline)) void multiply(const Product& p) {
     Vec acc[V][T];
     ORPHEUS_UNROLL
@@ -74,9 +78,9 @@ __attribute__((noinline)) void multiply(const Product& p) {
             ORPHEUS_UNROLL
             for (int v = 0; v < V; ++v) {
                 weights[v] = load(w + v * B);
-                if constexpr (Ahead) prefetch_far(ahead + v * B);  // into L2
+                if (v < Ahead) prefetch_far(ahead + v * B);
             }
-            if constexpr (Ahead) ahead += V * B;
+            if (Ahead) ahead += p.ahead_step;
             ORPHEUS_UNROLL
             for (int t = 0; t < T; ++t) {
                 const Vec value = broadcast(x[t * P]);
@@ -103,23 +107,20 @@ __attribute__((noinline)) void multiply(const Product& p) {
 
 using Multiply = void (*)(const Product&);
 
-template <int P, bool Ahead, int... T>
-ORPHEUS_INLINE Multiply find_multiply(Int vectors, Int tiles, Numbers<T...>) {
-    static_assert(max_vectors == 2);
-    static constexpr Multiply all[2][max_pixels] = {{&multiply<T, 1, P, Ahead>...}, {&multiply<T, 2, P, Ahead>...}};
-    return all[vectors - 1][tiles - 1];
-}
-
-template <int P, int... T>
-ORPHEUS_INLINE Multiply find_tall(Int tiles, Numbers<T...>) {
-    static constexpr Multiply all[short_pixels] = {&multiply<T, tall_vectors, P, true>...};
+template <int V, int P, int Ahead, int... T>
+ORPHEUS_INLINE Multiply find(Int tiles, Numbers<T...>) {
+    static constexpr Multiply all[] = {&multiply<T, V, P, Ahead>...};
     return all[tiles - 1];
 }
 
+// The tile of so many vectors and tiles. The weights that come later are shared out to `runs` of them: where these are as
+// many as the vectors, each asks for one line a channel, or two of them would ask for the same.
 template <int P>
-ORPHEUS_INLINE Multiply multiply_of(Int vectors, Int tiles) {
-    if (vectors == tall_vectors) return find_tall<P>(tiles, UpTo<short_pixels>{});
-    return find_multiply<P, true>(vectors, tiles, UpTo<max_pixels>{});
+ORPHEUS_INLINE Multiply multiply_of(Int vectors, Int tiles, Int runs) {
+    static_assert(max_vectors == 2 && tall_vectors == 3);
+    if (vectors == 1) return find<1, P, 1>(tiles, UpTo<max_pixels>{});
+    if (vectors == 2) return runs < 2 ? find<2, P, 2>(tiles, UpTo<max_pixels>{}) : find<2, P, 1>(tiles, UpTo<max_pixels>{});
+    return runs < 3 ? find<3, P, 3>(tiles, UpTo<short_pixels>{}) : find<3, P, 1>(tiles, UpTo<short_pixels>{});
 }
 
 class Winograd {
@@ -256,48 +257,56 @@ private:
                 for (Int run = 0; run < runs; ++run) {
                     const Int tile = tiles * run / runs, count = tiles * (run + 1) / runs - tile;
                     const Product product{v + (begin + first) * row + tile * a.in_depth, last - first, row, depth,
-                                          w, run ? w : w + size, m + tile * B, tiles * B, cut > 0};
-                    if (plain()) multiply_of<1>(vectors, count)(product);
-                    else multiply_of<B>(vectors, count)(product);
+                                          w, w + size + size / runs * run, width / runs, m + tile * B, tiles * B,
+                                          cut > 0};
+                    if (plain()) multiply_of<1>(vectors, count, runs)(product);
+                    else multiply_of<B>(vectors, count, runs)(product);
                 }
                 w += size;
             }
         }
     }
 
-    // The same of weights that are transformed here, a row of elements of a cut at a time: they are used from L1.
+    // The same of weights that are transformed here, a row of elements of a cut at a time into `u`, which L1 holds.
     void fresh_products(Int block, Int vectors, const float* v, Int v_tiles, Int tiles, float* m, float* u) const {
-        const Int width = vectors * B, runs = ceil_div(tiles, pixels_of(vectors)), taps = a.kh * a.kw;
-        const Int v_stride = v_apart(v_tiles), m_stride = apart(vectors * tiles), row = v_row(v_tiles);
+        const Int width = vectors * B, taps = a.kh * a.kw, v_stride = v_apart(v_tiles), row = v_row(v_tiles);
+        const Int m_stride = apart(vectors * tiles);
         const float* w = a.w + block * B * taps * channels;
         for (Int first = 0; first < a.in_blocks; first += fresh_blocks) {
             const Int last = least(first + fresh_blocks, a.in_blocks);
-            const Int depth = last < a.in_blocks ? Int{B} : a.last_depth;
-            const Int count = ((last - first - 1) * B + depth) * width, size = count * taps;
+            const auto depth = [&](Int b) { return b + 1 < a.in_blocks ? Int{B} : a.last_depth; };
             if (vectors == 1 && tiles <= f.few) {
                 for (Int b = first; b < last; ++b, w += B * taps * B)
-                    f.fresh[tiles - 1]({v + b * row, v_stride, w, w + B * taps * B, b + 1 < last ? Int{B} : depth, m,
-                                        m_stride, b > 0});
+                    f.fresh[tiles - 1]({v + b * row, v_stride, w, w + B * taps * B, depth(b), m, m_stride, b > 0});
                 continue;
             }
+            const Int size = ((last - first - 1) * B + depth(last - 1)) * width;  // of an element
             for (Int i = 0; i < f.size_h; ++i) {
                 for (Int b = first; b < last; ++b) {
                     const Int before = (b - first) * B * width;
                     const float* from = w + before * taps;
-                    f.weigh[i](from, b + 1 < last ? Int{B} : depth, width, u + before, count, from + size);
+                    f.weigh[i](from, depth(b), width, u + before, size, from + size * taps);
                 }
                 for (Int j = 0; j < f.size_w; ++j) {
                     const Int element = i * f.size_w + j;
-                    for (Int run = 0; run < runs; ++run) {
-                        const Int tile = tiles * run / runs, number = tiles * (run + 1) / runs - tile;
-                        const Product product{v + element * v_stride + first * row + tile * B, last - first, row, depth,
-                                              u + j * count, nullptr, m + element * m_stride + tile * B, tiles * B,
-                                              first > 0};
-                        find_multiply<B, false>(vectors, number, UpTo<max_pixels>{})(product);
-                    }
+                    fresh_element({v + element * v_stride + first * row, last - first, row, depth(last - 1), u + j * size,
+                                   nullptr, 0, m + element * m_stride, tiles * B, first > 0}, vectors, tiles);
                 }
             }
-            w += size;
+            w += size * taps;
+        }
+    }
+
+    // One element of all tiles: of the first of them, what p says.
+    static void fresh_element(Product p, Int vectors, Int tiles) {
+        const Tiling runs(tiles);
+        for (Int run = 0; run < runs.count; ++run) {
+            const Int count = runs.size(run);
+            const Multiply found = vectors == 1 ? find<1, B, 0>(count, UpTo<max_pixels>{})
+                                                : find<2, B, 0>(count, UpTo<max_pixels>{});
+            found(p);
+            p.x += count * B;
+            p.y += count * B;
         }
     }
 

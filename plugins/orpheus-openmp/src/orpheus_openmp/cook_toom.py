@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 _Matrix = list[list[float]]
@@ -178,27 +178,21 @@ class Form:
         return self.rows.size * self.cols.size
 
 
-def _form(
-    rows: tuple[int, int], cols: tuple[int, int], factor: float, step: int = 1, fly: bool = False
-) -> Form:
+def _form(rows: tuple[int, int], cols: tuple[int, int], factor: float, step: int = 1) -> Form:
     """The form of (outputs, taps of the filters) of rows and columns."""
     down, across = (TRANSFORMS[out, -(-taps // step)] for out, taps in (rows, cols))
-    if fly:
-        down, across = FRESH[rows], FRESH[cols]
-    return Form(down, across, (rows[1], cols[1]), factor, step, exact=factor == 2, fly=fly)
+    return Form(down, across, (rows[1], cols[1]), factor, step, exact=factor == 2)
 
 
 #: By the name of the kernel; the native side knows a form by its place here.
 FORMS = {
-    name: _form(rows, cols, factor, *more)
-    for name, rows, cols, factor, *more in (
+    name: _form(rows, cols, factor, *step)
+    for name, rows, cols, factor, *step in (
         ("winograd2", (2, 3), (2, 3), 2),
         ("winograd4", (4, 3), (4, 3), 4),
         ("winograd5", (5, 3), (5, 3), 8),
         ("winograd6", (6, 3), (6, 3), 32),
         ("winograd4x2", (4, 3), (2, 3), 4),
-        ("winograd4_fly", (4, 3), (4, 3), 4, 1, True),
-        ("winograd5_fly", (5, 3), (5, 3), 8, 1, True),
         ("winograd4_1x3", (1, 1), (4, 3), 4),
         ("winograd4_3x1", (4, 3), (1, 1), 4),
         ("winograd4_1x5", (1, 1), (4, 5), 8),
@@ -217,4 +211,8 @@ FORMS = {
         ("winograd4_5x5_s2", (4, 5), (4, 5), 4, 2),
         ("winograd4_7x7_s2", (4, 7), (4, 7), 8, 2),
     )
+}
+FORMS |= {
+    f"{name}_fly": replace(FORMS[name], rows=FRESH[axis], cols=FRESH[axis], fly=True)
+    for name, axis in (("winograd4", (4, 3)), ("winograd5", (5, 3)))
 }

@@ -194,7 +194,9 @@ def _winograd(form: Form, problem: Problem) -> float:
     if form.fly and vectors == 1:  # few tiles, beside whose sums weights stay in registers
         products = tiles * rates.load / 0.9
     else:
-        products = tiles / (0.85 * _chosen_share(problem, band * across, vectors)) + form.fly * tiles * rates.keep
+        products = (
+            tiles / (0.85 * _chosen_share(problem, band * across, vectors)) + form.fly * tiles * rates.keep
+        )
     if form.fly:
         products += shape.batch * -(-rows // band) * rates.weigh
     products *= pairs / rates.peak
