@@ -34,7 +34,7 @@ struct {_name(found)} {{
 
 
 def _name(found: Transform) -> str:
-    return f"F{found.out}x{found.taps}" + ("_fresh" if found in FRESH.values() else "")
+    return f"F{found.out}x{found.taps}" + ("_fresh" if found.fresh else "")
 
 
 def _by_rows(matrix: list[list[float]], put: str = "o[{}] = {};") -> str:

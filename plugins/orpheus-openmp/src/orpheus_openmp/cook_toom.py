@@ -23,45 +23,56 @@ _Matrix = list[list[float]]
 
 @dataclass(frozen=True)
 class Transform:
-    """The matrices of one F(out, taps): ``inputs`` is B' [n, n], ``weights`` G [n, taps], ``outputs`` A' [out, n]."""
+    """F(out, taps) by ``points`` and infinity; ValueError when their number does not fit.
+
+    The matrices, B' [n, n], G [n, taps] and A' [out, n], are worked out when asked for, so that the import is short.
+    ``fresh``: rows of G begin with 1 (but that of infinity), which are sooner computed; those of B' make up for it.
+    """
 
     out: int
     taps: int
-    inputs: _Matrix
-    weights: _Matrix
-    outputs: _Matrix
+    points: tuple[float, ...]
+    fresh: bool = False
+
+    def __post_init__(self) -> None:
+        wanted = self.out + self.taps - 2
+        if len(self.points) != wanted or len(set(self.points)) != wanted:
+            raise ValueError(
+                f"F({self.out}, {self.taps}) needs {wanted} different points beside infinity, got {list(self.points)}"
+            )
 
     @property
     def size(self) -> int:
         """Inputs, and multiplications, of one tile along one axis."""
         return self.out + self.taps - 1
 
-    def fresh(self) -> Transform:
-        """The same with rows of G that begin with 1 (but that of infinity), which are sooner computed; B' is scaled."""
-        scales = [row[0] or 1.0 for row in self.weights]
-        weights = [[v / scale for v in row] for row, scale in zip(self.weights, scales)]
-        inputs = [[v * scale for v in row] for row, scale in zip(self.inputs, scales)]
-        return Transform(self.out, self.taps, _exact(inputs), _exact(weights), self.outputs)
+    @cached_property
+    def _scales(self) -> list[float]:
+        """For each point the product of its distances from the others."""
+        return [math.prod(a - b for b in self.points if b != a) for a in self.points]
 
+    @cached_property
+    def inputs(self) -> _Matrix:
+        """B'."""
+        divisors = self._scales if self.fresh else [1.0] * len(self.points)
+        found = [
+            [c / d for c in _expand([p for p in self.points if p != a])]
+            for a, d in zip(self.points, divisors)
+        ]
+        return _exact([*([*row, 0.0] for row in found), _expand(self.points)])
 
-def transform(out: int, taps: int, points: Sequence[float]) -> Transform:
-    """The transform of F(out, taps) with these points and infinity; ValueError when their number does not fit."""
-    n = out + taps - 1
-    if len(points) != n - 1 or len(set(points)) != len(points):
-        raise ValueError(
-            f"F({out}, {taps}) needs {n - 1} different points beside infinity, got {list(points)}"
-        )
-    inputs, weights = [], []
-    for i, point in enumerate(points):
-        others = [p for j, p in enumerate(points) if j != i]
-        product = _expand(others)
-        scale = math.prod(point - p for p in others)
-        inputs.append([*product, *[0.0] * (n - len(product))])
-        weights.append([point**k / scale for k in range(taps)])
-    inputs.append(_expand(points))
-    weights.append([0.0] * (taps - 1) + [1.0])
-    outputs = [[point**k for point in points] + [float(k == out - 1)] for k in range(out)]
-    return Transform(out, taps, _exact(inputs), _exact(weights), _exact(outputs))
+    @cached_property
+    def weights(self) -> _Matrix:
+        """G."""
+        divisors = [1.0] * len(self.points) if self.fresh else self._scales
+        found = [[a**k / d for k in range(self.taps)] for a, d in zip(self.points, divisors)]
+        return _exact([*found, [0.0] * (self.taps - 1) + [1.0]])
+
+    @cached_property
+    def outputs(self) -> _Matrix:
+        """A'."""
+        last = self.out - 1
+        return _exact([[a**k for a in self.points] + [float(k == last)] for k in range(self.out)])
 
 
 def _expand(roots: Sequence[float]) -> list[float]:
@@ -95,7 +106,7 @@ _R = math.sqrt(2.0)
 #: By (out, taps). The points are those of the least error that was measured among symmetric sets of short fractions and
 #: powers of sqrt(2); F(1, 1), infinity alone, is the identity.
 TRANSFORMS = {
-    (out, taps): transform(out, taps, points)
+    (out, taps): Transform(out, taps, points)
     for out, taps, points in (
         (1, 1, ()),
         (1, 2, (0.0,)),
@@ -115,7 +126,7 @@ TRANSFORMS = {
     )
 }
 #: Those whose weights are transformed as they are used.
-FRESH = {key: TRANSFORMS[key].fresh() for key in ((4, 3), (5, 3))}
+FRESH = {key: replace(TRANSFORMS[key], fresh=True) for key in ((4, 3), (5, 3))}
 
 
 @dataclass(frozen=True)
