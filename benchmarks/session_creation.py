@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import mmap
 import os
 import statistics
 import subprocess
@@ -25,6 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import onnx
+from orpheus_experiments.timing.host_memory import find_memory
 from orpheus_experiments.timing.prime import prime
 from orpheus_experiments.zoo import build
 
@@ -45,16 +45,6 @@ def maker(engine: str, threads: int, backends: list[str]) -> Callable[[str], obj
 
     untuned = SessionOptions(measurements="")
     return lambda path: InferenceSession(path, untuned, providers=backends, threads=threads)
-
-
-def find_memory(mebibytes: int) -> None:
-    """Lets the host of a virtual machine find so much memory, in large pages, and frees it."""
-    if mebibytes:
-        with mmap.mmap(-1, mebibytes << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as mapping:
-            if hasattr(mmap, "MADV_HUGEPAGE"):
-                mapping.madvise(mmap.MADV_HUGEPAGE)
-            for page in range(0, len(mapping), mmap.PAGESIZE):
-                mapping[page] = 1
 
 
 def child(
