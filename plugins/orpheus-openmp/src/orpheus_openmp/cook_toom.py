@@ -176,7 +176,7 @@ class Form:
     @cached_property
     def products(self) -> int:
         """Multiplications of a tile, for each channel and filter."""
-        return sum(end - first for first, end in self.spans)
+        return self.elements if self.step == 1 else sum(end - first for first, end in self.spans)
 
     @property
     def out(self) -> tuple[int, int]:

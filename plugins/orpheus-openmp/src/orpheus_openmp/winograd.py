@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache, lru_cache, partial
 from types import SimpleNamespace
 
@@ -126,13 +127,15 @@ def _band_rows(rows: int, across: int, tile: int, weights: int, threads: int, l2
 
 def _fullest(rows: int, across: int, most: int, limit: int) -> int:
     """The tile rows of a band, up to ``most``, by which register tiles are as full as can be; of several the most."""
-
-    def runs(band: int) -> int:
+    fewest, found = math.inf, 1
+    for band in range(max(1, min(rows, most)), 0, -1):
         whole, rest = divmod(rows, band)
-        return whole * -(-band * across // limit) + -(-rest * across // limit)
-
-    sizes = range(1, max(1, min(rows, most)) + 1)
-    return min(sizes, key=lambda band: (runs(band), -band))
+        runs = whole * -(-band * across // limit) + -(-rest * across // limit)
+        if runs < fewest:
+            fewest, found = runs, band
+            if runs == -(-rows * across // limit):  # no band takes fewer
+                break
+    return found
 
 
 #: ``prepare`` of each form's kernel, by its name.
