@@ -168,7 +168,7 @@ def _panel(problem: Problem) -> int:
 def _rows(problem: Problem, shape: ConvShape, channels: int) -> float:
     """Direct convolution, each row of the output by itself."""
     row, blocks = shape.window.y[1], -(-shape.filters // shape.group // isa.tile_for(problem)[0])
-    chosen = tile_vectors(isa.current(), row, blocks)
+    chosen = tile_vectors(isa.name_for(problem), row, blocks)
     return _direct(problem, shape, channels, _chosen_share(problem, row, chosen))
 
 
@@ -188,7 +188,7 @@ def _winograd(form: Form, problem: Problem) -> float:
     shape, block = conv_shape(problem), isa.tile_for(problem)[0]
     rows, across = (-(-size // out) for size, out in zip(shape.window.y, form.out))
     tiles, band = shape.batch * rows * across, band_rows(form, problem)
-    vectors = chunk_vectors(form, problem, isa.current(), band)
+    vectors = chunk_vectors(form, problem, isa.name_for(problem), band)
     channels, filters, elements = _padded(shape.channels, block), _padded(shape.filters, block), form.elements
     pairs = form.products * shape.channels * filters
     if form.fly and vectors == 1:  # few tiles, beside whose sums weights stay in registers
@@ -245,7 +245,7 @@ def _chosen_share(problem: Problem, row: int, chosen: int) -> float:
     """The same of the register tile of so many vectors, each of which is loaded for fewer pixels."""
     _, limit, vectors = isa.tile_for(problem)
     if chosen > vectors:
-        limit = isa.tall_tile(isa.current())[0]
+        limit = isa.tall_tile(isa.name_for(problem))[0]
     return _share(row, limit, rates_for(problem).load * vectors / chosen)
 
 

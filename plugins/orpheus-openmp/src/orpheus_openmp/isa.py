@@ -87,8 +87,17 @@ def tile(name: str | None = None) -> tuple[int, int, int]:
     return _tile(native(), name or current())
 
 
+def name_for(problem: Problem) -> str:
+    """The current instruction set; rules and costs of a layer ask for it many times over."""
+    return problem.once(_name_here)
+
+
+def _name_here(_: Problem) -> str:
+    return current()
+
+
 def tile_for(problem: Problem) -> tuple[int, int, int]:
-    """The tile of the current one; rules and costs of a layer ask for it many times over."""
+    """The tile of the current one, likewise."""
     return problem.once(_tile_here)
 
 
