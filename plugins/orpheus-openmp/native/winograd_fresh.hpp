@@ -5,10 +5,10 @@
 // - few tiles: registers hold the sums of a row of elements for all of them; its weights are formed as they are wanted. The
 //   columns of the transform (R) are done again for each row, of nine loads from L1.
 // - more tiles: a row's weights of 16 channels are stored, and read from L1 by the usual register tile (kernels/winograd.cpp).
-// Measured on an Intel server's core (214 GFLOP/s), by multiplications of the form, transforms included: 512 channels at 7x7
-// 0.94 ms, a third of peak (direct 1.37, transformed in advance 2.6), 128 at 8x8 0.058 instead of 0.066, 256 at 14x14
-// by F(5,3) 0.69 instead of 0.87. A load beside each multiply-add costs a fifth of it there, and of the rest a third is the
-// transform.
+// Measured on an Intel server's core (214 GFLOP/s) by `orpheus layer`, transforms included, share of peak by the form's own
+// multiplications: 512 channels at 7x7 42 %, 256 at 14x14 by F(5,3) 39 %, 128 at 8x8 38 %; in us beside winograd4, winograd4x2 and
+// direct 848, 1652, 1056, 1466 there, 686, 607, 641 (14x14) and 58.7, 71.7, 52.7, 110 (8x8), with cold weights 998, 2580, 1707, 1488;
+// 850, 869, 742, 1462; 99, 255, 159, 143. A multiply-add with an operand in memory takes 0.6 of a cycle there, not half a one.
 #pragma once
 
 #include "vec.hpp"

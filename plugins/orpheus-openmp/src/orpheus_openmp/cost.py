@@ -191,13 +191,11 @@ def _winograd(form: Form, problem: Problem) -> float:
     vectors = chunk_vectors(form, problem, isa.name_for(problem), band)
     channels, filters, elements = _padded(shape.channels, block), _padded(shape.filters, block), form.elements
     pairs = form.products * shape.channels * filters
-    if form.fly and vectors == 1:  # few tiles, beside whose sums weights stay in registers
-        products = tiles * rates.load / 0.9
-    else:
-        products = (
-            tiles / (0.85 * _chosen_share(problem, band * across, vectors)) + form.fly * tiles * rates.keep
-        )
-    if form.fly:
+    share = 0.85 * _chosen_share(problem, band * across, vectors)
+    if not form.fly:
+        products = tiles / share
+    else:  # of few tiles weights stay in registers
+        products = tiles * rates.load / 0.9 if vectors == 1 else tiles * (1 / share + rates.keep)
         products += shape.batch * -(-rows // band) * rates.weigh
     products *= pairs / rates.peak
     axes = sum(axis.size > 1 for axis in (form.rows, form.cols))

@@ -1,4 +1,7 @@
-"""Winograd and Cook-Toom convolution on NCHWc: weights transformed once; see native/kernels/winograd.cpp."""
+"""Winograd and Cook-Toom convolution on NCHWc: see native/kernels/winograd.cpp.
+
+Weights are transformed once, but by forms that do it each time they use them (native/winograd_fresh.hpp).
+"""
 
 from __future__ import annotations
 
@@ -62,7 +65,7 @@ class Winograd(Conv):
         self.workspace = 4 * self.threads * (form.elements * vectors * self.block + spread + fresh)
 
     def chunk_vectors(self, problem: Problem) -> int:
-        """Of bands with few tiles, those of the tall register tile."""
+        """Of bands with few tiles, those of a register tile for these."""
         return chunk_vectors(self.form, problem, self.isa, self.band)
 
     def pack(self, weights: Array) -> Array:
@@ -87,11 +90,15 @@ def _sums(name: str) -> Array:
 def chunk_vectors(form: Form, problem: Problem, name: str, band: int) -> int:
     """The most output blocks of a chunk: the register tile's, unless threads could not share so many out evenly.
 
+    One where weights are transformed in registers, beside the sums of few tiles.
+
     ``band``: what :func:`band_rows` says.
     """
     shape, (block, _, usual) = conv_shape(problem), isa.tile(name)
     if form.fly:
-        few = max((isa.tile(name)[1] * usual - 2) // form.cols.size, 1)  # as native/winograd.hpp
+        few = max(
+            (isa.tile(name)[1] * usual - 2) // form.cols.size, 1
+        )  # as native/winograd_fresh.hpp: sums in registers
         return 1 if band * -(-shape.window.y[1] // form.out[1]) <= few else usual
     blocks = -(-shape.filters // block)
     vectors = tile_vectors(name, band * -(-shape.window.y[1] // form.out[1]), blocks)
