@@ -89,6 +89,7 @@ def _read(path: Path, limits: Limits) -> tuple[onnx.ModelProto, Stored, int]:
             raise LimitError(f"{path.name}: {size} bytes is over the limit of {limits.file_bytes}")
         with path.open("rb") as file:
             found = split(file, size) if size >= _LARGE_FILE else None
+            file.seek(size)
             if found is not None and not file.read(1):
                 with contextlib.suppress(ParseError):  # the whole says better what is wrong where
                     return _parse(found[0], limits), found[1], size

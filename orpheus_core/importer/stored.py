@@ -64,89 +64,116 @@ def split(file: BinaryIO, size: int) -> tuple[bytes, Stored] | None:
     """A model's ``size`` bytes without its large weights, and those; None when the framing is not sound."""
     stored = Stored.within(size)
     try:
-        return _message(file, size, _Model(stored).field), stored
+        return _Model(_Window(file), stored).whole(size), stored
     except _OddError:
         return None
 
 
-#: Reads the content of a length-delimited field (number, size) from the file; None: it is to be kept as it is.
-_Reader = Callable[[BinaryIO, int, int], "bytes | None"]
+#: Reads the content of a length-delimited field (number, where it begins, size); None: it is to be kept as it is.
+_Reader = Callable[[int, int, int], "bytes | None"]
+
+
+class _Window:
+    """A file of which a piece is at hand: framing is a few bytes at a time."""
+
+    _SIZE = 1 << 13
+    _LONGEST = 10  # bytes of a number
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self._start = 0
+        self._data = b""
+
+    def number(self, position: int) -> tuple[int, int]:
+        """The number (a varint) that is written here, and where it ends."""
+        at = position - self._start
+        if not 0 <= at < len(self._data) - self._LONGEST:
+            self._start, at = position, 0
+            self.file.seek(position)
+            self._data = self.file.read(self._SIZE)
+        data = self._data
+        try:
+            byte = data[at]
+            if byte < 0x80:
+                return byte, position + 1
+            result = byte & 0x7F
+            for place in range(1, self._LONGEST):
+                byte = data[at + place]
+                result |= (byte & 0x7F) << 7 * place
+                if byte < 0x80:
+                    return result, position + place + 1
+        except IndexError:
+            pass
+        raise _OddError
+
+    def exactly(self, position: int, size: int) -> bytes:
+        """So many bytes from here."""
+        at = position - self._start
+        data = self._data[at : at + size] if at >= 0 else b""
+        if len(data) != size:
+            self.file.seek(position)
+            data = self.file.read(size)
+        if len(data) != size:
+            raise _OddError
+        return data
 
 
 @dataclass(frozen=True)
 class _Model:
     """What becomes of the fields at each level."""
 
+    window: _Window
     stored: Stored
 
-    def field(self, file: BinaryIO, number: int, size: int) -> bytes | None:
-        return _message(file, size, self.graph) if number == _GRAPH else None
+    def whole(self, size: int) -> bytes:
+        """The model of so many bytes, without what is stored."""
+        return _message(self.window, 0, size, self._field)
 
-    def graph(self, file: BinaryIO, number: int, size: int) -> bytes | None:
-        return _message(file, size, self.tensor) if number == _INITIALIZER and size >= _LARGE else None
+    def _field(self, number: int, position: int, size: int) -> bytes | None:
+        return _message(self.window, position, size, self._graph) if number == _GRAPH else None
 
-    def tensor(self, file: BinaryIO, number: int, size: int) -> bytes | None:
+    def _graph(self, number: int, position: int, size: int) -> bytes | None:
+        if number != _INITIALIZER or size < _LARGE:
+            return None
+        return _message(self.window, position, size, self._tensor)
+
+    def _tensor(self, number: int, position: int, size: int) -> bytes | None:
         if number != _RAW_DATA or size < _LARGE:
             return None
         array = self.stored.take(size)
+        file = self.window.file
+        file.seek(position)
         if file.readinto(array.data) != size:  # type: ignore[attr-defined]
             raise _OddError
         return self.stored.add(array)
 
 
-def _message(file: BinaryIO, size: int, reader: _Reader) -> bytes:
+def _message(window: _Window, position: int, size: int, reader: _Reader) -> bytes:
     """The message of ``size`` bytes that starts here, its delimited fields as ``reader`` gives them."""
     parts: list[bytes] = []
-    end = file.tell() + size
-    position = end - size
+    kept, end = position, position + size  # up to ``kept`` it is in ``parts``
     while position < end:
-        tag, written = _varint(file)
-        position += len(written)
+        tag, header = window.number(position)
         kind = tag & 7
         if kind == _DELIMITED:
-            length, header = _varint(file)
-            position += len(header)
-            if position + length > end:
+            length, content_at = window.number(header)
+            position = content_at + length
+            if position > end:
                 raise _OddError
-            content = reader(file, tag >> 3, length)
-            position += length
-            parts += [written, header, _exactly(file, length)] if content is None else [
-                written, _encoded(len(content)), content,
-            ]  # fmt: skip
+            content = reader(tag >> 3, content_at, length)
+            if content is not None:
+                parts += [window.exactly(kept, header - kept), _encoded(len(content)), content]
+                kept = position
         elif kind == 0:
-            _, value = _varint(file)
-            position += len(value)
-            parts += [written, value]
+            _, position = window.number(header)
         elif kind in (1, 5):
-            length = 8 if kind == 1 else 4
-            position += length
-            parts += [written, _exactly(file, length)]
+            position = header + (8 if kind == 1 else 4)
         else:
             raise _OddError
     if position != end:
         raise _OddError
+    parts.append(window.exactly(kept, end - kept))
     return b"".join(parts)
-
-
-def _exactly(file: BinaryIO, size: int) -> bytes:
-    data = file.read(size)
-    if len(data) != size:
-        raise _OddError
-    return data
-
-
-def _varint(file: BinaryIO) -> tuple[int, bytes]:
-    written = _exactly(file, 1)
-    if written[0] < 0x80:
-        return written[0], written
-    result = written[0] & 0x7F
-    for shift in range(7, 70, 7):
-        byte = _exactly(file, 1)
-        written += byte
-        result |= (byte[0] & 0x7F) << shift
-        if byte[0] < 0x80:
-            return result, written
-    raise _OddError
 
 
 def _encoded(number: int) -> bytes:

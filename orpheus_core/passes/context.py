@@ -246,10 +246,15 @@ class Context:
         return sorted(self._nodes, key=lambda slot: (self._order[slot], slot))
 
     def finish(self) -> Graph:
-        """The graph as it is now."""
+        """The graph as it is now, of which this is the context from here on."""
         for slot in tuple(self._nodes):
             self.settled(slot)
-        return self.graph.replace(nodes=toposort(self._nodes[slot] for slot in self.slots_in_order()))
+        nodes = toposort(self._nodes[slot] for slot in self.slots_in_order())
+        self.graph = self.graph.replace(nodes=nodes)
+        self._order = {self._slot[node]: place for place, node in enumerate(self.graph.nodes)}
+        self._alias.clear()
+        self._touched.clear()
+        return self.graph
 
 
 def _captures(node: Node) -> Iterable[Value]:

@@ -41,7 +41,16 @@ def _rule(node: Node, ctx: Context, read: Reader) -> Replacement | None:
     if result is None:
         return None
     if activation_of(node) is not None:
-        return _activate(node, result, ctx)
+        made = _activated(node, result, ctx, read)
+    else:
+        follower = ctx.sole_consumer(result)
+        if follower is not None and activation_of(follower) is not None:
+            return None  # it is offered too, and takes this along
+        made = _normalized(node, result, ctx, read)
+    return None if made is None else Replacement([made])
+
+
+def _normalized(node: Node, result: Value, ctx: Context, read: Reader) -> Node | None:
     affine = read(node)
     if affine is None:
         return None
@@ -57,7 +66,7 @@ def _read(node: Node) -> Affine | None:
     return read_normalization(node) or read_arithmetic(node)
 
 
-def _scale_shift(affine: Affine, node: Node, result: Value, ctx: Context) -> Replacement | None:
+def _scale_shift(affine: Affine, node: Node, result: Value, ctx: Context) -> Node | None:
     shape, dtype = shape_of(affine.x), dtype_of(affine.x)
     if affine.axis is None or dtype is None:
         return None
@@ -77,17 +86,16 @@ def _scale_shift(affine: Affine, node: Node, result: Value, ctx: Context) -> Rep
         ctx.new_constant(f"{result.name}_shift", shift),
     ]
     attributes = {"axis": affine.axis}
-    made = make_node("ScaleShift", operands, [result], attributes, name=node.name, domain=ORPHEUS_DOMAIN)
-    return Replacement([made])
+    return make_node("ScaleShift", operands, [result], attributes, name=node.name, domain=ORPHEUS_DOMAIN)
 
 
-def _activate(node: Node, result: Value, ctx: Context) -> Replacement | None:
+def _activated(node: Node, result: Value, ctx: Context, read: Reader) -> Node | None:
     x = node.input(0)
-    maker = ctx.producer(x)
-    if x is None or maker is None or maker.op != "ScaleShift" or maker.domain != ORPHEUS_DOMAIN:
+    maker, found = ctx.producer(x), activation_of(node)
+    if x is None or maker is None or found is None or ctx.sole_consumer(x) is not node:
         return None
-    found = activation_of(node)
-    if found is None or maker.attributes["activation"] or ctx.sole_consumer(x) is not node:
+    maker = _normalized(maker, x, ctx, read) or maker
+    if maker.op != "ScaleShift" or maker.domain != ORPHEUS_DOMAIN or maker.attributes["activation"]:
         return None
     attributes = {**maker.attributes, "activation": found[0], "activation_params": found[1]}
-    return Replacement([maker.replace(outputs=(result,), attributes=attributes)])
+    return maker.replace(outputs=(result,), attributes=attributes)

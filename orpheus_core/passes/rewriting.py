@@ -53,7 +53,7 @@ def rewrite(
     def offered(slots: Iterable[int]) -> Iterable[int]:
         return slots if starts is None else [s for s in slots if context.may_start(s, starts)]
 
-    queue = deque(offered(range(len(graph.nodes))))
+    queue = deque(offered(context.slots_in_order()))
     queued = set(queue)
     budget = 100 * len(graph.nodes) + 1000
     changed = swept = False
@@ -91,13 +91,13 @@ def rewrite(
         queue.extendleft(reversed(again))
         queued.update(again)
     if changed:
-        return context.finish()
+        graph = context.finish()
     if outermost:
-        _kept.context = context  # nothing has changed in it
+        _kept.context = context
     return graph
 
 
-#: Each thread's last context, for the next pass over the same graph: most passes change nothing.
+#: Each thread's last context, for the next pass over the same graph.
 _kept = threading.local()
 
 

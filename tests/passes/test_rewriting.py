@@ -10,7 +10,7 @@ from passes.building import Builder, check, ops
 from orpheus_core.graph import Value
 from orpheus_core.ops import make_node
 from orpheus_core.passes.match import is_op
-from orpheus_core.passes.rewriting import Replacement, rewrite
+from orpheus_core.passes.rewriting import Replacement, forget, rewrite
 
 
 def drop_identity(node, context):
@@ -122,6 +122,40 @@ def test_merge_may_replace_outputs_of_a_later_node_and_order_is_restored():
     after = rewrite(b.graph(second, middle), merge)
     assert ops(after) == ["Relu", "Neg"]
     assert after.outputs == (second, middle)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_pass_that_follows_a_rewrite_sees_the_graph_as_it_is_now(kept):
+    b = Builder()
+    x = b.input(2)
+    hidden = b.op("Identity", b.op("Abs", x))
+    late = b.op("Exp", x)
+    y, z = b.op("Add", b.op("Neg", hidden), late), b.op("Identity", b.op("Mul", hidden, late))
+    seen = []
+
+    def merge(node, context):
+        if node.op != "Abs":
+            return None
+        both = context.new_value("both", x.type)
+        return Replacement([make_node("Relu", [x], [both])], {node.outputs[0]: both, late: both})
+
+    def look(node, context):
+        readers = [sorted(reader.op for reader in context.consumers(v)) for v in node.results]
+        makers = [maker and maker.op for maker in map(context.producer, node.inputs)]
+        seen.append((node.op, makers, readers, [context.uses(v) for v in node.results]))
+
+    graph = b.graph(y, z)
+    for rule in (drop_identity, merge):
+        graph = rewrite(graph, rule)
+        if not kept:
+            forget()
+    rewrite(graph, look)
+    assert seen == [
+        ("Relu", [None], [["Add", "Mul", "Neg"]], [4]),
+        ("Neg", ["Relu"], [["Add"]], [1]),
+        ("Add", ["Neg", "Relu"], [[]], [1]),
+        ("Mul", ["Relu", "Relu"], [[]], [1]),
+    ]
 
 
 def test_losing_an_output_is_an_error():

@@ -10,6 +10,7 @@ from orpheus_openmp import manifest_more, manifest_tensors
 from orpheus_openmp.bilinear import ALGORITHMS
 from orpheus_openmp.cook_toom import FORMS
 from orpheus_openmp.manifest_tensors import FULL, MOST_PARTS
+from orpheus_openmp.rules import rule
 
 _ORPHEUS = "ai.orpheus"
 _FLOAT = {"T": ("float32",)}
@@ -59,35 +60,35 @@ def _convolutions(layout: str, block: int) -> Iterator[Kernel]:
                 prepare=f"orpheus_openmp.{code}", supports=f"orpheus_openmp.limits:{limit}",
                 cost=f"orpheus_openmp.cost:{costs.get(name, name)}", accuracy=accuracy,
                 expands=code.startswith(("winograd", "strassen")) and name not in kept, whole=bool(domain),
-                where=(FULL, Rule("X.rank", "==", 4), *_constants(op), *_rules(name, block)),
+                where=(FULL, rule("X.rank", "==", 4), *_constants(op), *_rules(name, block)),
                 inplace=((0, 3),) if domain else (),
             )  # fmt: skip
         yield Kernel(
             op=op, domain=domain, name="im2col", dtypes=_FLOAT, overlap=True,
             prepare="orpheus_openmp.im2col:Im2col", supports="orpheus_openmp.limits:im2col",
-            cost="orpheus_openmp.cost:im2col", where=(FULL, Rule("X.rank", "in", (3, 4))),
+            cost="orpheus_openmp.cost:im2col", where=(FULL, rule("X.rank", "in", (3, 4))),
         )  # fmt: skip
 
 
 def _constants(op: str) -> tuple[Rule, ...]:
     """What is packed in advance cannot come at run time."""
     others = ("B", "scale", "shift") if op == "FusedConv" else ("B",)
-    return (Rule("W.constant", "==", True), *(Rule(f"{name}.runtime", "==", False) for name in others))
+    return (rule("W.constant", "==", True), *(rule(f"{name}.runtime", "==", False) for name in others))
 
 
 def _rules(name: str, block: int) -> tuple[Rule, ...]:
     """Limits of a convolution that are plain facts; the others are in limits.py."""
     size = (1, 1) if name in _POINTWISE else FORMS[name].kernel if name in FORMS else ()
-    rules = tuple(Rule(f"W.shape[{axis}]", "==", taps) for axis, taps in enumerate(size, 2))
+    rules = tuple(rule(f"W.shape[{axis}]", "==", taps) for axis, taps in enumerate(size, 2))
     if name in ALGORITHMS:
         channels, filters = ALGORITHMS[name].least(block, _TILE_VECTORS)
-        least = Rule("X.shape[1]", ">=", channels), Rule("W.shape[0]", ">=", filters)
-        return (*rules, *least, Rule("strides", "each", (1,)))
+        least = rule("X.shape[1]", ">=", channels), rule("W.shape[0]", ">=", filters)
+        return (*rules, *least, rule("strides", "each", (1,)))
     if name not in FORMS:
-        return (Rule("W.shape[1]", "==", 1),) if name == "depthwise" else rules
+        return (rule("W.shape[1]", "==", 1),) if name == "depthwise" else rules
     steps = {"strides": FORMS[name].step, "dilations": 1}
-    each = (Rule(n, "each", (step,)) for n, step in steps.items())
-    return (*rules, Rule("group", "==", 1), *each, Rule("pads", "each", tuple(range(max(size) // 2 + 1))))
+    each = (rule(n, "each", (step,)) for n, step in steps.items())
+    return (*rules, rule("group", "==", 1), *each, rule("pads", "each", tuple(range(max(size) // 2 + 1))))
 
 
 def _products() -> Iterator[Kernel]:
@@ -100,7 +101,7 @@ def _products() -> Iterator[Kernel]:
         yield Kernel(
             op=op, domain=_ORPHEUS if op.startswith("Fused") else "", name="panels", dtypes=_FLOAT, overlap=True,
             opset=(7, None) if op == "Gemm" else (1, None),
-            where=(FULL, Rule("B.rank", ">=", 2)) if code == "MatMul" else (FULL,),
+            where=(FULL, rule("B.rank", ">=", 2)) if code == "MatMul" else (FULL,),
             prepare=f"orpheus_openmp.gemm:{code}", supports=f"orpheus_openmp.limits:{code.lower()}",
             cost="orpheus_openmp.cost:product",
         )  # fmt: skip
@@ -108,7 +109,7 @@ def _products() -> Iterator[Kernel]:
 
 def _pools(layout: str) -> Iterator[Kernel]:
     for op in ("MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool"):
-        more = (Rule("Indices.present", "==", False),) if op == "MaxPool" else ()
+        more = (rule("Indices.present", "==", False),) if op == "MaxPool" else ()
         for name, layouts, cost in (
             ("blocked", Format((layout,), (layout,)), "pool"),
             ("plain", Format(), "plain_pool"),
@@ -116,7 +117,7 @@ def _pools(layout: str) -> Iterator[Kernel]:
             yield Kernel(
                 op=op, name=name, dtypes=_FLOAT, formats=(layouts,), overlap=True,
                 prepare=f"orpheus_openmp.pool:{op}",
-                cost=f"orpheus_openmp.cost:{cost}", where=(FULL, Rule("X.rank", "in", (3, 4)), *more),
+                cost=f"orpheus_openmp.cost:{cost}", where=(FULL, rule("X.rank", "in", (3, 4)), *more),
             )  # fmt: skip
 
 
@@ -127,7 +128,7 @@ def _elementwise(layout: str) -> Iterator[Kernel]:
         yield _by_traffic(
             op, "vector", "elementwise:Unary", "unary", (plain, Format((layout,), (layout,))),
             inplace=((0, 0),), accuracy=Accuracy() if exact else Accuracy(factor=4, exact_integers=False),
-            where=tuple(Rule(f"{bound}.runtime", "==", False) for bound in ("min", "max") if op == "Clip"),
+            where=tuple(rule(f"{bound}.runtime", "==", False) for bound in ("min", "max") if op == "Clip"),
             opset=(11 if op == "Clip" else 1, None),
         )  # fmt: skip
     for op in ("Add", "Sub", "Mul", "Div", "PRelu"):
@@ -149,11 +150,11 @@ def _elementwise(layout: str) -> Iterator[Kernel]:
         for name, limit, layouts, inplace in rows:
             opset = (7, None)
             single = {"single": second, "single-left": "A"}.get(name)
-            where: tuple[Rule, ...] = () if single is None else (Rule(f"{single}.size", "==", 1),)
+            where: tuple[Rule, ...] = () if single is None else (rule(f"{single}.size", "==", 1),)
             if name in constants:
                 where = (
-                    Rule("Y.rank" if op == "PRelu" else "C.rank", "==", 4),
-                    Rule(f"{constants[name]}.constant", "==", True),
+                    rule("Y.rank" if op == "PRelu" else "C.rank", "==", 4),
+                    rule(f"{constants[name]}.constant", "==", True),
                 )
             yield _by_traffic(
                 op, name, "elementwise:Binary", limit, layouts, inplace=inplace, opset=opset, where=where
@@ -161,7 +162,7 @@ def _elementwise(layout: str) -> Iterator[Kernel]:
     yield _by_traffic(
         "ScaleShift", "vector", "elementwise:ScaleShift", "scale_shift", (plain, Format((layout,), (layout,))),
         domain=_ORPHEUS, inplace=((0, 0),),
-        where=(Rule("scale.constant", "==", True), Rule("shift.constant", "==", True)),
+        where=(rule("scale.constant", "==", True), rule("shift.constant", "==", True)),
     )  # fmt: skip
 
 
@@ -170,7 +171,7 @@ def _movement(layout: str) -> Iterator[Kernel]:
     formats = (Format(), *(Format((a,), (b,)) for a in sides for b in sides if a != b))
     yield _by_traffic(
         "Reorder", "vector", "movement:Reorder", "reorder", formats, domain=_ORPHEUS,
-        where=(Rule("X.rank", "==", 4),),
+        where=(rule("X.rank", "==", 4),),
     )  # fmt: skip
     yield _by_traffic("Concat", "plain", "movement:Concat", None, (Format(),), opset=(4, None))
     yield _by_traffic(

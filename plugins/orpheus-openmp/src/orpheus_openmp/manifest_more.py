@@ -7,6 +7,7 @@ from typing import Any
 
 from orpheus_core.plugin import Accuracy, Format, Kernel, Rule
 from orpheus_openmp.manifest_tensors import ANY, FULL
+from orpheus_openmp.rules import rule
 
 _FLOAT = ("float32",)
 #: Element types that Cast converts, in the order in which native/kernels/cast.cpp lists them.
@@ -18,7 +19,7 @@ NUMBERS = (
 
 def kernels(layout: str) -> Iterator[Kernel]:
     """The table, for the blocked layout ``layout``."""
-    packed: dict[str, Any] = {"where": (Rule("X.rank", "in", (3, 4, 5)), Rule("W.constant", "==", True))}
+    packed: dict[str, Any] = {"where": (rule("X.rank", "in", (3, 4, 5)), rule("W.constant", "==", True))}
     for domain, op in (("", "Conv"), ("ai.orpheus", "FusedConv")):
         yield _row(
             op, "spatial-pack", "spatial:SpatialPack", "limits:im2col", domain=domain,
@@ -29,7 +30,7 @@ def kernels(layout: str) -> Iterator[Kernel]:
         cost="orpheus_openmp.cost:conv_transpose", **packed,
     )  # fmt: skip
     indices = {"Tind": ("int32", "int64")}
-    runtime = (Rule("indices.constant", "==", False),)  # constant ones are boxes: see moves.py
+    runtime = (rule("indices.constant", "==", False),)  # constant ones are boxes: see moves.py
     for op, limit, where in (
         ("Gather", "gather", runtime),
         ("GatherElements", "gather_elements", ()),
@@ -47,7 +48,7 @@ def kernels(layout: str) -> Iterator[Kernel]:
         yield _row(op, "rows", "search:Extreme", "limits_pick:search")
     yield _row(
         "TopK", "heap", "search:TopK", "limits_pick:top_k", cost="orpheus_openmp.cost:top_k", opset=(10, None),
-        where=(Rule("K.constant", "==", True),),
+        where=(rule("K.constant", "==", True),),
     )  # fmt: skip
     yield _row(
         "BatchNormalization", "vector", "batchnorm:BatchNorm", "limits_pick:batch_norm", opset=(7, None),

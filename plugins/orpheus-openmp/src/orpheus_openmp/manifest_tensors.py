@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from orpheus_core.plugin import Accuracy, Format, Kernel, Rule
+from orpheus_openmp.rules import rule
 
 _FLOAT = ("float32",)
 #: There is something to compute.
-FULL = Rule("*.size", ">=", 1)
+FULL = rule("*.size", ">=", 1)
 _ROUNDED = Accuracy(factor=4, exact_integers=False)
 #: Inputs of a blocked Concat and outputs of a blocked Split that the formats name; more are refused.
 MOST_PARTS = 128
@@ -57,8 +58,8 @@ def _moves(layout: str) -> Iterator[Kernel]:
             op, name, "moves:Move", f"limits_moves:{limit}", formats, opset=opset,
             dtypes={"T": ANY if formats == (plain,) else _FLOAT},
             where=(
-                Rule(f"{'data' if op in _DATA else 'input'}.size", ">=", 1), *map(_constant, constants),
-                *((Rule("data.rank", "==", 4),) if formats == sides else ()),
+                rule(f"{'data' if op in _DATA else 'input'}.size", ">=", 1), *map(_constant, constants),
+                *((rule("data.rank", "==", 4),) if formats == sides else ()),
             ),
         )  # fmt: skip
 
@@ -72,7 +73,7 @@ def _resizes(layout: str) -> Iterator[Kernel]:
             "Resize", name, "resize:resize", f"limits_moves:{limit}", (formats,), opset=(11, None),
             dtypes={"T1": ANY if name == "separable" else _FLOAT}, accuracy=Accuracy(factor=4),
             where=(
-                Rule("X.size", ">=", 1), Rule("scales.runtime", "==", False), Rule("sizes.runtime", "==", False),
+                rule("X.size", ">=", 1), rule("scales.runtime", "==", False), rule("sizes.runtime", "==", False),
             ),
         )  # fmt: skip
 
@@ -84,14 +85,14 @@ def _reductions(layout: str) -> Iterator[Kernel]:
     ):  # fmt: skip
         accuracy = _ROUNDED if op.startswith("ReduceLog") else Accuracy(exact_integers=op != "ReduceL2")
         since = 13 if op == "ReduceSum" else 18  # axes are an input since then
-        where = (Rule("data.size", ">=", 1), Rule("axes.runtime", "==", False))
+        where = (rule("data.size", ">=", 1), rule("axes.runtime", "==", False))
         yield _row(
             op, "plain", "reduce:Reduce", "limits_reduce:reduce", (Format(),), accuracy=accuracy, opset=(since, None),
             where=where,
         )  # fmt: skip
         if op in ("ReduceLogSum", "ReduceLogSumExp"):  # they make something of a block's zeros
             continue
-        inner = (Rule("data.rank", "==", 4), Rule("axes.present", "==", True), Rule("keepdims", "==", 1))
+        inner = (rule("data.rank", "==", 4), rule("axes.present", "==", True), rule("keepdims", "==", 1))
         yield _row(
             op, "blocked", "reduce:Reduce", "limits_reduce:reduce_blocked", (Format((layout,), (layout,)),),
             accuracy=accuracy, opset=(since, None), where=(*where, *inner),
@@ -144,10 +145,10 @@ def _others() -> Iterator[Kernel]:
             prepare=f"orpheus_openmp.recurrent:{op.capitalize()}", supports="orpheus_openmp.limits_recurrent:recurrent",
             cost="orpheus_openmp.cost:traffic",
             where=(
-                FULL, Rule("W.constant", "==", True), Rule("R.constant", "==", True),
-                *(Rule(f"{name}.runtime", "==", False) for name in constants),
-                Rule("sequence_lens.present", "==", False),
-                *(Rule(name, "in", (0, None)) for name in plain), Rule("clip", "==", None),
+                FULL, rule("W.constant", "==", True), rule("R.constant", "==", True),
+                *(rule(f"{name}.runtime", "==", False) for name in constants),
+                rule("sequence_lens.present", "==", False),
+                *(rule(name, "in", (0, None)) for name in plain), rule("clip", "==", None),
             ),
         )  # fmt: skip
     yield Kernel(
@@ -159,7 +160,7 @@ def _others() -> Iterator[Kernel]:
 def _constant(operand: str) -> Rule:
     """The rule that an operand, where it is given, is a constant."""
     required = operand in ("starts", "ends", "pads", "indices", "shape", "repeats")
-    return Rule(f"{operand}.constant", "==", True) if required else Rule(f"{operand}.runtime", "==", False)
+    return rule(f"{operand}.constant", "==", True) if required else rule(f"{operand}.runtime", "==", False)
 
 
 def _row(op: str, name: str, code: str, limit: str, formats: tuple[Format, ...], **more: Any) -> Kernel:
