@@ -275,9 +275,10 @@ def test_windows_are_as_the_rule_counts_them(layers):
             assert list(joined.capacities) == chain.window_rows(it.layers, band)
 
 
-def caches(monkeypatch, l2, l3=0):
-    """Caches of so many bytes."""
+def caches(monkeypatch, l2, l3=0, wide=False):
+    """Caches of so many bytes beside a core that computes whole vectors of AVX-512, or one that does not."""
     monkeypatch.setattr(chain, "cache_bytes", lambda level: {2: l2, 3: l3}[level])
+    monkeypatch.setattr(chain, "is_wide", lambda isa: wide)
 
 
 @pytest.fixture
@@ -386,12 +387,22 @@ def test_memory_of_a_chain_lies_apart(small_cache):
 
 
 # The largest result has 72 * 64 * 64 * 4 = 1.2 MB, 3.7 times the 320,000 bytes that suffice where there is no L3.
-@pytest.mark.parametrize(("l2", "l3"), [(1 << 20, 0), (320_000, 32 << 20)])
-def test_results_that_stay_in_the_cache_are_not_chained(monkeypatch, l2, l3):
-    caches(monkeypatch, l2, l3)
+@pytest.mark.parametrize(
+    ("l2", "l3", "wide"), [(1 << 20, 0, False), (320_000, 32 << 20, False), (2 << 20, 32 << 20, True)]
+)
+def test_results_that_stay_in_the_cache_are_not_chained(monkeypatch, l2, l3, wide):
+    caches(monkeypatch, l2, l3, wide)
     opened = session()
     opened.run(None, {"x": x_of(1, 24, 64, 64)})
     assert not chained(opened)
+
+
+@pytest.mark.parametrize("l2", [320_000, 1 << 20])
+def test_wide_cores_go_less_far_to_their_l3(monkeypatch, l2):
+    caches(monkeypatch, l2, 32 << 20, wide=True)
+    opened = session()
+    opened.run(None, {"x": x_of(1, 24, 64, 64)})
+    assert chained(opened)
 
 
 def test_a_wrong_setting_is_refused(monkeypatch):

@@ -16,7 +16,7 @@ from orpheus_openmp import epilogue
 from orpheus_openmp import isa as isas
 from orpheus_openmp.conv_shape import arguments, conv_shape, planes
 from orpheus_openmp.layer import Layer, padded
-from orpheus_openmp.machine import cache_bytes, wide
+from orpheus_openmp.machine import cache_bytes, is_wide
 from orpheus_openmp.weights import Packer
 
 #: Floats of weights that may stay in L2 beside those that follow them; and the most of L1 they may take where it is
@@ -50,7 +50,7 @@ def prefers_tall(isa: str) -> bool:
 
     Where vectors are computed in halves (Zen 4) each takes the units twice as long, and four pixels are enough.
     """
-    return isa == "avx512" and wide()
+    return is_wide(isa)
 
 
 class Conv(Layer):

@@ -61,6 +61,11 @@ def wide() -> bool:
     return is_faster(lambda: _rate("avx512"), lambda: _rate("avx2"))
 
 
+def is_wide(name: str) -> bool:
+    """Whether the kernels of this instruction set compute in such vectors."""
+    return name == "avx512" and wide()
+
+
 def is_faster(one: Callable[[], float], other: Callable[[], float]) -> bool:
     """Whether the best rate of ``one`` is clearly above that of ``other``: each call measures once, in turns."""
     best = [0.0, 0.0]

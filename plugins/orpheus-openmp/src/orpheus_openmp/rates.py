@@ -89,4 +89,4 @@ def rates_for(problem: Problem) -> Rates:
 
 def _rates_here(_: Problem) -> Rates:
     name = isa.current()
-    return _WIDE if name == "avx512" and machine.wide() else _RATES[name]
+    return _WIDE if machine.is_wide(name) else _RATES[name]
