@@ -11,10 +11,10 @@ from onnx import TensorProto, helper
 
 import orpheus_core as orpheus
 from orpheus_core.errors import InputError, LimitError, ModelError, UnsupportedModelError
-from orpheus_core.graph import Graph, Value
-from orpheus_core.importer import bind_shapes, infer_types, load, to_onnx
+from orpheus_core.graph import Graph, Node, Value
+from orpheus_core.importer import bind_shapes, infer, infer_types, load, to_onnx
 from orpheus_core.ops import make_node
-from orpheus_core.types import DType, TensorType
+from orpheus_core.types import DType, TensorType, ValueType
 
 
 def shapes(graph: Graph) -> list[Any]:
@@ -261,3 +261,30 @@ def test_classifiers_end_in_a_sequence_of_maps(key: int, shape: tuple[int, ...] 
     model.graph.output[0].type.sequence_type.elem_type.map_type.key_type = other
     with pytest.raises(ModelError, match="'y'"):
         orpheus.InferenceSession(model, providers=["numpy"])
+
+
+_SHAPES: tuple[Any, ...] = (None, (), (0, 3), (2, 3, 4), ("N", None, 5), (1,) * 7)
+
+
+def _by_onnx_alone(node: Node) -> ValueType:
+    attributes, types = infer._frozen_attributes(node), tuple(v and v.type for v in node.inputs)
+    return infer._by_onnx(node.op, "", node.version, attributes, types, (), (True,), "here")[0]
+
+
+@pytest.mark.parametrize("op", sorted(infer._SHAPED_AS_X - {"GroupNormalization"}))
+@pytest.mark.parametrize("shape", _SHAPES)
+def test_results_of_their_inputs_type_are_what_onnx_infers(op: str, shape: Any) -> None:
+    y = Value("y")
+    node = make_node(op, [Value("x", TensorType(DType.FLOAT32, shape))], [y])
+    infer.Inference().node(node)
+    assert y.type == _by_onnx_alone(node)
+
+
+@pytest.mark.parametrize("op", sorted(infer._SHAPED_AS_EACH))
+@pytest.mark.parametrize("shape", _SHAPES)
+@pytest.mark.parametrize("dtype", [DType.FLOAT32, DType.FLOAT64])
+def test_results_of_their_inputs_one_type_are_what_onnx_infers(op: str, shape: Any, dtype: DType) -> None:
+    y = Value("y")
+    node = make_node(op, [Value(name, TensorType(dtype, shape)) for name in "ab"], [y])
+    infer.Inference().node(node)
+    assert y.type == _by_onnx_alone(node)
