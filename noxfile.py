@@ -127,8 +127,9 @@ def bench(session: nox.Session) -> None:
     Figures mean something on an idle machine only.
     """
     if session.posargs[:1] == ["peers"]:
-        install(session)
-        session.install("-e", "./plugins/orpheus-openmp", "-e", "./experiments[peers]")
+        # As users have it: an editable install looks for modules, and perhaps compiles them, at every load.
+        packages = [path for path in PACKAGES if path != "./experiments"]
+        session.install(".", *packages, OPENMP, "./experiments[peers]")
         session.run("python", "benchmarks/peers.py", *session.posargs[1:])
         return
     install(session, "test")

@@ -6,18 +6,23 @@ by a short token that no file can foresee; :class:`Stored` gives the bytes for i
 
 from __future__ import annotations
 
+import os
 import secrets
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import BinaryIO, TypeAlias
 
 import numpy as np
 
 from orpheus_core import memory
+from orpheus_core.processors import default_threads
 from orpheus_core.types import Array
 
 #: Smaller data is left to the protobuf library.
 _LARGE = 1 << 12
+#: Reading so many bytes, some six milliseconds, is worth a thread.
+_MANY = 16 << 20
 _GRAPH, _INITIALIZER, _RAW_DATA = 7, 5, 9
 _DELIMITED = 2
 
@@ -64,11 +69,72 @@ def split(file: BinaryIO, size: int) -> tuple[bytes, Stored] | None:
     """A model's ``size`` bytes without its large weights, and those; None when the framing is not sound."""
     stored = Stored.within(size)
     try:
-        return _Model(_Window(file), stored).whole(size), stored
+        model = _Model(_Window(file), stored, [])
+        skeleton = model.whole(size)
+        _read(file, model.pieces)
     except _OddError:
         return None
+    return skeleton, stored
 
 
+def _read(file: BinaryIO, pieces: list[_Piece]) -> None:
+    """Fill the pieces from the file; of many bytes one half in another thread, if there is a processor for it."""
+    total = sum(len(data) for _, data in pieces)
+    if total >= _MANY and default_threads() > 1 and hasattr(os, "preadv"):
+        _read_halves(file.fileno(), *_halves(pieces, total // 2))
+    else:
+        for position, data in pieces:
+            file.seek(position)
+            if file.readinto(data) != len(data):  # type: ignore[attr-defined]
+                raise _OddError
+
+
+def _read_halves(descriptor: int, first: list[_Piece], second: list[_Piece]) -> None:
+    """Both at once: what takes the time is the system's, which clears pages and copies into them."""
+    faults: list[BaseException] = []
+
+    def read_second() -> None:
+        try:
+            _read_at(descriptor, second)
+        except BaseException as fault:  # whatever it is, it is this thread's caller's
+            faults.append(fault)
+
+    other = threading.Thread(target=read_second)
+    try:
+        other.start()
+    except RuntimeError:  # the system gives no thread
+        read_second()
+    try:
+        _read_at(descriptor, first)
+    finally:
+        if other.ident is not None:
+            other.join()
+    if faults:
+        raise faults[0]
+
+
+def _halves(pieces: list[_Piece], size: int) -> tuple[list[_Piece], list[_Piece]]:
+    """The first ``size`` bytes, and the rest."""
+    for index, (position, data) in enumerate(pieces):
+        if size < len(data):
+            first, second = (position, data[:size]), (position + size, data[size:])
+            return [*pieces[:index], first], [second, *pieces[index + 1 :]]
+        size -= len(data)
+    return pieces, []
+
+
+def _read_at(descriptor: int, pieces: list[_Piece]) -> None:
+    for position, data in pieces:
+        done = 0
+        while done < len(data):
+            got = os.preadv(descriptor, [data[done:]], position + done)  # at most 2 GiB at once
+            if got == 0:
+                raise _OddError
+            done += got
+
+
+#: Where in the file some bytes are, and where they belong.
+_Piece: TypeAlias = "tuple[int, memoryview]"
 #: Reads the content of a length-delimited field (number, where it begins, size); None: it is to be kept as it is.
 _Reader = Callable[[int, int, int], "bytes | None"]
 
@@ -124,6 +190,7 @@ class _Model:
 
     window: _Window
     stored: Stored
+    pieces: list[_Piece]
 
     def whole(self, size: int) -> bytes:
         """The model of so many bytes, without what is stored."""
@@ -141,10 +208,7 @@ class _Model:
         if number != _RAW_DATA or size < _LARGE:
             return None
         array = self.stored.take(size)
-        file = self.window.file
-        file.seek(position)
-        if file.readinto(array.data) != size:  # type: ignore[attr-defined]
-            raise _OddError
+        self.pieces.append((position, array.data))
         return self.stored.add(array)
 
 
