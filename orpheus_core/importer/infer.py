@@ -36,15 +36,16 @@ from orpheus_core.types import (
 # Operators whose output shape depends on the value of a float input.
 _FLOAT_SHAPED = frozenset(("Resize", "Range", "Upsample"))
 _MOST_FLOATS = 16
-# Operators whose one result is of their first input's type: one that ONNX has no inference for, and those of which it
-# would find out the same, forty times as slowly.
-_SHAPED_AS_X = frozenset((
-    "GroupNormalization", "Abs", "Ceil", "Celu", "Clip", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid",
-    "HardSwish", "Identity", "LeakyRelu", "Log", "Mish", "Neg", "Reciprocal", "Relu", "Round", "Selu", "Sigmoid",
-    "Sign", "Softplus", "Softsign", "Sqrt", "Swish", "Tanh", "ThresholdedRelu",
+# Functions of ONNX without shape inference, whose one result is of their first input's type.
+_SHAPED_AS_X = frozenset(("GroupNormalization",))
+# Of these, and of the second ones where all inputs are of one type, ONNX finds the first input's type again, but forty
+# times as slowly.
+_ELEMENTWISE = frozenset((
+    "Abs", "Ceil", "Celu", "Clip", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish", "Identity",
+    "LeakyRelu", "Log", "Mish", "Neg", "Reciprocal", "Relu", "Round", "Selu", "Sigmoid", "Sign", "Softplus", "Softsign",
+    "Sqrt", "Swish", "Tanh", "ThresholdedRelu",
 ))  # fmt: skip
-# And those of which the same holds where all inputs are of one type, whose shape is known.
-_SHAPED_AS_EACH = frozenset(("Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "Sum", "Mean"))
+_BROADCASTING = frozenset(("Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "Sum", "Mean"))
 # Sizes are checked where the node is known.
 _UNCHECKED = Limits(rank=10**6, value_bytes=2**62 * 2**62)
 # Node inferences spent on repeating loop bodies.
@@ -105,16 +106,10 @@ class Inference:
         if node.op == "Constant" and isinstance(value, np.ndarray):
             return (type_of_array(value),)
         first = node.inputs[0] if node.inputs else None
-        if first is not None and not node.domain and not _is_vague(first.type):
-            if node.op in _SHAPED_AS_X:
-                return (first.type,)
-            if (
-                node.op in _SHAPED_AS_EACH
-                and isinstance(first.type, TensorType)
-                and first.type.is_static
-                and all(v is not None and v.type == first.type for v in node.inputs)
-            ):
-                return (first.type,)
+        if node.op in _SHAPED_AS_X and not node.domain and first is not None and not _is_vague(first.type):
+            return (first.type,)
+        if first is not None and _keeps_type(node, spec):
+            return (first.type,)
         unknown = any(v is not None and _is_vague(v.type) for v in node.inputs)
         if unknown or not spec.schema.has_type_and_shape_inference_function:
             return _by_constraint(node, spec)
@@ -193,6 +188,19 @@ def _is_vague(type_: ValueType) -> bool:
     while not isinstance(type_, (TensorType, UnknownType)):
         type_ = type_.value if hasattr(type_, "value") else type_.element
     return isinstance(type_, UnknownType)
+
+
+def _keeps_type(node: Node, spec: OpSpec) -> bool:
+    """Whether it is plain that the one result is of the first input's type, which the operator allows."""
+    first, *others = [v.type for v in node.inputs if v is not None]
+    if node.domain or not isinstance(first, TensorType):
+        return False
+    if node.op in _ELEMENTWISE:
+        alike = all(isinstance(t, TensorType) and t.dtype == first.dtype for t in others)
+    else:
+        alike = node.op in _BROADCASTING and first.is_static and all(t == first for t in others)
+    name = spec.constraint_of_input(0) if alike else None
+    return name is not None and first.dtype in spec.type_constraints[name]
 
 
 def _frozen_attributes(node: Node) -> tuple[tuple[str, Any], ...]:
