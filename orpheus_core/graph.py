@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, TypeAlias, Union
 
-from orpheus_core.cached import cached_property
 from orpheus_core.types import UNKNOWN, Array, ValueType, type_of_array
 
 #: What an attribute may hold. Strings are str (UTF-8) or bytes (when they are not UTF-8).

@@ -54,12 +54,11 @@ import importlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 import pluggy
 
-from orpheus_core.cached import cached_property
 from orpheus_core.types import CPU, Array, Device, TensorType, ValueType
 
 __all__ = [

@@ -9,13 +9,11 @@ import math
 import re
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import Any, TypeAlias, Union
 
 import ml_dtypes
 import numpy as np
-
-from orpheus_core.cached import cached_property
 
 #: A dimension: a number, a symbol that is equal wherever it appears, or None (unknown).
 Dim: TypeAlias = Union[int, str, None]

@@ -38,8 +38,8 @@ _FLOAT_SHAPED = frozenset(("Resize", "Range", "Upsample"))
 _MOST_FLOATS = 16
 # Functions of ONNX without shape inference, whose one result is of their first input's type.
 _SHAPED_AS_X = frozenset(("GroupNormalization",))
-# Of these, and of the second ones where all inputs are of one type, ONNX finds the first input's type again, but forty
-# times as slowly.
+# Of these, and of the second ones where all inputs are of one type, ONNX finds the first input's type again, in 20
+# microseconds instead of one.
 _ELEMENTWISE = frozenset((
     "Abs", "Ceil", "Celu", "Clip", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish", "Identity",
     "LeakyRelu", "Log", "Mish", "Neg", "Reciprocal", "Relu", "Round", "Selu", "Sigmoid", "Sign", "Softplus", "Softsign",

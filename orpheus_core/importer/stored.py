@@ -26,6 +26,11 @@ _MANY = 16 << 20
 _GRAPH, _INITIALIZER, _RAW_DATA = 7, 5, 9
 _DELIMITED = 2
 
+#: Where in the file some bytes are, and where they belong.
+_Piece: TypeAlias = "tuple[int, memoryview]"
+#: Reads the content of a length-delimited field (number, where it begins, size); None: it is to be kept as it is.
+_Reader = Callable[[int, int, int], "bytes | None"]
+
 
 class _OddError(Exception):
     """The framing is not that of a sound model; a full parse says in what way."""
@@ -131,12 +136,6 @@ def _read_at(descriptor: int, pieces: list[_Piece]) -> None:
             if got == 0:
                 raise _OddError
             done += got
-
-
-#: Where in the file some bytes are, and where they belong.
-_Piece: TypeAlias = "tuple[int, memoryview]"
-#: Reads the content of a length-delimited field (number, where it begins, size); None: it is to be kept as it is.
-_Reader = Callable[[int, int, int], "bytes | None"]
 
 
 class _Window:

@@ -10,10 +10,9 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
-from orpheus_core.cached import cached_property
 from orpheus_core.types import DType, ValueType
 
 if TYPE_CHECKING:

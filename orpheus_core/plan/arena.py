@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-
-from orpheus_core.cached import cached_property
+from functools import cached_property
 
 ALIGNMENT = 64
 # Placements tried per order; each costs about a millisecond for a network of a hundred layers.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TypeAlias, Union
 
-from orpheus_core.cached import cached_property
 from orpheus_core.graph import Graph, Node
 from orpheus_core.ops import OpSpec, find_spec
 from orpheus_core.ops.spec import latest_version
