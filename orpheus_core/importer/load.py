@@ -18,6 +18,7 @@ from orpheus_core.graph import Graph
 from orpheus_core.importer.build import Builder
 from orpheus_core.importer.external import ExternalData
 from orpheus_core.importer.limits import Limits
+from orpheus_core.importer.reading import ShortFileError, reading
 from orpheus_core.importer.stored import Stored, split
 from orpheus_core.importer.survey import Survey
 from orpheus_core.importer.tensors import TensorReader
@@ -59,27 +60,24 @@ def load(
     place; UsageError when the file cannot be read at all.
     """
     folder = None if external_data_dir is None else Path(external_data_dir)
-    stored = Stored()
-    if isinstance(source, onnx.ModelProto):
-        proto, nbytes = source, source.ByteSize()
-    elif isinstance(source, (bytes, bytearray, memoryview)):
-        data = bytes(source)
-        proto, nbytes = _parse(data, limits), len(data)
-        del data
-    else:
-        path = Path(source)
-        folder = path.parent if folder is None else folder
-        proto, stored, nbytes = _read(path, limits)
     try:
-        return _build(proto, nbytes, folder, limits, stored)
+        if isinstance(source, onnx.ModelProto):
+            return _build(source, source.ByteSize(), folder, limits, Stored())
+        if isinstance(source, (bytes, bytearray, memoryview)):
+            data = bytes(source)
+            proto, nbytes = _parse(data, limits), len(data)
+            del data
+            return _build(proto, nbytes, folder, limits, Stored())
+        path = Path(source)
+        return _from_file(path, path.parent if folder is None else folder, limits)
     except RecursionError:
         raise LimitError("the model nests deeper than this interpreter can follow") from None
     except MemoryError:
         raise LimitError("the model needs more memory than there is") from None
 
 
-def _read(path: Path, limits: Limits) -> tuple[onnx.ModelProto, Stored, int]:
-    """The parsed file, its large weights apart, and its size."""
+def _from_file(path: Path, folder: Path, limits: Limits) -> Model:
+    """Of a file with large weights these are read apart, while the graph is built."""
     try:
         facts = path.stat()
         if not stat.S_ISREG(facts.st_mode):
@@ -91,15 +89,17 @@ def _read(path: Path, limits: Limits) -> tuple[onnx.ModelProto, Stored, int]:
             found = split(file, size) if size >= _LARGE_FILE else None
             file.seek(size)
             if found is not None and not file.read(1):
-                with contextlib.suppress(ParseError):  # the whole says better what is wrong where
-                    return _parse(found[0], limits), found[1], size
+                skeleton, stored, pieces = found
+                # What is wrong with a file, and where, the whole of it says better.
+                with contextlib.suppress(ParseError, ShortFileError), reading(file, pieces):
+                    return _build(_parse(skeleton, limits), size, folder, limits, stored)
             file.seek(0)
             data = file.read()
     except OSError as error:
         raise UsageError(f"cannot read the model {str(path)!r}: {error.strerror or error}") from None
-    except MemoryError:
-        raise LimitError("the model needs more memory than there is") from None
-    return _parse(data, limits), Stored(), len(data)
+    proto, nbytes = _parse(data, limits), len(data)
+    del data
+    return _build(proto, nbytes, folder, limits, Stored())
 
 
 def _parse(data: bytes, limits: Limits) -> onnx.ModelProto:

@@ -6,28 +6,20 @@ by a short token that no file can foresee; :class:`Stored` gives the bytes for i
 
 from __future__ import annotations
 
-import os
 import secrets
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import BinaryIO, TypeAlias
+from typing import BinaryIO
 
 import numpy as np
 
 from orpheus_core import memory
-from orpheus_core.processors import default_threads
+from orpheus_core.importer.reading import LARGE, Piece
 from orpheus_core.types import Array
 
-#: Smaller data is left to the protobuf library.
-_LARGE = 1 << 12
-#: Reading so many bytes, some six milliseconds, is worth a thread.
-_MANY = 16 << 20
 _GRAPH, _INITIALIZER, _RAW_DATA = 7, 5, 9
 _DELIMITED = 2
 
-#: Where in the file some bytes are, and where they belong.
-_Piece: TypeAlias = "tuple[int, memoryview]"
 #: Reads the content of a length-delimited field (number, where it begins, size); None: it is to be kept as it is.
 _Reader = Callable[[int, int, int], "bytes | None"]
 
@@ -50,7 +42,7 @@ class Stored:
     @classmethod
     def within(cls, size: int) -> Stored:
         """With room for the weights of a file of so many bytes, each aligned."""
-        return cls(room=memory.block(size + (size // _LARGE + 1) * memory.ALIGNMENT, used=True))
+        return cls(room=memory.block(size + (size // LARGE + 1) * memory.ALIGNMENT, used=True))
 
     def take(self, size: int) -> Array:
         """The next ``size`` bytes of the room."""
@@ -70,72 +62,16 @@ class Stored:
         return self.key + (len(self.arrays) - 1).to_bytes(4, "little")
 
 
-def split(file: BinaryIO, size: int) -> tuple[bytes, Stored] | None:
-    """A model's ``size`` bytes without its large weights, and those; None when the framing is not sound."""
-    stored = Stored.within(size)
+def split(file: BinaryIO, size: int) -> tuple[bytes, Stored, list[Piece]] | None:
+    """A model's ``size`` bytes without its large weights, those, and what is still to be read into them.
+
+    None when the framing is not sound.
+    """
+    model = _Model(_Window(file), Stored.within(size), [])
     try:
-        model = _Model(_Window(file), stored, [])
-        skeleton = model.whole(size)
-        _read(file, model.pieces)
+        return model.whole(size), model.stored, model.pieces
     except _OddError:
         return None
-    return skeleton, stored
-
-
-def _read(file: BinaryIO, pieces: list[_Piece]) -> None:
-    """Fill the pieces from the file; of many bytes one half in another thread, if there is a processor for it."""
-    total = sum(len(data) for _, data in pieces)
-    if total >= _MANY and default_threads() > 1 and hasattr(os, "preadv"):
-        _read_halves(file.fileno(), *_halves(pieces, total // 2))
-    else:
-        for position, data in pieces:
-            file.seek(position)
-            if file.readinto(data) != len(data):  # type: ignore[attr-defined]
-                raise _OddError
-
-
-def _read_halves(descriptor: int, first: list[_Piece], second: list[_Piece]) -> None:
-    """Both at once: what takes the time is the system's, which clears pages and copies into them."""
-    faults: list[BaseException] = []
-
-    def read_second() -> None:
-        try:
-            _read_at(descriptor, second)
-        except BaseException as fault:  # whatever it is, it is this thread's caller's
-            faults.append(fault)
-
-    other = threading.Thread(target=read_second)
-    try:
-        other.start()
-    except RuntimeError:  # the system gives no thread
-        read_second()
-    try:
-        _read_at(descriptor, first)
-    finally:
-        if other.ident is not None:
-            other.join()
-    if faults:
-        raise faults[0]
-
-
-def _halves(pieces: list[_Piece], size: int) -> tuple[list[_Piece], list[_Piece]]:
-    """The first ``size`` bytes, and the rest."""
-    for index, (position, data) in enumerate(pieces):
-        if size < len(data):
-            first, second = (position, data[:size]), (position + size, data[size:])
-            return [*pieces[:index], first], [second, *pieces[index + 1 :]]
-        size -= len(data)
-    return pieces, []
-
-
-def _read_at(descriptor: int, pieces: list[_Piece]) -> None:
-    for position, data in pieces:
-        done = 0
-        while done < len(data):
-            got = os.preadv(descriptor, [data[done:]], position + done)  # at most 2 GiB at once
-            if got == 0:
-                raise _OddError
-            done += got
 
 
 class _Window:
@@ -189,7 +125,7 @@ class _Model:
 
     window: _Window
     stored: Stored
-    pieces: list[_Piece]
+    pieces: list[Piece]
 
     def whole(self, size: int) -> bytes:
         """The model of so many bytes, without what is stored."""
@@ -199,12 +135,12 @@ class _Model:
         return _message(self.window, position, size, self._graph) if number == _GRAPH else None
 
     def _graph(self, number: int, position: int, size: int) -> bytes | None:
-        if number != _INITIALIZER or size < _LARGE:
+        if number != _INITIALIZER or size < LARGE:
             return None
         return _message(self.window, position, size, self._tensor)
 
     def _tensor(self, number: int, position: int, size: int) -> bytes | None:
-        if number != _RAW_DATA or size < _LARGE:
+        if number != _RAW_DATA or size < LARGE:
             return None
         array = self.stored.take(size)
         self.pieces.append((position, array.data))

@@ -17,6 +17,7 @@ from orpheus_core.errors import LimitError, ModelError
 from orpheus_core.importer.external import ExternalData
 from orpheus_core.importer.limits import Limits
 from orpheus_core.importer.protos import dtype_of
+from orpheus_core.importer.reading import settled
 from orpheus_core.importer.stored import Stored
 from orpheus_core.importer.survey import check_text, shorten
 from orpheus_core.types import Array, DType
@@ -72,8 +73,12 @@ class TensorReader:
             if raw and present:
                 raise ModelError(f"{place}: has both raw_data and {present[0]}; keep one")
             if not (present and not raw):
-                read = self._stored.find(raw)
-                return _decode(raw if read is None else read, dtype, shape, place)
+                apart = self._stored.find(raw)
+                if apart is None:
+                    return _decode(raw, dtype, shape, place)
+                # Only the values of floats mean nothing to a graph; others may be sizes, or have to be decoded.
+                is_view = dtype.numpy.kind == "f" and sys.byteorder == "little"
+                return _decode(apart if is_view else settled(apart), dtype, shape, place)
         return _from_field(proto, dtype, shape, count, present, place)
 
     def sparse(self, proto: onnx.SparseTensorProto, place: str) -> Array:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from orpheus_core import memory
+from orpheus_core import beside, memory
 from orpheus_core.errors import KernelError, LimitError
 from orpheus_core.graph import Graph
 from orpheus_core.plan.arena import Arena
@@ -101,6 +101,7 @@ class Plan:
         return self.packed_bytes + sum(o.array.nbytes for o in bound if o.array is not None)
 
 
+@beside.joined()
 def make_plan(graph: Graph, selection: Selection, options: SelectionOptions, compile_graph: Compile) -> Plan:
     """Lower, share and place memory, and prepare every kernel.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from orpheus_core.errors import ModelError, ParseError
 from orpheus_core.importer import load
-from orpheus_core.importer import stored as stored_module
+from orpheus_core.importer.reading import reading
 from orpheus_core.importer.stored import Stored, split
 
 
@@ -45,9 +44,12 @@ def test_weights_of_a_file_are_those_of_its_bytes(model: onnx.ModelProto, tmp_pa
 
 def test_what_is_parsed_is_small_and_the_rest_is_whole(model: onnx.ModelProto) -> None:
     data = model.SerializeToString()
-    parts = split(io.BytesIO(data), len(data))
+    file = io.BytesIO(data)
+    parts = split(file, len(data))
     assert parts is not None
-    skeleton, stored = parts
+    skeleton, stored, pieces = parts
+    with reading(file, pieces):
+        pass
     assert len(skeleton) < 2000 and [a.size for a in stored.arrays] == [160_000, 12_000]
     parsed = onnx.ModelProto.FromString(skeleton)
     for tensor in parsed.graph.initializer:
@@ -79,61 +81,6 @@ def test_weights_of_the_wrong_size_are_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(ModelError, match="159996 bytes of data"):
         load(path)
-
-
-@pytest.mark.parametrize("processors", [1, 2])
-@pytest.mark.parametrize("sizes", [(1, 1), (3000, 5), (5, 3000), (1000, 1000)])
-def test_halves_of_large_files_are_read_at_once(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, processors: int, sizes: tuple[int, int]
-) -> None:
-    monkeypatch.setattr(stored_module, "default_threads", lambda: processors)
-    monkeypatch.setattr(stored_module, "_MANY", 1)
-    generator = np.random.default_rng(0)
-    arrays = [generator.normal(size=(1024, n)).astype(np.float32) for n in sizes]
-    path = tmp_path / "m.onnx"
-    weights = [numpy_helper.from_array(a, f"W{i}") for i, a in enumerate(arrays)]
-    path.write_bytes(
-        _model(numpy_helper.from_array(np.zeros(200, np.float32), "b"), *weights).SerializeToString()
-    )
-    with path.open("rb") as file:
-        parts = split(file, path.stat().st_size)
-    assert parts is not None
-    for found, expected in zip(parts[1].arrays, arrays, strict=True):
-        np.testing.assert_array_equal(found.view(np.float32), expected.reshape(-1))
-
-
-@pytest.mark.parametrize("processors", [1, 2])
-def test_a_file_that_shrinks_while_it_is_read_is_told_of(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, processors: int
-) -> None:
-    monkeypatch.setattr(stored_module, "default_threads", lambda: processors)
-    monkeypatch.setattr(stored_module, "_MANY", 1)
-    path = tmp_path / "m.onnx"
-    weights = [numpy_helper.from_array(np.ones((512, 512), np.float32), f"W{i}") for i in range(4)]
-    path.write_bytes(_model(*weights).SerializeToString())
-    size = path.stat().st_size
-    with path.open("r+b") as file:
-        whole = stored_module._Model.whole
-
-        def shrink(model: stored_module._Model, length: int) -> bytes:
-            found = whole(model, length)
-            file.truncate(size - 600_000)
-            return found
-
-        monkeypatch.setattr(stored_module._Model, "whole", shrink)
-        assert split(file, size) is None
-
-
-def test_where_no_thread_can_be_had_one_reads_all(
-    model: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    def refuse(_: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(stored_module, "default_threads", lambda: 2)
-    monkeypatch.setattr(stored_module, "_MANY", 1)
-    monkeypatch.setattr(threading.Thread, "start", refuse)
-    test_weights_of_a_file_are_those_of_its_bytes(model, tmp_path)
 
 
 def test_a_token_is_of_one_load() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from orpheus_core.graph import Node, Value
+from orpheus_core.importer.reading import settled
 from orpheus_core.importer.upgrade.common import constant, dtype, int64s, like, rank, renew
 from orpheus_core.types import DType, TensorType
 
@@ -67,7 +68,7 @@ def split(node: Node) -> tuple[Node, ...] | None:
     if sizes is not None and dtype(sizes) is not DType.INT64:
         if sizes.const is None:
             return None  # version 1 took sizes of the data's own type
-        sizes = int64s(node, "sizes", sizes.const.reshape(-1))
+        sizes = int64s(node, "sizes", settled(sizes.const).reshape(-1))
     if given.get("split"):
         sizes = int64s(node, "sizes", given["split"])
     axis = given.get("axis", 0)

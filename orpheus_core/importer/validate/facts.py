@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from orpheus_core.graph import Node
+from orpheus_core.importer.reading import settled
 from orpheus_core.types import Array, Dim, DType, TensorType
 
 #: Sizes of windows, strides and blocks beyond this are an attack or damage, not a layer.
@@ -33,7 +34,7 @@ def dtype(node: Node, index: int) -> DType | None:
 def const(node: Node, index: int) -> Array | None:
     """The array of a constant input, or None."""
     value = node.input(index)
-    return None if value is None else value.const
+    return None if value is None or value.const is None else settled(value.const)
 
 
 def attribute(node: Node, name: str, default: Any = None) -> Any:

@@ -105,6 +105,16 @@ def stand_in():
             for step in self:
                 step()
 
+    class Beside:
+        def __init__(self, threads):
+            self.threads = threads
+
+        def add(self, step, bytes):
+            step()
+
+        def wait(self):
+            pass
+
     class Native(SimpleNamespace):
         __hash__ = object.__hash__  # as a module has
 
@@ -114,6 +124,7 @@ def stand_in():
         tall_tile=runner.tall_tile,
         Step=Step,
         Segment=Segment,
+        Beside=Beside,
         has_openmp=False,
         runner=runner,
     )

@@ -17,18 +17,27 @@ from orpheus_openmp.cook_toom import FORMS
 from orpheus_openmp.weights import Packer
 
 from orpheus_core import memory
+from orpheus_core.beside import joined
 
 
-@pytest.fixture(params=["1", "3", "3 streamed"])
+class PackerBeside(Packer):
+    """Packs as while a plan is made, and waits."""
+
+    def _run(self, *arrays, **values):
+        with joined():
+            super()._run(*arrays, **values)
+
+
+@pytest.fixture(params=["1", "3", "3 streamed", "1 beside", "3 beside"])
 def packer(isa, request, monkeypatch):
-    """Packs by so many threads; ``streamed``: past the caches, to where that may be."""
-    threads, *streamed = request.param.split()
+    """Packs by so many threads; ``streamed``: past the caches, where it may; ``beside``: as while a plan is made."""
+    threads, *how = request.param.split()
     monkeypatch.setattr(of_weights, "FOR_A_TEAM", 0)
-    if streamed:
+    if how == ["streamed"]:
         monkeypatch.setattr(of_weights, "FOR_MEMORY", 0)
         monkeypatch.setattr(of_weights.memory, "empty", lambda n: memory.block(4 * n).view(np.float32))
     block, _, vectors = isas.tile(isa)
-    return Packer(isa, int(threads), block, vectors)
+    return (PackerBeside if how == ["beside"] else Packer)(isa, int(threads), block, vectors)
 
 
 @pytest.fixture(params=[2, 3])
@@ -172,3 +181,43 @@ def test_bilinear(packer, name, group, blocks, short):
             parts.append(_chunks(left[..., None, None], 1, block, block, width))
     expected = np.concatenate([np.asarray(part, np.float32).reshape(-1) for part in parts])
     np.testing.assert_array_equal(packer.bilinear(weights, group, found), expected)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_layers_are_packed_beside_each_other(threads):
+    """Large ones and small ones, by every number of threads, and all are there at the end."""
+    name = isas.available()[0]
+    block, _, vectors = isas.tile(name)
+    packer = Packer(name, threads, block, vectors)
+    weights = [
+        _weights(*shape) for shape in ((8, 4, 1, 1), (512, 600, 1, 1), (24, 3, 3, 3), (300, 513, 1, 1)) * 8
+    ]
+    with joined():
+        found = [packer.chunks(w, 1, block) for w in weights]
+    for w, packed in zip(weights, found):
+        np.testing.assert_array_equal(packed, packer.chunks(w, 1, block))
+
+
+def test_beside_takes_only_what_packs():
+    native, name = isas.native(), isas.available()[0]
+    x, y = np.arange(3, dtype=np.float32), np.zeros(3 * 16, np.float32)
+    values = {"n": 1, "channels": 1, "plane": 3, "to_blocked": 1, "x": x, "y": y}
+    with pytest.raises(ValueError, match="the threads of 'reorder' wait for each other"):
+        native.Beside(2).add(native.Step(name, "reorder", 1, values), y.nbytes)
+    with pytest.raises(ValueError, match="one thread or more"):
+        native.Beside(0)
+
+
+def test_beside_can_be_used_again_and_waits_at_its_end(monkeypatch):
+    name = isas.available()[0]
+    block, _, vectors = isas.tile(name)
+    packer, weights = Packer(name, 2, block, vectors), _weights(600, 512, 1, 1)
+    expected, beside = packer.chunks(weights, 1, block), [isas.native().Beside(2)]
+    monkeypatch.setattr(of_weights, "helper", lambda *_: beside[0])
+    packed = packer.chunks(weights, 1, block)
+    beside[0].wait()
+    beside[0].wait()  # nothing is left
+    np.testing.assert_array_equal(packed, expected)
+    packed = packer.chunks(weights, 1, block)
+    beside.clear()
+    np.testing.assert_array_equal(packed, expected)

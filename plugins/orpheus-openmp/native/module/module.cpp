@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "module/barrier.hpp"
+#include "module/beside.hpp"
 #include "module/fork.hpp"
 #include "module/registry.hpp"
 #include "module/chain.hpp"
@@ -76,6 +77,7 @@ public:
         if (fault_) raise(fault_);
     }
 
+    const char* name() const { return name_; }
     Int* fault() const { return fault_; }
     Kernel kernel() const { return kernel_; }
     const void* args() const { return args_.data(); }
@@ -238,6 +240,36 @@ private:
     int threads_ = 1;
 };
 
+// Steps that pack weights, computed while Python goes on.
+class BesideSteps {
+public:
+    explicit BesideSteps(int threads) : beside_(threads) {
+        if (threads < 1) throw nb::value_error("there has to be one thread or more");
+    }
+
+    int threads() const { return beside_.threads(); }
+
+    void add(nb::handle item, std::size_t bytes) {
+        const Step& step = nb::cast<const Step&>(item);
+        if (std::string_view(step.name()) != "pack")
+            throw nb::value_error((std::string("the threads of '") + step.name() + "' wait for each other").c_str());
+        kept_.push_back(nb::borrow(item));
+        beside_.add(step.kernel(), step.args(), step.threads(), bytes);
+    }
+
+    void wait() {
+        {
+            nb::gil_scoped_release others_go_on;
+            beside_.wait();
+        }
+        kept_.clear();
+    }
+
+private:
+    std::vector<nb::object> kept_;  // longer than the threads that read what is in them
+    Beside beside_;
+};
+
 }  // namespace
 }  // namespace orpheus
 
@@ -288,4 +320,10 @@ NB_MODULE(_native, m) {
         .def(nb::init<nb::list>(), "steps"_a)
         .def("__len__", &Segment::size)
         .def("__call__", &Segment::operator(), nb::call_guard<nb::gil_scoped_release>());
+    nb::class_<BesideSteps>(m, "Beside", "Packs weights beside its caller, who waits for all of it in the end.")
+        .def(nb::init<int>(), "threads"_a)
+        .def_prop_ro("threads", &BesideSteps::threads, "Threads that may work at the same time, the caller's included.")
+        .def("add", &BesideSteps::add, "step"_a, "bytes"_a,
+             "Packs beside the caller, in as many shares as the step has threads; so many bytes are written.")
+        .def("wait", &BesideSteps::wait, "Packs what is left and returns when all is packed.");
 }

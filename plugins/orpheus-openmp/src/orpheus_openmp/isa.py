@@ -38,18 +38,21 @@ def native() -> ModuleType:
 
 
 def check_build(module: ModuleType, root: Path) -> None:
-    """Raise BackendError when ``module`` was built from other kernel arguments than those of the sources at ``root``.
+    """Raise BackendError when ``module`` was built for another interface than that of the sources at ``root``.
 
     A wheel has no such sources beside it: its module and its Python files were installed together.
     """
     source = root / "native" / "args.hpp"
     if not source.is_file():
         return
-    wanted, built = hashlib.sha256(source.read_bytes()).hexdigest(), getattr(module, "build", None)
+    digests = (
+        hashlib.sha256(p.read_bytes()).hexdigest() for p in (source, Path(__file__).with_name("_native.pyi"))
+    )
+    wanted, built = hashlib.sha256("".join(digests).encode()).hexdigest(), getattr(module, "build", None)
     if built != wanted:
         raise BackendError(
             f"orpheus-openmp's native module {module.__file__} was built from other sources than those at {root}:"
-            f" its kernels' arguments are {str(built)[:12]}, not {wanted[:12]};"
+            f" its interface is {str(built)[:12]}, not {wanted[:12]};"
             f" to fix: pip install --force-reinstall --no-deps {root}"
         )
 

@@ -5,15 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from orpheus_core import memory
+from orpheus_core.beside import helper
+from orpheus_core.processors import default_threads
 from orpheus_core.types import Array
 from orpheus_openmp import isa as isas
 from orpheus_openmp.bilinear import Algorithm
 from orpheus_openmp.cook_toom import Form
+
+if TYPE_CHECKING:
+    from orpheus_openmp._native import Beside
 
 #: Bytes of packed weights from which on a team of threads packs them,
 FOR_A_TEAM = 1 << 18
@@ -166,8 +172,18 @@ class Packer:
             x=np.ascontiguousarray(weights, np.float32).reshape(-1), y=packed,
             streamed=int(packed.nbytes >= FOR_MEMORY),
         )  # fmt: skip
-        threads = self.threads if packed.nbytes >= FOR_A_TEAM else 1
-        isas.native().Step(self.isa, "pack", threads, values)()
+        native, large = isas.native(), packed.nbytes >= FOR_A_TEAM
+        beside = helper((__name__, self.threads), partial(_beside, self.threads))
+        if beside is None:
+            native.Step(self.isa, "pack", self.threads if large else 1, values)()
+        else:
+            beside.add(native.Step(self.isa, "pack", beside.threads if large else 1, values), packed.nbytes)
+
+
+def _beside(threads: int) -> Beside:
+    """Packs beside the making of a plan, by as many threads as the session has, but two where there are processors."""
+    made: Beside = isas.native().Beside(max(threads, min(2, default_threads())))
+    return made
 
 
 def _sizes(weights: Array, group: int) -> tuple[int, int, int]:
