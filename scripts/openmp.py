@@ -62,10 +62,19 @@ def sanitize(kinds: list[str], arguments: list[str]) -> None:
         shutil.copytree(SOURCE / "src" / "orpheus_openmp", package, ignore=shutil.ignore_patterns("*.so"))
         for module in folder.glob("_native*"):
             shutil.copy(module, package)
+        announce(package.parent)
         test(
             ["--capture=sys", *arguments],  # a report is written past Python, and then the process ends
             PYTHONPATH=str(package.parent), LD_PRELOAD=" ".join(found), OPENBLAS_NUM_THREADS="1", **settings,
         )  # fmt: skip
+
+
+def announce(folder: Path) -> None:
+    """Make the package in ``folder`` one that is installed: sessions find backends by their entry points."""
+    facts = folder / "orpheus_openmp-0.dist-info"
+    facts.mkdir(exist_ok=True)
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: orpheus-openmp\nVersion: 0\n")
+    (facts / "entry_points.txt").write_text("[orpheus.backends]\nopenmp = orpheus_openmp\n")
 
 
 def neon(arguments: list[str]) -> None:
