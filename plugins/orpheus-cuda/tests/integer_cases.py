@@ -64,3 +64,15 @@ def model(layer: Any, *, zero: int | None = None) -> Any:
 def name_of(layer: Any) -> str:
     """For the test's id."""
     return f"{layer[0]}-{layer[3]}-{layer[4]}-{layer[1]}".replace(" ", "")
+
+
+def dynamic(shape: tuple[int, ...], *asked: str) -> Any:
+    """DynamicQuantizeLinear of such an x; ``asked``: of y, s and z, its results, those that are outputs, else all."""
+    names = asked or ("y", "s", "z")
+    outputs = ", ".join(f"{'float' if n == 's' else 'uint8'}[] {n}" for n in names)
+    given = ",".join(map(str, shape))
+    text = f'<ir_version: 10, opset_import: ["" : 21]> agraph (float[{given}] x) => ({outputs})'
+    made = onnx.parser.parse_model(f"{text} {{ [layer] y, s, z = DynamicQuantizeLinear(x) }}")
+    for output in made.graph.output:
+        output.type.tensor_type.ClearField("shape")
+    return made

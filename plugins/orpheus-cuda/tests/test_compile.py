@@ -12,8 +12,8 @@ from cases import LAYERS, Layer, model, providers
 from chain_cases import CHAINS
 from chain_cases import model as chain_model
 from integer_cases import LAYERS as INTEGERS
+from integer_cases import dynamic, name_of
 from integer_cases import model as integer_model
-from integer_cases import name_of
 from orpheus_cuda import driver, programs
 
 import orpheus_core as orpheus
@@ -80,6 +80,14 @@ def test_programs_of_bytes(layer: Any, targets: list[str]) -> None:
     assert any("#define MMA mma_" in text for text in emulation.PROGRAMS)
     for text in emulation.PROGRAMS:
         build(text, targets)
+
+
+def test_programs_of_a_range(targets: list[str]) -> None:
+    session = orpheus.InferenceSession(dynamic((300, 300)), providers=["cuda"], fallback="error")
+    emulation.PROGRAMS.clear()
+    Context(session.executable.ready().plan)
+    (text,) = emulation.PROGRAMS
+    build(text, targets)
 
 
 def test_other_programs(targets: list[str]) -> None:

@@ -205,6 +205,7 @@ def _quantized() -> Iterator[Kernel]:
             op, "broadcast", f"quantize:{code}", "small", formats=(_PLAIN, _SAME), opset=(23, None), dtypes=types,
             where=where,
         )  # fmt: skip
+    yield _kernel("DynamicQuantizeLinear", "range", "quantize:Dynamic", "small", opset=(11, None))
     yield from _integers()
 
 
