@@ -400,7 +400,7 @@ class Problem:
 
 
 class Prepared(Protocol):
-    """What ``Kernel.prepare`` returns."""
+    """What ``Kernel.prepare`` returns. What it packs may be packed beside the making of the plan: :mod:`beside`."""
 
     def bind(self, inputs: Sequence[Any], outputs: Sequence[Any], workspace: Any | None) -> Step:
         """A step that reads ``inputs`` and fills ``outputs``, which stay where they are."""
