@@ -3,8 +3,7 @@
 Each process makes a session of a tiny model first, so that the start of a library is not counted, then several of the
 model: ``first`` is the first one, ``later`` the median of the others. A virtual machine's host takes free pages back
 and finds them anew at some milliseconds a megabyte, which would be most of what is seen. So each process touches and
-frees ``--found`` MiB before its first session, that both engines find pages that are there; ``--found 0``: none. Nor is
-it left to chance, of 4 ms, in whose session Python looks for garbage among what was imported before it.
+frees ``--found`` MiB before its first session, that both engines find pages that are there; ``--found 0``: none.
 Installed packages come with their bytecode; that those from a checkout have it, too, each engine has a round that does
 not count, and what is compiled in it is kept in a folder of this run.
 
@@ -14,7 +13,6 @@ usage: python benchmarks/session_creation.py [--models wrn-40-2,resnet-50] [--th
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import os
 import statistics
@@ -56,7 +54,6 @@ def child(
     make = maker(engine, threads, backends)
     make(str(folder / "prime.onnx"))
     find_memory(found)
-    gc.collect()
     times = []
     for _ in range(1 + _LATER):
         start = time.perf_counter()

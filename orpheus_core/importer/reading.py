@@ -11,7 +11,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import BinaryIO, TypeAlias
+from io import BufferedIOBase
+from typing import TypeAlias
 
 from orpheus_core.processors import default_threads
 from orpheus_core.types import Array
@@ -37,7 +38,7 @@ _current: ContextVar[_Reading | None] = ContextVar("_current", default=None)
 
 
 @contextmanager
-def reading(file: BinaryIO, pieces: list[Piece]) -> Iterator[None]:
+def reading(file: BufferedIOBase, pieces: list[Piece]) -> Iterator[None]:
     """Within the block the pieces, in the order of their places, are being read; at its end all are.
 
     Raises ShortFileError when the file ends too early, OSError when it cannot be read.
@@ -46,11 +47,11 @@ def reading(file: BinaryIO, pieces: list[Piece]) -> Iterator[None]:
     if total < _FEW or default_threads() == 1 or not hasattr(os, "preadv"):
         for position, data in pieces:
             file.seek(position)
-            if file.readinto(data) != len(data):  # type: ignore[attr-defined]
+            if file.readinto(data) != len(data):
                 raise ShortFileError
         yield
         return
-    begun = _Reading(file.fileno(), halves(pieces, total // 2) if total >= _MANY else [pieces])
+    begun = _Reading(file.fileno(), _halves(pieces, total // 2) if total >= _MANY else [pieces])
     token = _current.set(begun)
     try:
         yield
@@ -97,7 +98,7 @@ class _Reading:
             self._fault = fault
 
 
-def halves(pieces: list[Piece], size: int) -> list[list[Piece]]:
+def _halves(pieces: list[Piece], size: int) -> list[list[Piece]]:
     """The first ``size`` bytes, and the rest."""
     for index, (position, data) in enumerate(pieces):
         if size < len(data):

@@ -16,12 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from orpheus_core.errors import ModelError, UsageError
+from orpheus_core.errors import ModelError, ParseError, UsageError
 from orpheus_core.graph import Graph
 from orpheus_core.importer import load
 from orpheus_core.importer import reading as module
 from orpheus_core.importer import stored as stored_module
-from orpheus_core.importer.reading import ShortFileError, read_at, reading
+from orpheus_core.importer.reading import ShortFileError, read_at
 from orpheus_core.types import Array
 
 load_module = import_module("orpheus_core.importer.load")  # its function has the same name
@@ -160,20 +160,16 @@ def test_a_file_that_shrinks_while_it_is_read_is_told_of(
         return found
 
     monkeypatch.setattr(stored_module._Model, "whole", shrink)
-    with path.open("rb") as file:
-        parts = stored_module.split(file, path.stat().st_size)
-        assert parts is not None
-        with pytest.raises(ShortFileError), reading(file, parts[2]):
-            pass
+    with pytest.raises(ParseError):
+        load(path)
+    assert path.stat().st_size == 2 << 20
 
 
 @needs_preadv
+@pytest.mark.parametrize("way", ["a thread", "two threads"], indirect=True)
 def test_a_file_that_cannot_be_read_is_told_of(
     way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if way == "at once":
-        pytest.skip("reads without preadv")
-
     def fail(*_: Any) -> int:
         raise OSError(5, "Input/output error")
 
@@ -204,7 +200,9 @@ def test_pieces_are_read_wherever_they_lie(data: st.DataObject, most: int) -> No
     for gap, size in plan:
         pieces.append((position + gap, memoryview(bytearray(size))))
         position += gap + size
-    with pytest.MonkeyPatch.context() as patch, _temporary(content) as descriptor:
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryFile() as file:
+        file.write(content)
+        file.flush()
         whole = os.preadv
 
         def little(fd: int, buffers: list[memoryview], offset: int) -> int:
@@ -218,25 +216,9 @@ def test_pieces_are_read_wherever_they_lie(data: st.DataObject, most: int) -> No
         patch.setattr(os, "preadv", little)
         patch.setattr(module, "_GAP", 5)
         patch.setattr(module, "_BUFFERS", 3)
-        read_at(descriptor, pieces)
+        read_at(file.fileno(), pieces)
         for start, found in pieces:
             assert bytes(found) == content[start : start + len(found)]
         past = [*pieces, (len(content) - 1, memoryview(bytearray(2)))]
         with pytest.raises(ShortFileError):
-            read_at(descriptor, past)
-
-
-class _temporary:
-    """The descriptor of a file with this content."""
-
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-
-    def __enter__(self) -> int:
-        self._file = tempfile.TemporaryFile()
-        self._file.write(self._content)
-        self._file.flush()
-        return self._file.fileno()
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
+            read_at(file.fileno(), past)

@@ -202,7 +202,7 @@ def test_beside_takes_only_what_packs():
     native, name = isas.native(), isas.available()[0]
     x, y = np.arange(3, dtype=np.float32), np.zeros(3 * 16, np.float32)
     values = {"n": 1, "channels": 1, "plane": 3, "to_blocked": 1, "x": x, "y": y}
-    with pytest.raises(ValueError, match="the threads of 'reorder' wait for each other"):
+    with pytest.raises(ValueError, match="only weights are packed beside, which 'reorder' does not do"):
         native.Beside(2).add(native.Step(name, "reorder", 1, values), y.nbytes)
     with pytest.raises(ValueError, match="one thread or more"):
         native.Beside(0)

@@ -252,7 +252,7 @@ public:
     void add(nb::handle item, std::size_t bytes) {
         const Step& step = nb::cast<const Step&>(item);
         if (std::string_view(step.name()) != "pack")
-            throw nb::value_error((std::string("the threads of '") + step.name() + "' wait for each other").c_str());
+            throw nb::value_error((std::string("only weights are packed beside, which '") + step.name() + "' does not do").c_str());
         kept_.push_back(nb::borrow(item));
         beside_.add(step.kernel(), step.args(), step.threads(), bytes);
     }
