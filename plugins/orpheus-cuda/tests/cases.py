@@ -56,6 +56,8 @@ LAYERS = (
     conv((2, 40, 9, 7), (72, 40, 3, 3), dtype="float16", pads=[1, 1, 1, 1]),
     conv((1, 3, 21, 19), (24, 3, 5, 5), dtype="float16", pads=[2, 2, 2, 2], strides=[2, 2]),
     conv((1, 512, 3, 3), (33, 512, 1, 1), dtype="bfloat16"),
+    conv((1, 20, 15, 17), (40, 20, 3, 3), "Conv/implicit_2nd", pads=[1, 1, 1, 1]),
+    conv((1, 20, 15, 17), (40, 20, 3, 3), "Conv/implicit_3rd", pads=[1, 1, 1, 1]),
     conv((1, 20, 15, 17), (40, 20, 3, 3), "Conv/winograd2", pads=[1, 1, 1, 1]),
     conv((2, 33, 7, 9), (24, 33, 3, 3), "Conv/winograd4", pads=[1, 0, 1, 1]),
     conv((2, 256, 4, 4), (40, 256, 3, 3), "Conv/winograd4", pads=[1, 1, 1, 1]),  # cut along K
@@ -71,6 +73,7 @@ LAYERS = (
     Layer("MatMul", (9, 70), "MatMul/tf32", ((70, 33),), options={"tf32": True}),
     Layer("MatMul", (3, 1, 5, 37), "MatMul/tiles", ((2, 37, 21),)),
     Layer("MatMul", (3, 1, 5, 36), "MatMul/tiles", ((2, 36, 21),), runtime=True),
+    Layer("MatMul", (2, 9, 64), "MatMul/tiles_2nd", ((64, 70),)),
     Layer("MatMul", (37,), "MatMul/tiles", ((37, 21),)),
     Layer("MatMul", (2, 9, 64), "MatMul/tiles", ((64, 70),), dtype="float16"),
     Layer("Gemm", (13, 37), "Gemm/tiles", ((21, 37), (21,)), {"transB": 1, "alpha": 0.5, "beta": 2.0}),

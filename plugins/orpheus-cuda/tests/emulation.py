@@ -53,8 +53,8 @@ def versions() -> tuple[str, str]:
 
 def devices() -> list[Found]:
     return [
-        Found("Emulated 0", (9, 0), 132, 1 << 33, "13.0"),
-        Found("Emulated 1", (8, 0), 108, 1 << 33, "13.0"),
+        Found("Emulated 0", (9, 0), 132, 1 << 33, "13.0", 227 << 10),
+        Found("Emulated 1", (8, 0), 108, 1 << 33, "13.0", 163 << 10),
     ]
 
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
+import struct
 from functools import cache
 from typing import Any
 
 import emulation
 import pytest
-from cases import LAYERS, Layer, model, providers
+from cases import LAYERS, Layer, conv, model, providers
 from chain_cases import CHAINS
 from chain_cases import model as chain_model
 from integer_cases import LAYERS as INTEGERS
 from integer_cases import dynamic, name_of
 from integer_cases import model as integer_model
-from orpheus_cuda import driver, programs
+from orpheus_cuda import driver, product, programs, tiles
 
 import orpheus_core as orpheus
 from orpheus_core.errors import KernelError
@@ -50,6 +51,25 @@ def test_programs_of_a_layer(layer: Layer, targets: list[str]) -> None:
         build(text, targets)
 
 
+@pytest.mark.parametrize(
+    "tile", [*tiles.PLAIN, *tiles.TENSOR], ids=lambda t: f"{t.rows}x{t.columns}x{t.threads}"
+)
+def test_programs_of_a_tile(tile: tiles.Tile, targets: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(product, "ranked", lambda *sizes, **more: [(tile, 2)])
+    layer = conv((1, 48, 19, 17), (72, 48, 3, 3), dtype="float16" if tile.tensor else "float32")
+    session = orpheus.InferenceSession(
+        model(layer, layer.dtype)[0],
+        providers=["cuda"],
+        fallback="error",
+        pin={"layer": "cuda:Conv/implicit"},
+    )
+    emulation.PROGRAMS.clear()
+    Context(session.executable.ready().plan)
+    assert any(f"#define BM {tile.rows}\n" in text for text in emulation.PROGRAMS)
+    for text in emulation.PROGRAMS:
+        build(text, targets)
+
+
 @cache
 def _built(text: str, target: str) -> bytes:
     return programs.build(text, target)
@@ -58,7 +78,13 @@ def _built(text: str, target: str) -> bytes:
 def build(text: str, targets: list[str]) -> None:
     """For each target, unless another layer has asked for it before."""
     for target in targets:
-        assert _built(text, target)[:4] == b"\x7fELF"
+        code = _built(text, target)
+        assert code[:4] == b"\x7fELF"
+        programs_at, size, count = (
+            *struct.unpack_from("<Q", code, 0x20),
+            *struct.unpack_from("<HH", code, 0x36),
+        )
+        assert programs_at + size * count <= len(code), "the last program header is cut short"
 
 
 @pytest.mark.parametrize("name", CHAINS)

@@ -78,7 +78,7 @@ def refuse(error: Exception) -> Any:
     return call
 
 
-OLD = Found("Tesla", (7, 0), 80, 1 << 34, "13.0")
+OLD = Found("Tesla", (7, 0), 80, 1 << 34, "13.0", 96 << 10)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import ceil, prod
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from orpheus_core.types import TensorType
 from orpheus_cuda.elementwise import Elementwise
 from orpheus_cuda.expressions import TYPES, WORDS, act
 from orpheus_cuda.launch import Launch, blocks, launch
-from orpheus_cuda.product import Product, Sides, pack
+from orpheus_cuda.product import Product, Sides, forms, pack
 from orpheus_cuda.programs import define
 from orpheus_cuda.runtime import Tensor, load
 
@@ -30,9 +31,7 @@ def steps(type_: Any) -> tuple[int, int, int, int]:
 class Conv:
     """Conv and FusedConv of any window, stride, dilation and groups; W may come at run time."""
 
-    tf32 = False
-
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, *, choice: int = 0, tf32: bool = False) -> None:
         x, y = shape_of(problem.inputs[0]), shape_of(problem.outputs[0])
         kernel = shape_of(problem.inputs[1])
         self.window: Window = window(problem, kernel[2:])
@@ -57,7 +56,7 @@ class Conv:
             offsets=np.stack([group * depth * xc, group * filters * line, group * filters * yc, group * filters], 1),
             packed=constant is not None,
         )  # fmt: skip
-        self.product = Product(problem, sides, tf32=self.tf32)
+        self.product = Product(problem, sides, tf32=tf32, choice=choice)
         self._order: Elementwise | None = None
         self.workspace = self.product.workspace
         if constant is None:
@@ -84,10 +83,8 @@ class Conv:
         return first.then(self.product.bind((x, weights, b, r, scale, shift), y, raw, workspace))
 
 
-class ConvTF32(Conv):
-    """The same on tensor cores, float32 operands rounded to TF32."""
-
-    tf32 = True
+#: ``prepare`` of each kernel by implicit GEMM, by its name.
+layers = SimpleNamespace(**forms(Conv, "implicit"), **forms(Conv, "tf32", tf32=True))
 
 
 class Depthwise:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from math import ceil, prod
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ from orpheus_core.geometry.cook_toom import FORMS, Form
 from orpheus_core.geometry.window import shape_of
 from orpheus_core.plugin import Accuracy, Problem
 from orpheus_core.types import TensorType
+from orpheus_cuda.choices import CHOICES
 from orpheus_cuda.operands import AT
 
 _CALL = 2e-6
@@ -79,3 +81,16 @@ def _is_together(problem: Problem) -> bool:
     x, y = problem.inputs[0], problem.outputs[0]
     few = "Conv" not in problem.op or shape_of(x)[1] < 4
     return few or all(isinstance(t, TensorType) and t.layout.name != "plain" for t in (x, y))
+
+
+def _later(model: Callable[[Problem], float], place: int, problem: Problem) -> float:
+    """A choice that its own model puts behind others."""
+    return (1 + 0.01 * place) * model(problem)
+
+
+#: By the name of the cost and what follows the kernel's.
+later = SimpleNamespace(**{
+    f"{model.__name__}{suffix}": partial(_later, model, place)
+    for model in (plain, tensor, integers)
+    for suffix, place in CHOICES.items()
+})  # fmt: skip

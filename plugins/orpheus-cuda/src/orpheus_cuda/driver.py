@@ -30,13 +30,17 @@ SPIN = 'extern "C" __global__ void spin(long long n) { const long long t = clock
 
 @dataclass(frozen=True)
 class Found:
-    """A GPU: its name, compute capability, multiprocessors, memory in bytes, and the driver's version of CUDA."""
+    """A GPU: its name, compute capability, multiprocessors, memory in bytes, and the driver's version of CUDA.
+
+    ``shared``: bytes of shared memory that a block may take.
+    """
 
     name: str
     capability: tuple[int, int]
     processors: int
     memory: int
     driver: str
+    shared: int
 
     @property
     def identity(self) -> str:
@@ -65,7 +69,9 @@ def devices() -> list[Found]:
     for index in range(runtime.getDeviceCount()):
         p = runtime.getDeviceProperties(index)
         name, capability = p["name"].decode().strip(), (int(p["major"]), int(p["minor"]))
-        found.append(Found(name, capability, int(p["multiProcessorCount"]), int(p["totalGlobalMem"]), driver))
+        numbers = (int(p[n]) for n in ("multiProcessorCount", "totalGlobalMem", "sharedMemPerBlockOptin"))
+        processors, memory, shared = numbers
+        found.append(Found(name, capability, processors, memory, driver, shared))
     return found
 
 

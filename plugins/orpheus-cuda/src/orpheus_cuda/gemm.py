@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,15 @@ from orpheus_core.geometry.window import Window, shape_of
 from orpheus_core.plugin import Problem
 from orpheus_core.types import Array
 from orpheus_cuda.launch import Launch
-from orpheus_cuda.product import Product, Sides, pack
+from orpheus_cuda.product import Product, Sides, forms, pack
 from orpheus_cuda.runtime import Tensor, load
 
 
 class _Matrices:
     """Y [many, M, N] = ACT(alpha A B + beta BIAS + R)."""
 
-    tf32 = False
+    def __init__(self, **how: Any) -> None:
+        self.how = how
 
     def settle(
         self, problem: Problem, sizes: tuple[int, int, int], a: tuple[int, int], b: tuple[int, int], offsets: Array,
@@ -43,7 +45,7 @@ class _Matrices:
         sides = Sides(
             m, n, k, row, (0, 0, *a), b_steps, (0, n, 1), offsets=offsets, packed=constant is not None, **more
         )
-        self.product = Product(problem, sides, tf32=self.tf32)
+        self.product = Product(problem, sides, **self.how)
         self.workspace = self.product.workspace
 
     def bind(
@@ -59,7 +61,8 @@ class _Matrices:
 class Gemm(_Matrices):
     """Gemm and FusedGemm."""
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, **how: Any) -> None:
+        super().__init__(**how)
         a, b = (shape_of(t) for t in problem.inputs[:2])
         across, down = (bool(problem.attributes.get(n, 0)) for n in ("transA", "transB"))
         m, k = a[::-1] if across else a
@@ -78,7 +81,8 @@ class Gemm(_Matrices):
 class MatMul(_Matrices):
     """MatMul and FusedMatMul: matrices by broadcasting, vectors as matrices of one row or column."""
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, **how: Any) -> None:
+        super().__init__(**how)
         a, b = (shape_of(t) for t in problem.inputs[:2])
         a = (1, *a) if len(a) == 1 else a
         b = (*b, 1) if len(b) == 1 else b
@@ -99,13 +103,7 @@ class MatMul(_Matrices):
         self.settle(problem, (m, n, k), (k, 1), (n, 1), offsets)
 
 
-class GemmTF32(Gemm):
-    """The same on tensor cores, float32 operands rounded to TF32."""
-
-    tf32 = True
-
-
-class MatMulTF32(MatMul):
-    """The same on tensor cores, float32 operands rounded to TF32."""
-
-    tf32 = True
+#: ``prepare`` of each kernel, by the operator and its name.
+gemm, matmul = (
+    SimpleNamespace(**forms(make, "tiles"), **forms(make, "tf32", tf32=True)) for make in (Gemm, MatMul)
+)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,12 +20,14 @@ from orpheus_cuda.conv import steps
 from orpheus_cuda.expressions import TYPES
 from orpheus_cuda.launch import Launch
 from orpheus_cuda.operands import AT
-from orpheus_cuda.product import Product, Sides, pack
+from orpheus_cuda.product import Product, Sides, forms, pack
 from orpheus_cuda.runtime import Tensor, load
 
 
 class _Integers:
     """What convolutions and products share."""
+
+    choice: int
 
     def value(self, problem: Problem, name: str, default: float = 0) -> Array:
         """A constant operand, of one element or one for each filter."""
@@ -46,7 +49,7 @@ class _Integers:
         self.scale: Tensor | None = None
         sides.w, sides.packed = (whole.shape[1], 1), True
         sides.offsets[:, 1] *= whole.shape[1]
-        self.product = Product(problem, sides, element=element)
+        self.product = Product(problem, sides, element=element, choice=self.choice)
         words = self.product.words
         words.update(SUM="i32", TB="i32", TS="float", TO=TYPES[target.dtype.value], FINISH="total")
         if zero and any(sides.window.pads):
@@ -58,7 +61,7 @@ class _Integers:
             ends = np.iinfo(target.dtype.numpy)
             sides.beta = float(self.value(problem, "y_zero")[0])
             self.product.parameters = [np.float32(ends.min), np.float32(ends.max)]
-            words["FINISH"] = "clipped(rint((float)total * scale[offset + j]) + beta, p0, p1)"
+            words["FINISH"] = "clipped(rint((float)total * by) + beta, p0, p1)"
         self.workspace = self.product.workspace
 
     def bind(
@@ -73,7 +76,8 @@ class _Integers:
 class Conv(_Integers):
     """QLinearConv and ConvInteger: any window, stride, dilation and groups."""
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, *, choice: int = 0) -> None:
+        self.choice = choice
         x, y = shape_of(problem.inputs[0]), shape_of(problem.outputs[0])
         w = problem.constants[AT[problem.op]["w"]]
         groups = int(problem.attributes.get("group", 1))
@@ -92,9 +96,14 @@ class Conv(_Integers):
 class MatMul(_Integers):
     """QLinearMatMul and MatMulInteger by one matrix."""
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, *, choice: int = 0) -> None:
+        self.choice = choice
         b = problem.constants[AT[problem.op]["w"]]
         k, n = b.shape
         m = prod(shape_of(problem.outputs[0])) // n
         row = Window((1, m), (1, 1), (1, m), (1, 1), (1, 1), (0, 0, 0, 0))
         self.settle(problem, b.T, Sides(m, n, k, row, (0, 0, k, 1), (0, 1), (0, n, 1)))
+
+
+#: ``prepare`` of each kernel, by the operator and its name.
+conv, matmul = (SimpleNamespace(**forms(make, "tiles")) for make in (Conv, MatMul))

@@ -7,6 +7,7 @@ from typing import Any
 
 from orpheus_core.geometry.cook_toom import FORMS
 from orpheus_core.plugin import Accuracy, Format, Kernel, Rule
+from orpheus_cuda.choices import CHOICES
 from orpheus_cuda.expressions import BINARY, EVERY, EXACT, FLOATS, UNARY
 
 _ORPHEUS = "ai.orpheus"
@@ -42,19 +43,12 @@ def _convolutions(tf32: bool) -> Iterator[Kernel]:
     some = (layouts(NHWC, NHWC), layouts("plain", NHWC), layouts(NHWC, "plain"), layouts("plain", "plain"))
     for op, domain in (("Conv", ""), ("FusedConv", _ORPHEUS)):
         common: dict[str, Any] = {"domain": domain, "where": (Rule("X.rank", "in", (3, 4)),)}
-        yield _kernel(op, "implicit", "conv:Conv", "conv", "plain", formats=some, dtypes=_HALVES, **common)
+        yield from _choices(
+            op, "implicit", "conv:layers", "conv", "plain", formats=some, dtypes=_HALVES, **common
+        )
         if tf32:
-            yield _kernel(
-                op,
-                "tf32",
-                "conv:ConvTF32",
-                "conv",
-                "tensor",
-                formats=some,
-                dtypes=_FLOAT,
-                accuracy=_TF32,
-                **common,
-            )
+            common.update(formats=some, dtypes=_FLOAT, accuracy=_TF32)
+            yield from _choices(op, "tf32", "conv:layers", "conv", "tensor", **common)
         yield _kernel(
             op, "depthwise", "conv:Depthwise", "depthwise", formats=some[:1], domain=domain, dtypes=_HALVES,
             where=(Rule("X.rank", "==", 4), Rule("W.constant", "==", True)),
@@ -84,12 +78,11 @@ def _products(tf32: bool) -> Iterator[Kernel]:
         common: dict[str, Any] = {
             "domain": _ORPHEUS if op.startswith("Fused") else "", "opset": (7, None) if op == "Gemm" else (1, None),
         }  # fmt: skip
-        code = f"gemm:{op.removeprefix('Fused')}"
-        yield _kernel(op, "tiles", code, "product", "plain", dtypes=_HALVES, **common)
+        code = f"gemm:{op.removeprefix('Fused').lower()}"
+        yield from _choices(op, "tiles", code, "product", "plain", dtypes=_HALVES, **common)
         if tf32:
-            yield _kernel(
-                op, "tf32", f"{code}TF32", "product", "tensor", dtypes=_FLOAT, accuracy=_TF32, **common
-            )
+            common.update(dtypes=_FLOAT, accuracy=_TF32)
+            yield from _choices(op, "tf32", code, "product", "tensor", **common)
 
 
 def _libraries(tf32: bool) -> Iterator[Kernel]:
@@ -227,8 +220,8 @@ def _integers() -> Iterator[Kernel]:
             where += _known(*(f"{n.lower()}_zero_point" for n in (x, w)))
         if "Conv" in op:
             where += (Rule("x.rank", "in", (3, 4)), *(_known("B") if types else ()))
-        yield _kernel(
-            op, "tiles", f"integers:{'Conv' if 'Conv' in op else 'MatMul'}", "integers", "integers",
+        yield from _choices(
+            op, "tiles", f"integers:{'conv' if 'Conv' in op else 'matmul'}", "integers", "integers",
             opset=(since, None), dtypes=types, formats=every if "Conv" in op else (_PLAIN,), where=tuple(where),
         )  # fmt: skip
 
@@ -316,6 +309,13 @@ def _late() -> Iterator[Kernel]:
 def _known(*names: str) -> tuple[Rule, ...]:
     """Operands that are constant where they are given."""
     return tuple(Rule(f"{name}.runtime", "==", False) for name in names)
+
+
+def _choices(op: str, name: str, code: str, limit: str, cost: str, **more: Any) -> Iterator[Kernel]:
+    """A kernel of product.cu by the tile that a model of the time puts first, second and third."""
+    for suffix in CHOICES:
+        known = f"later.{cost}{suffix}" if suffix else cost
+        yield _kernel(op, f"{name}{suffix}", f"{code}.{name}{suffix}", limit, known, **more)
 
 
 def _kernel(op: str, name: str, code: str, limit: str, cost: str = "traffic", **more: Any) -> Kernel:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from math import ceil
 from typing import Any
 
@@ -12,17 +13,23 @@ import numpy as np
 from orpheus_core.geometry.window import Window
 from orpheus_core.plugin import Problem
 from orpheus_core.types import Array, DType
+from orpheus_cuda.choices import CHOICES
 from orpheus_cuda.device import opened
 from orpheus_cuda.expressions import TYPES, act
 from orpheus_cuda.launch import Launch, launch
 from orpheus_cuda.programs import define
 from orpheus_cuda.runtime import Tensor, load
-from orpheus_cuda.tiles import PIECE, Tile, choose
+from orpheus_cuda.tiles import PIECE, Tile, ranked
 
 _MMA = {
     "float16": "mma_half", "bfloat16": "mma_bfloat", "float32": "mma_tensor_float", "int8": "mma_signed",
     "uint8": "mma_unsigned",
 }  # fmt: skip
+
+
+def forms(make: Callable[..., Any], name: str, **how: Any) -> dict[str, Callable[..., Any]]:
+    """``prepare`` of a kernel for each choice, by the kernel's name."""
+    return {f"{name}{suffix}": partial(make, choice=choice, **how) for suffix, choice in CHOICES.items()}
 
 
 @dataclass
@@ -55,26 +62,30 @@ class Sides:
 
 
 class Product:
-    """A product prepared for one device: tile, program, tables. ``element``: type of A, where it is not that of Y."""
+    """A product prepared for one device: tile, program, tables.
+
+    ``element``: type of A, where it is not that of Y. ``choice``: of tiles, the fastest by the model being 0.
+    """
 
     def __init__(
-        self, problem: Problem, sides: Sides, *, tf32: bool = False, element: DType | None = None
+        self,
+        problem: Problem,
+        sides: Sides,
+        *,
+        tf32: bool = False,
+        element: DType | None = None,
+        choice: int = 0,
     ) -> None:
         target: Any = problem.outputs[0]
         self.sides, self.dtype, self.index = sides, element or target.dtype, target.device.index
         self.tensor = tf32 or self.dtype is not DType.FLOAT32
-        processors = opened(self.index).found.processors
+        found = opened(self.index).found
         matrices = len(sides.offsets)
         self.tile: Tile
-        self.tile, self.splits = choose(
-            sides.rows,
-            sides.columns,
-            sides.depth,
-            matrices,
-            self.dtype.itemsize,
-            processors,
+        self.tile, self.splits = ranked(
+            sides.rows, sides.columns, sides.depth, matrices, self.dtype.itemsize, found.processors, found.shared,
             tensor=self.tensor,
-        )
+        )[choice]  # fmt: skip
         self.grid = (
             ceil(sides.rows / self.tile.rows), ceil(sides.columns / self.tile.columns), matrices * self.splits,
         )  # fmt: skip
@@ -106,16 +117,18 @@ class Product:
         a_steps = (s.x[0], s.x[1], s.x[2], s.channels, *s.offsets[:, 0].tolist())
         b_steps = (s.w[0], 0 if s.packed else s.depth, *s.offsets[:, 1].tolist())
         words = {
-            **self.words, **self.tile.words(), "SPLITS": self.splits, "LINEAR": int(s.is_linear),
+            **self.words, **self.tile.words(opened(self.index).found.shared), "LINEAR": int(s.is_linear),
             "CHUNK_A": chunk(size, x.pointer, s.x[3], a_steps),
             "CHUNK_B": chunk(size, weights.pointer, s.w[1], b_steps),
+            "WINDOW": self._window(), "WHOLE": int(s.packed), "TOGETHER": int(s.y[2] == 1),
+            "VEC": self._vector(operands, y, raw),
         }  # fmt: skip
         counts = None
         if self.splits > 1:
             assert space is not None
             counts = load(self.index, np.zeros(self.grid[0] * self.grid[1] * len(s.offsets), np.uint32))
         ints = (
-            s.rows, s.columns, s.channels, *w.x, *w.y, *w.size, *w.strides, *w.pads[:2], *w.dilations,
+            s.rows, s.columns, s.channels, *w.x, *w.y, *w.size, *w.strides, *w.pads[:2], *w.dilations, self.splits,
         )  # fmt: skip
         longs = [np.int64(v) for v in (*s.x, *s.w, *s.y, *s.bias)]
         arguments = (
@@ -124,6 +137,26 @@ class Product:
         )  # fmt: skip
         source = define("product.cu", **words)
         return launch(y, source, "product", arguments, self.grid, (self.tile.threads,), self.tile.shared)
+
+    def _window(self) -> int:
+        """How K is walked, as product.cu numbers it."""
+        if self.sides.window.size == (1, 1):
+            return 1
+        return 2 if self.sides.channels * self.dtype.itemsize >= PIECE else 3
+
+    def _vector(self, operands: Sequence[Tensor | None], y: Tensor, raw: Tensor | None) -> int:
+        """Columns that leave at once: as 16 bytes hold, where they and their places are multiples of so many."""
+        s = self.sides
+        steps = (s.columns, *s.y[:2], *s.offsets[:, 2].tolist())
+        given = [t for t in (operands[3], y, raw) if t is not None]
+        for count in (8, 4, 2):
+            size = count * y.dtype.itemsize
+            if (
+                s.y[2] == 1 and size <= 16 and all(v % count == 0 for v in steps)
+                and all(t.pointer % size == 0 for t in given)
+            ):  # fmt: skip
+                return count
+        return 1
 
 
 def chunk(size: int, pointer: int, step: int, steps: Sequence[int]) -> int:

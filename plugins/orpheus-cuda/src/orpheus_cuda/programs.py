@@ -46,7 +46,8 @@ def build(code: str, arch: str) -> bytes:
     program = nvrtc.createProgram(code, "orpheus.cu", [], [])
     try:
         nvrtc.compileProgram(program, [*OPTIONS, f"-arch={arch}"])
-        made: bytes = nvrtc.getCUBIN(program)
+        # CuPy takes the last byte off, as if it ended a string; it is one of the file's own, and zero.
+        made: bytes = nvrtc.getCUBIN(program) + b"\0"
     except nvrtc.NVRTCError as error:
         log = nvrtc.getProgramLog(program)
         raise KernelError(f"a CUDA program does not build for {arch}: {error}\n{log}") from error

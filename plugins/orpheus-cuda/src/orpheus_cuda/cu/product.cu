@@ -7,13 +7,17 @@
 // A(i, k): pixel i = (n, p, q) of X read through a window, k = (r, s, c); a matrix is an image of one row, a window of
 // one element. B(j, k) by strides, k together where it was packed. What lies outside X, and beyond M, N, K, is zero.
 //
-// A block: BM x BN of Y, over its share of K (SPLITS shares; the last block to end adds them, always in the same
-// order). K goes through shared memory in pieces of 64 bytes a row, STAGES of them under way; rows are 80 bytes apart,
-// so that 8 rows read 16 bytes each without conflict. Warps: WARPS_M x WARPS_N, each WM x WN of the tile; sums in
-// registers. A and B arrive in chunks of CHUNK_A and CHUNK_B bytes: 16 or 4 asynchronously, 2 by way of a register.
+// A block: BM x BN of Y, over its share of K (the last of the blocks that share a tile adds the shares, always in the
+// same order). K goes through shared memory in pieces of 64 bytes a row, STAGES of them under way; rows are 80 bytes
+// apart, so that 8 rows read 16 bytes each without conflict. Warps: WARPS_M x WARPS_N, each WM x WN of the tile; sums in
+// registers; BLOCKS of them run side by side. A and B arrive in chunks of CHUNK_A and CHUNK_B bytes: 16 or 4 asynchronously, 2 by way of a register.
+// WINDOW: 1 of one element, 2 of more and C at least a piece, 3 any. WHOLE: rows of B are whole pieces.
 //
 // MMA(c, a, b0, b1): tensor cores, 16 x 8 tiles, operands from ldmatrix. Without: a thread multiplies TM x TN, rows 4
 // and columns 8 apart, four k at a time. ROUND: operands become TF32 first.
+//
+// Sums leave by way of shared memory: VEC columns of Y at once where columns lie TOGETHER, else neighbouring threads
+// take neighbouring rows.
 
 #ifndef SUM
 #define SUM float
@@ -102,60 +106,86 @@ __device__ inline int row_of(int s, int lane) { return s / TN * 4 + lane / 8; }
 __device__ inline int column_of(int s, int lane) { return s % TN * 8 + lane % 8; }
 #endif
 
+// Shares of K that are read side by side where they meet, four sums at once.
+constexpr int MEETING = SUMS <= 16 ? 8 : SUMS <= 32 ? 4 : SUMS <= 64 ? 2 : 1;
+typedef Pack<SUM, 4> Four;
+// Of Y: vectors in a row of the tile, a thread's number of them, and floats from row to row of the sums in shared memory.
+constexpr int ACROSS = BN / VEC, TURNS = BM * ACROSS / THREADS, LINE = TOGETHER ? BN + 8 : BN + 1;
+static_assert(BM * ACROSS % THREADS == 0 && (TOGETHER || VEC == 1), "vectors are of columns");
+
 // offsets: of A, B, Y and BIAS, in elements, for each matrix or group of blockIdx.z; null: one.
-extern "C" __global__ void __launch_bounds__(THREADS) product(
-    const T *x, const T *w, const TB *bias, const T *r, const TS *scale, const T *shift, TO *y, TO *raw, SUM *partial,
-    u32 *counts, const i64 *offsets, const int M, const int N, const int C, const int H, const int W, const int P,
-    const int Q, const int R, const int S, const int sh, const int sw, const int top, const int left, const int dh,
-    const int dw, const i64 xn, const i64 xh, const i64 xw, const i64 xc, const i64 wn, const i64 wk, const i64 yn,
-    const i64 yp, const i64 yc, const i64 bi, const i64 bj, const float alpha, const float beta, const float p0,
-    const float p1) {
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) product(
+    const T *x, const T *w, const TB *__restrict__ bias, const T *r, const TS *__restrict__ scale,
+    const T *__restrict__ shift, TO *y, TO *raw, SUM *partial, u32 *counts, const i64 *__restrict__ offsets, const int M,
+    const int N, const int C, const int H, const int W, const int P, const int Q, const int R, const int S, const int sh,
+    const int sw, const int top, const int left, const int dh, const int dw, const int splits, const i64 xn, const i64 xh,
+    const i64 xw, const i64 xc, const i64 wn, const i64 wk, const i64 yn, const i64 yp, const i64 yc, const i64 bi,
+    const i64 bj, const float alpha, const float beta, const float p0, const float p1) {
     DYNAMIC_SHARED(shared);
     char *const tiles = (char *)shared;
     const int thread = threadIdx.x, lane = thread % 32, warp = thread / 32;
-    const int split = blockIdx.z % SPLITS, z = blockIdx.z / SPLITS, i0 = blockIdx.x * BM, j0 = blockIdx.y * BN;
+    const int split = blockIdx.z % splits, z = blockIdx.z / splits, i0 = blockIdx.x * BM, j0 = blockIdx.y * BN;
     const i64 offset = offsets ? offsets[4 * z + 3] : 0;
     if (offsets) x += offsets[4 * z], w += offsets[4 * z + 1];
     const i64 to = offsets ? offsets[4 * z + 2] : 0;
     const int K = R * S * C, pieces = (K + BK - 1) / BK;
-    const int first = (int)((i64)pieces * split / SPLITS), last = (int)((i64)pieces * (split + 1) / SPLITS);
+    const int first = (int)((i64)pieces * split / splits), last = (int)((i64)pieces * (split + 1) / splits);
 
+    // Where chunks come from. Of A: an address for each pixel, that of its window's first element (which may lie outside
+    // X), and the same steps from there for all, of 32 bits, as X has fewer elements. So the loop has little to compute.
     typedef Share<BM, CHUNK_A> ShareA;
     typedef Share<BN, CHUNK_B> ShareB;
     const int ka = thread % ShareA::ACROSS * ShareA::ELEMENTS, ra = thread / ShareA::ACROSS;
     const int kb = thread % ShareB::ACROSS * ShareB::ELEMENTS, rb = thread / ShareB::ACROSS;
-    const T *image[ShareA::COUNT];
+    const T *pixel[ShareA::COUNT], *filter[ShareB::COUNT];
     int row[ShareA::COUNT], column[ShareA::COUNT];
 #pragma unroll
     for (int u = 0; u < ShareA::COUNT; ++u) {
         const int i = i0 + ra + u * ShareA::STEP, pq = i % (P * Q);
-        image[u] = x + (i64)(i / (P * Q)) * xn;
-        row[u] = i < M ? pq / Q * sh - top : -0x40000000;
-        column[u] = pq % Q * sw - left;
+        row[u] = pq / Q * sh - top, column[u] = pq % Q * sw - left;
+        pixel[u] = x + (i64)(i / (P * Q)) * xn + row[u] * xh + column[u] * xw;
+        const bool is_in = (u32)row[u] < (u32)H && (u32)column[u] < (u32)W;
+        if (i >= M || (WINDOW == 1 && !is_in)) row[u] = -0x40000000;
     }
-    int k = first * BK + ka, c = k % C, s = k / C % S, v = k / C / S;  // where this thread's chunks of A come from
-    int next = first;
+#pragma unroll
+    for (int u = 0; u < ShareB::COUNT; ++u)
+        filter[u] = w + (i64)(j0 + rb + u * ShareB::STEP) * wn + ((i64)first * BK + kb) * wk;
+    const int down = dh * (int)xh, across = dw * (int)xw, inward = (int)xc;
+    int c = first * BK + ka, s = 0, v = 0, kw = first * BK + kb, next = first;
+    if (WINDOW > 1) {
+        const int tap = c / C;
+        c -= tap * C, s = tap % S, v = tap / S;
+    }
 
     auto load = [&](int slot) {
         char *const a = tiles + slot * STAGE, *const b = a + BM * PITCH;
+        const int step = v * down + s * across + c * inward, below = v * dh, beside = s * dw;
+        const bool has_more = WINDOW == 1 ? c < C : v < R;
 #pragma unroll
         for (int u = 0; u < ShareA::COUNT; ++u) {
-            const int at = ra + u * ShareA::STEP, h = row[u] + v * dh, g = column[u] + s * dw;
-            const bool inside = v < R && (u32)h < (u32)H && (u32)g < (u32)W;
+            const int at = ra + u * ShareA::STEP;
+            bool inside = has_more && row[u] > -0x20000000;
+            if (WINDOW > 1)
+                inside = has_more && (u32)(row[u] + below) < (u32)H && (u32)(column[u] + beside) < (u32)W;
             if (BM % ShareA::STEP == 0 || at < BM)
-                bring_pixel<CHUNK_A>(a + at * PITCH + ka * sizeof(T), inside ? image[u] + h * xh + g * xw + c * xc : x, inside);
+                bring_pixel<CHUNK_A>(a + at * PITCH + ka * sizeof(T), pixel[u] + step, inside);
         }
-        for (c += BK; c >= C; c -= C)
+        c += BK;
+        if (WINDOW == 2 && c >= C) {
+            c -= C;
             if (++s == S) s = 0, ++v;
-        const int kw = next * BK + kb;
+        }
+        if (WINDOW == 3)
+            for (; c >= C; c -= C)
+                if (++s == S) s = 0, ++v;
 #pragma unroll
         for (int u = 0; u < ShareB::COUNT; ++u) {
             const int at = rb + u * ShareB::STEP;
-            const bool inside = j0 + at < N && kw < K;
-            if (BN % ShareB::STEP == 0 || at < BN)
-                bring<CHUNK_B>(b + at * PITCH + kb * sizeof(T), inside ? w + (j0 + at) * wn + kw * wk : w, inside);
+            const bool inside = j0 + at < N && (WHOLE || kw < K);
+            if (BN % ShareB::STEP == 0 || at < BN) bring<CHUNK_B>(b + at * PITCH + kb * sizeof(T), filter[u], inside);
+            filter[u] += BK * wk;
         }
-        ++next;
+        kw += BK, ++next;
     };
 
     SUM sum[SUMS] = {};
@@ -174,40 +204,80 @@ extern "C" __global__ void __launch_bounds__(THREADS) product(
         multiply(a + wm * PITCH, a + (BM + wn0) * PITCH, lane, sum);
     }
 
-    if (SPLITS > 1) {
+    if (splits > 1) {
         const i64 tile = ((i64)z * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x;
-        SUM *const mine = partial + tile * SPLITS * SUMS * THREADS + thread;
+        Four *const mine = (Four *)partial + tile * splits * (SUMS / 4) * THREADS + thread;
 #pragma unroll
-        for (int u = 0; u < SUMS; ++u) mine[((i64)split * SUMS + u) * THREADS] = sum[u];
+        for (int u = 0; u < SUMS / 4; ++u) mine[split * (SUMS / 4 * THREADS) + u * THREADS] = ((Four *)sum)[u];
         __threadfence();
         __syncthreads();
         __shared__ u32 before;
         if (thread == 0) before = atomicAdd(counts + tile, 1u);
         __syncthreads();
-        if (before != SPLITS - 1) return;
+        if (before != splits - 1) return;
         __threadfence();
         if (thread == 0) counts[tile] = 0;  // for the next run
 #pragma unroll
         for (int u = 0; u < SUMS; ++u) sum[u] = SUM(0);
-        for (int part = 0; part < SPLITS; ++part)
+#pragma unroll MEETING
+        for (int part = 0; part < splits; ++part) {
+            const uint4 *const theirs = (const uint4 *)(mine + part * (SUMS / 4 * THREADS));
 #pragma unroll
-            for (int u = 0; u < SUMS; ++u) sum[u] += __ldcg(mine + ((i64)part * SUMS + u) * THREADS);
+            for (int u = 0; u < SUMS / 4; ++u) {
+                const uint4 word = __ldcg(theirs + u * THREADS);
+                const Four &more = *(const Four *)&word;
+#pragma unroll
+                for (int e = 0; e < 4; ++e) sum[4 * u + e] += more.at[e];
+            }
+        }
     }
+
+    // Places in Y of this thread's elements, and R there: all of it is under way before any of it is waited for.
+    typedef Pack<T, VEC> Operands;
+    typedef Pack<TO, VEC> Results;
+    Operands residual[TURNS];
+    auto place = [&](int turn, int &a, int &b) {
+        const int e = thread + turn * THREADS;
+        a = TOGETHER ? e / ACROSS : e % BM, b = TOGETHER ? e % ACROSS * VEC : e / BM;
+        const int i = i0 + a, j = j0 + b;
+        return i < M && j < N ? to + (LINEAR ? i * yp : i / (P * Q) * yn + i % (P * Q) * yp) + j * yc : (i64)-1;
+    };
+    if (r)
 #pragma unroll
-    for (int u = 0; u < SUMS; ++u) {
-        const int i = i0 + wm + row_of(u, lane), j = j0 + wn0 + column_of(u, lane);
-        if (i >= M || j >= N) continue;
-        const i64 at = to + (LINEAR ? i * yp : i / (P * Q) * yn + i % (P * Q) * yp) + j * yc;
+        for (int turn = 0; turn < TURNS; ++turn) {
+            int a, b;
+            const i64 at = place(turn, a, b);
+            if (at >= 0) residual[turn] = *(const Operands *)(r + at);
+        }
+    __syncthreads();  // the last pieces have been read
+    SUM *const sums = (SUM *)shared;
+#pragma unroll
+    for (int u = 0; u < SUMS; ++u) sums[(wm + row_of(u, lane)) * LINE + wn0 + column_of(u, lane)] = sum[u];
+    __syncthreads();
+#pragma unroll
+    for (int turn = 0; turn < TURNS; ++turn) {
+        int a, b;
+        const i64 at = place(turn, a, b);
+        if (at < 0) continue;
+        const int i = i0 + a, j = j0 + b;
+        const Pack<SUM, VEC> made = *(const Pack<SUM, VEC> *)(sums + a * LINE + b);
+        Results result, early;
+#pragma unroll
+        for (int u = 0; u < VEC; ++u) {
 #ifdef FINISH
-        const SUM total = sum[u] + (bias ? bias[offset + j * bj] : 0);
-        y[at] = (TO)(FINISH);
+            const SUM total = made.at[u] + (bias ? bias[offset + (j + u) * bj] : 0);
+            const float by = scale ? scale[offset + j + u] : 1.0f;
+            result.at[u] = (TO)(FINISH);
 #else
-        float value = alpha * sum[u];
-        if (bias) value += beta * (float)bias[offset + i * bi + j * bj];
-        if (r) value += (float)r[at];
-        if (raw) raw[at] = (T)value;
-        if (scale) value = value * (float)scale[offset + j] + (float)shift[offset + j];
-        y[at] = (T)apply(value, p0, p1);
+            float value = alpha * made.at[u];
+            if (bias) value += beta * (float)bias[offset + i * bi + (j + u) * bj];
+            if (r) value += (float)residual[turn].at[u];
+            if (raw) early.at[u] = (T)value;
+            if (scale) value = value * (float)scale[offset + j + u] + (float)shift[offset + j + u];
+            result.at[u] = (T)apply(value, p0, p1);
 #endif
+        }
+        if (raw) *(Results *)(raw + at) = early;
+        *(Results *)(y + at) = result;
     }
 }
