@@ -422,7 +422,8 @@ class Runtime(Protocol):
         run in the order in which they were begun; those of another stream may overlap. Its ``synchronize`` waits for
         its own work only. Arrays of the device's own runtime, once it is synchronized, may be read in any stream.
     ``seconds(step)``
-        Does the step, waits for it, and gives the seconds that the device itself worked on it.
+        Does the step, waits for it, and gives the seconds that the device itself worked on it. By these kernels are
+        chosen and shown.
     ``dlpack``
         The kind and the index of the device as DLPack counts them: then tensors of other libraries that lie there are
         read and written without the host, and results may stay there. Arrays take ``array[...] = another`` of the same

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
@@ -116,7 +117,7 @@ class Runtime:
     def seconds(self, step: Callable[[], object]) -> float:
         step()
         self.synchronize()
-        return 0.25
+        return float(getattr(step, "taken", 0.25))
 
 
 class Elementwise:
@@ -134,6 +135,20 @@ class Elementwise:
             np.copyto(target.hidden, self.apply(*(x.hidden for x in inputs)))
 
         return lambda: queue.append(work)
+
+
+class Quick(Elementwise):
+    """Takes half the time of others by the device's clock, and more by the host's."""
+
+    def bind(self, inputs: Sequence[Hidden], outputs: Sequence[Hidden], workspace: Any) -> Callable[[], None]:
+        queue = super().bind(inputs, outputs, workspace)
+
+        def step() -> None:
+            time.sleep(0.002)
+            queue()
+
+        step.taken = 0.125  # type: ignore[attr-defined]
+        return step
 
 
 class Packing(Elementwise):

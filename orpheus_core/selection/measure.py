@@ -7,7 +7,8 @@ copy of the cheapest candidate is called before each timed call, or every short 
 A backend's candidates are timed in turns (interleaved), and the lower quartile counts: what slows a call down, another
 process or a thread that waits too long, comes and goes, and is not the kernel's. Backends follow each other after a
 pause: the threads of one's library may spin for a while after its last call, and would take the processors from
-another's.
+another's. A device that has a clock of its own tells how long it worked: in a network its steps are queued one after
+the other, and what the host takes to queue one does not count.
 """
 
 from __future__ import annotations
@@ -88,6 +89,8 @@ def measure(
         if number:
             time.sleep(SETTLE)
         alive = [i for i in calls if candidates[i].backend.name == owner]
+        runtime = runtime_of(next(c.backend for c in candidates if c.backend.name == owner))
+        sync, clock = runtime.synchronize, getattr(runtime, "seconds", None)
         first: dict[int, float] = {}
         for i in list(alive):  # first touch of memory and code is no measurement
             try:
@@ -107,13 +110,16 @@ def measure(
                     waker.step()
                 for array in calls[i].warm:
                     array.sum()
-                sync = runtime_of(candidates[i].backend).synchronize
                 sync()
                 start = time.perf_counter()
-                calls[i].step()
-                sync()
+                taken = None
+                if clock is None:
+                    calls[i].step()
+                    sync()
+                else:
+                    taken = clock(calls[i].step)
                 end = time.perf_counter()
-                times[i].append(end - start)
+                times[i].append(end - start if taken is None else taken)
                 spent[i] += end - start + (start - begin) / 3
             alive = [i for i in alive if len(times[i]) < min_runs or spent[i] < seconds]
     return [Timing.of(t) if len(t) >= max(min_runs, 2) else None for t in times]

@@ -54,10 +54,12 @@ def measurement_key(problem: Problem, candidate: Candidate) -> str:
 
 
 def where(backend: Backend) -> str:
-    """The machine, and the device of a backend that has one of its own."""
+    """The machine, and the device of a backend that has one of its own, with whose clock times are taken."""
     # The core's own views are of every device and have no runtime.
-    identity = "" if backend.runtime is None else getattr(runtime_of(backend), "identity", "")
-    return f"{machine()}|{identity}" if identity else machine()
+    runtime = None if backend.runtime is None else runtime_of(backend)
+    identity = getattr(runtime, "identity", "")
+    clock = "|its clock" if hasattr(runtime, "seconds") else ""
+    return f"{machine()}|{identity}{clock}" if identity else machine()
 
 
 @cache

@@ -157,12 +157,16 @@ class _Runner:
             self._context.run(self._inputs)
 
     def profile(self) -> list[tuple[str, float]]:
-        """Keys and seconds of the layers of one run, step by step."""
+        """Keys and seconds of the layers of one run, step by step; by a device's own clock where it has one."""
         apply_threads(self._settings)
         with np.errstate(all="ignore"):
             self._context.take(self._inputs)
             times = self._context.profile()
-        return [(self._keys[t.operation], t.seconds) for t in times if t.operation in self._keys]
+        return [
+            (self._keys[t.operation], t.seconds if t.device_seconds is None else t.device_seconds)
+            for t in times
+            if t.operation in self._keys
+        ]
 
 
 def _key(operation: Operation) -> str | None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import accelerator
 import numpy as np
 import pytest
 import toys
@@ -320,6 +321,23 @@ def test_tuning_ends_with_the_whole_plan_beside_the_untuned_one(tmp_path: Path) 
     with discovery.override(Backend(name="one", api=1, kernels=(alone,))):
         report = orpheus.tune(make(tmp_path / "n.json"), seconds=0.002)
     assert [p.kept for p in report.plans] == ["same", "same"]
+
+
+def test_a_device_is_timed_by_its_own_clock(tmp_path: Path) -> None:
+    plain = accelerator.backend()
+    quick = Kernel(op="Relu", name="quick", prepare="accelerator:Quick", overlap=True, rank=200)
+    path = tmp_path / "m.json"
+    with discovery.override(replace(plain, kernels=(*plain.kernels, quick), seal=None)):
+        session = make(path, providers=["fake"])
+        assert {r.kernel_id for r in session.kernel_plan()} == {"core:Move", "fake:Relu/k"}
+        report = orpheus.tune(session, seconds=0.002)
+        assert [(k.kernel, k.seconds) for k in report.layers[0].kernels] == [
+            ("fake:Relu/quick", 0.125),
+            ("fake:Relu/k", 0.25),
+        ]
+    entries = json.loads(path.read_text())["entries"].values()
+    in_place = {e["kernel"]: e["seconds"] for e in entries if e.get("in_place")}
+    assert in_place == {"fake:Relu/quick": 0.125, "fake:Relu/k": 0.25}
 
 
 def test_a_kernel_that_is_slow_among_its_neighbours_is_found_out(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ Work waits in its stream until somebody asks for results, so that what is not wa
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
 import os
@@ -18,6 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -66,6 +68,10 @@ class Stream:
     def __post_init__(self) -> None:
         STREAMS[self.number] = self
 
+    @property
+    def handle(self) -> Any:
+        return SimpleNamespace(ptr=self.number)
+
 
 #: By the number that other libraries know them by.
 STREAMS: WeakValueDictionary[int, Stream] = WeakValueDictionary()
@@ -93,6 +99,12 @@ class Library:
 
     def number(self, stream: Stream) -> int:
         return stream.number
+
+    def current(self) -> Any:
+        return contextlib.nullcontext()
+
+    def doing(self, what: str, work: Callable[[], object]) -> None:
+        work()
 
     def pinned(self, nbytes: int) -> Any:
         return np.empty(nbytes, np.uint8)

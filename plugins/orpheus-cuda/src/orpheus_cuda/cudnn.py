@@ -1,7 +1,8 @@
 """Convolutions in NHWC by cuDNN's graphs: bias, residual, Relu or a Clip from 0 in one kernel of its choice.
 
-Through nvidia-cudnn-frontend. A plan is made when a layer is judged, so that what cuDNN cannot do is a refusal with
-its reason, and kept for when it is prepared.
+Through nvidia-cudnn-frontend. A layer is judged by asking cuDNN for engines (some ms), so that what it cannot do is a
+refusal with its reason; the one that it puts first is built when the layer is prepared (up to half a second, as cuDNN
+compiles kernels with a residual then).
 """
 
 from __future__ import annotations
@@ -44,10 +45,11 @@ class _Key:
 
 
 @dataclass(frozen=True, eq=False)
-class _Plan:
+class _Graph:
+    """Of cuDNN's, with engines that it says it can run; ``tensors`` by our names for them."""
+
     graph: Any
     tensors: dict[str, Any]
-    workspace: int
 
 
 def _key(problem: Problem, *, tf32: bool) -> _Key:
@@ -84,14 +86,14 @@ def _judge(problem: Problem, *, tf32: bool) -> str | None:
     found = conv(problem)
     if found is None:
         try:
-            _plan(_key(problem, tf32=tf32))
+            _judged(_key(problem, tf32=tf32))
         except Exception as error:
-            found = f"needs a plan of cuDNN's, which answers {str(error).strip().splitlines()[-1:]}"
+            found = f"needs an engine of cuDNN's, which answers {str(error).strip().splitlines()[-1:]}"
     return found
 
 
 @cache
-def _plan(key: _Key) -> _Plan:
+def _judged(key: _Key) -> _Graph:
     import cudnn
 
     kind = getattr(cudnn.data_type, _TYPES[key.dtype])
@@ -138,8 +140,18 @@ def _plan(key: _Key) -> _Plan:
             unwanted.append(notes.TENSOR_CORE)  # which round float32 operands to TF32
         graph.deselect_numeric_notes(unwanted)
         graph.check_support()
-        graph.build_plans(cudnn.build_plan_policy.HEURISTICS_CHOICE)
-        return _Plan(graph, tensors, int(graph.get_workspace_size()))
+        return _Graph(graph, tensors)
+
+
+@cache
+def _planned(key: _Key) -> tuple[_Graph, int]:
+    """The graph with its plan, and the bytes of workspace that takes."""
+    import cudnn
+
+    judged = _judged(key)
+    with opened(key.index).current():
+        judged.graph.build_plans(cudnn.build_plan_policy.HEURISTICS_CHOICE)
+        return judged, int(judged.graph.get_workspace_size())
 
 
 _handles: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
@@ -163,8 +175,7 @@ class Conv:
 
     def __init__(self, problem: Problem) -> None:
         key = _key(problem, tf32=self.tf32)
-        self.plan = _plan(key)
-        self.workspace = self.plan.workspace
+        self.plan, self.workspace = _planned(key)
         self.w = load(key.index, np.ascontiguousarray(np.moveaxis(problem.constants[1], 1, -1)))
         self.packed = (1,)
 

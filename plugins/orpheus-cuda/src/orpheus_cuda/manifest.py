@@ -27,6 +27,7 @@ def kernels(*, tf32: bool = False) -> tuple[Kernel, ...]:
     return (
         *_convolutions(tf32),
         *_products(tf32),
+        *_libraries(tf32),
         *_pools(),
         *_lines(),
         *_elementwise(),
