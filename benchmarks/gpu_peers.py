@@ -1,4 +1,4 @@
-"""Orpheus on one NVIDIA GPU against PyTorch there: eager, compiled, and in a CUDA graph.
+"""Orpheus on one NVIDIA GPU against PyTorch there (eager, compiled, in a CUDA graph), and TensorRT where it is.
 
 usage: python benchmarks/gpu_peers.py [--networks resnet-50,...] [--batches 1,32] [--dtypes float32,tf32,float16]
                                       [--seconds 540] [--json FILE]
@@ -6,7 +6,9 @@ usage: python benchmarks/gpu_peers.py [--networks resnet-50,...] [--batches 1,32
 All run in one process, inputs on the device, and are timed in turns: each turn is a run of inferences between two
 events, in an order that changes; the median over turns counts. ``ms`` is the time of an inference among many in a
 row, ``latency ms`` that of one from the host's call to its end. PyTorch runs channels_last with cudnn.benchmark in all
-forms; TF32 is off but in rows that say so. What was measured is kept in the JSON file, and not measured again.
+forms, TensorRT its engine in a CUDA graph; TF32 is off but in rows that say so. Orpheus runs untuned, and by kernels
+that it has timed on this GPU (``orpheus.tune``), by which it is judged; PyTorch and TensorRT time theirs too. What was
+measured is kept in the JSON file, and not measured again.
 """
 
 from __future__ import annotations
@@ -28,14 +30,25 @@ NETWORKS = ("wrn-40-2", "mobilenet-v1", "resnet-18", "inception-v3", "resnet-50"
 #: What Orpheus is held against at each batch: geometric means of (best peer / Orpheus).
 GOALS = {1: 1.2, 32: 1.0}
 _TURNS, _TURN_SECONDS = 15, 0.02
+#: Seconds for each kernel of each layer when Orpheus is tuned.
+_TUNE = 0.01
 
 
-def orpheus_engine(model: onnx.ModelProto, x: Any, *, tf32: bool) -> tuple[Callable[[], object], Any]:
-    """A replay of the plan's CUDA graph, and its stream's wait."""
+def orpheus_engine(
+    model: onnx.ModelProto, x: Any, measurements: str, *, tf32: bool, tune: float = 0.0
+) -> tuple[Callable[[], object], Any]:
+    """A replay of the plan's CUDA graph, and its stream and output. ``tune``: seconds for each kernel of each layer."""
     import orpheus_core as orpheus
     from orpheus_core.plan.context import Context
 
-    session: Any = orpheus.InferenceSession(model, providers=[("cuda", {"tf32": tf32})], fallback="error")
+    def made() -> Any:
+        options = orpheus.SessionOptions(measurements=measurements)
+        providers = [("cuda", {"tf32": tf32})]
+        return orpheus.InferenceSession(model, options, providers=providers, fallback="error")
+
+    if tune:
+        orpheus.tune(made(), seconds=tune)
+    session = made()
     context = Context(session.executable.ready().plan)
     for _ in range(3):
         context.run([x])
@@ -92,6 +105,42 @@ def torch_engines(path: Path, x: Any, *, half: bool, tf32: bool) -> Iterator[tup
         yield f"torch {name}", make
 
 
+def tensorrt_engine(model: onnx.ModelProto, x: Any, *, tf32: bool) -> Callable[[], Any]:
+    """Its engine for the model, in the model's own types, in a CUDA graph."""
+    import tensorrt as trt
+    import torch
+
+    log = trt.Logger(trt.Logger.ERROR)
+    builder = trt.Builder(log)
+    typed = getattr(
+        trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None
+    )  # the only kind in later versions
+    network = builder.create_network(0 if typed is None else 1 << int(typed))
+    parser = trt.OnnxParser(network, log)
+    if not parser.parse(model.SerializeToString()):
+        raise RuntimeError(str(parser.get_error(0)))
+    settings = builder.create_builder_config()
+    (settings.set_flag if tf32 else settings.clear_flag)(trt.BuilderFlag.TF32)
+    engine = trt.Runtime(log).deserialize_cuda_engine(builder.build_serialized_network(network, settings))
+    context = engine.create_execution_context()
+    given = torch.from_numpy(x).cuda()
+    tensors = {}
+    for name in map(engine.get_tensor_name, range(engine.num_io_tensors)):
+        is_input = engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT
+        shape = tuple(engine.get_tensor_shape(name))
+        tensors[name] = given if is_input else torch.empty(shape, dtype=given.dtype, device="cuda")
+        context.set_tensor_address(name, tensors[name].data_ptr())
+    side = torch.cuda.Stream()
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            context.execute_async_v3(side.cuda_stream)
+    side.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        context.execute_async_v3(torch.cuda.current_stream().cuda_stream)
+    return lambda held=(engine, context, tensors): graph.replay()
+
+
 def race(runs: dict[str, tuple[Callable[[], Any], Any]]) -> dict[str, dict[str, float]]:
     """Milliseconds an inference by events, and by the host's clock for one alone, in turns."""
     import torch
@@ -142,9 +191,16 @@ def measure(network: str, batch: int, dtype: str, *, compiles: bool) -> dict[str
     own = widened(model, onnx.TensorProto.FLOAT16) if half else model
     runs: dict[str, tuple[Callable[[], Any], Any]] = {}
     row: dict[str, Any] = {"network": network, "batch": batch, "dtype": dtype}
-    run, (handle, output) = orpheus_engine(own, x.astype(np.float16) if half else x, tf32=tf32)
-    runs["orpheus"] = (run, torch.cuda.ExternalStream(handle.ptr))
+    given = x.astype(np.float16) if half else x
     with tempfile.TemporaryDirectory() as folder:
+        kept = str(Path(folder) / "measurements.json")
+        for name, place, tune in (("orpheus untuned", "", 0.0), ("orpheus", kept, _TUNE)):
+            run, (handle, output) = orpheus_engine(own, given, place, tf32=tf32, tune=tune)
+            runs[name] = (run, torch.cuda.ExternalStream(handle.ptr))
+        try:
+            runs["tensorrt"] = (tensorrt_engine(own, given, tf32=tf32), torch.cuda.current_stream())
+        except Exception as error:
+            row.setdefault("failed", {})["tensorrt"] = f"{type(error).__name__}: {error}"[:300]
         path = Path(folder) / "model.onnx"
         onnx.save(model, path)
         for name, make in torch_engines(path, x, half=half, tf32=tf32):
@@ -160,8 +216,9 @@ def measure(network: str, batch: int, dtype: str, *, compiles: bool) -> dict[str
             except Exception as error:
                 row.setdefault("failed", {})[name] = f"{type(error).__name__}: {error}"[:300]
         row["engines"] = race(runs)
-    best = min((v["ms"], n) for n, v in row["engines"].items() if n != "orpheus")
+    best = min((v["ms"], n) for n, v in row["engines"].items() if not n.startswith("orpheus"))
     row["best peer"], row["ratio"] = best[1], best[0] / row["engines"]["orpheus"]["ms"]
+    row["untuned ratio"] = best[0] / row["engines"]["orpheus untuned"]["ms"]
     return row
 
 
@@ -169,22 +226,33 @@ def table(rows: list[dict[str, Any]]) -> str:
     """Markdown: a line a row, and geometric means against the goals."""
     names = list(dict.fromkeys(n for r in rows for n in r["engines"]))
     lines = [
-        f"| network | batch | type | {' | '.join(f'{n} ms' for n in names)} | best / Orpheus | difference |"
+        f"| network | batch | type | {' | '.join(f'{n} ms' for n in names)} | best / Orpheus | untuned | difference |"
     ]
-    lines.append("|---" * (len(names) + 5) + "|")
+    lines.append("|---" * (len(names) + 6) + "|")
     for r in rows:
         cells = [f"{r['engines'][n]['ms']:.3f}" if n in r["engines"] else "-" for n in names]
         apart = f"{r['difference']:.1e}" if "difference" in r else "-"
-        lines.append(
-            f"| {r['network']} | {r['batch']} | {r['dtype']} | {' | '.join(cells)} | {r['ratio']:.2f} | {apart} |"
-        )
+        cells = [
+            r["network"],
+            str(r["batch"]),
+            r["dtype"],
+            *cells,
+            f"{r['ratio']:.2f}",
+            f"{r['untuned ratio']:.2f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} | {apart} |")
     for batch, dtype in dict.fromkeys((r["batch"], r["dtype"]) for r in rows):
         some = [r["ratio"] for r in rows if (r["batch"], r["dtype"]) == (batch, dtype)]
-        mean = float(np.exp(np.mean(np.log(some))))
+        others = [r["untuned ratio"] for r in rows if (r["batch"], r["dtype"]) == (batch, dtype)]
+        mean, plain = (float(np.exp(np.mean(np.log(ratios)))) for ratios in (some, others))
         goal = GOALS.get(batch)
         lines.append(
-            f"\nbatch {batch}, {dtype}: geometric mean {mean:.2f}" + (f" (goal {goal})" if goal else "")
+            f"\nbatch {batch}, {dtype}: geometric mean {mean:.2f}"
+            + (f" (goal {goal})" if goal else "")
+            + f", untuned {plain:.2f}"
         )
+    for name, why in {n: w for r in rows for n, w in r.get("failed", {}).items()}.items():
+        lines.append(f"\n{name} did not run: {why}")
     return "\n".join(lines)
 
 

@@ -461,11 +461,15 @@ class Runtime(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class PassSpec:
-    """A graph rewrite that a plugin adds: runs after the core's pass ``after`` (or last)."""
+    """A graph rewrite that a plugin adds: runs after the core's pass ``after`` (or last).
+
+    ``backend``: the one without which a session does not run it, for what only its kernels are faster with.
+    """
 
     name: str
     run: str
     after: str | None = None
+    backend: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

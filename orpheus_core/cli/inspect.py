@@ -19,6 +19,7 @@ from orpheus_core.importer import Model, bind_shapes, load
 from orpheus_core.ops.macs import macs, total_macs
 from orpheus_core.passes import PIPELINE, Evaluator, describe, simplify
 from orpheus_core.plan.evaluate import KernelEvaluator
+from orpheus_core.plugin import PassSpec
 from orpheus_core.selection import SelectionOptions
 from orpheus_core.types import TensorType
 
@@ -45,11 +46,16 @@ def run(args: argparse.Namespace) -> int:
     extra = [c.item for c in discovery.passes()]
     if args.list_passes:
         rows = [(name, describe(name)) for name in PIPELINE]
-        rows += [(spec.name, f"after {spec.after or 'all others'} (plugin)") for spec in extra]
+        rows += [(spec.name, _place(spec)) for spec in extra]
         print(json.dumps(dict(rows), indent=2) if args.json else table(("pass", "what it does"), rows))
         return Exit.OK
     if args.model is None:
         raise UsageError("inspect: a MODEL is needed")
+    wanted = args.after or args.before or args.diff
+    if wanted is not None and wanted not in (*PIPELINE, *(spec.name for spec in extra)):
+        raise UsageError(f"there is no pass {wanted!r}; --list-passes shows them")
+    # What only sessions of some backend run is shown when it is asked for.
+    shown = [spec for spec in extra if spec.backend is None or spec.name == wanted]
     with progress() as line:
         line.say("loading ...")
         model = load(args.model)
@@ -59,8 +65,7 @@ def run(args: argparse.Namespace) -> int:
         raw = bind_shapes(raw, sizes) if sizes or model.graph.defaults else raw
         history = History(raw)
         line.say("simplifying ...")
-        simple = simplify(raw, extra=extra, evaluator=evaluator(), observer=history)
-    wanted = args.after or args.before or args.diff
+        simple = simplify(raw, extra=shown, evaluator=evaluator(), observer=history)
     if wanted is None:
         report = summarize(args.model, model, raw, simple, history)
         if args.json:
@@ -70,8 +75,6 @@ def run(args: argparse.Namespace) -> int:
             if args.nodes:
                 print("\n" + nodes_table(raw if args.raw else simple))
         return Exit.OK
-    if wanted not in (*PIPELINE, *(spec.name for spec in extra)):
-        raise UsageError(f"there is no pass {wanted!r}; --list-passes shows them")
     before, after = history.around(wanted)
     changes = history.changes.get(wanted, 0)
     text = _diff(wanted, before, after) if args.diff else str(after if args.after else before)
@@ -90,6 +93,12 @@ def run(args: argparse.Namespace) -> int:
         print(text)
         print(f"# {wanted}: nodes {len(before.nodes)} -> {len(after.nodes)} in {changes} change(s)")
     return Exit.OK
+
+
+def _place(spec: PassSpec) -> str:
+    """Where a plugin's pass runs."""
+    where = f"after {spec.after or 'all others'} (plugin)"
+    return where if spec.backend is None else f"{where}, in sessions of {spec.backend}"
 
 
 def _diff(name: str, before: Graph, after: Graph) -> str:

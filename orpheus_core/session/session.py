@@ -117,7 +117,8 @@ class InferenceSession:
         self.model = (
             path_or_bytes if isinstance(path_or_bytes, Model) else load(path_or_bytes, limits=settings.limits)
         )
-        extra = tuple(c.item for c in discovery.passes())
+        names = {None, *(b.name for b in backends)}
+        extra = tuple(c.item for c in discovery.passes() if c.item.backend in names)
         self._simplify = Simplifier(settings, extra, KernelEvaluator(self.options))
         whole = self.model.graph
         self.input_values = whole.inputs

@@ -16,6 +16,7 @@ from integer_cases import LAYERS as INTEGERS
 from integer_cases import dynamic, name_of
 from integer_cases import model as integer_model
 from orpheus_cuda import driver, product, programs, tiles
+from test_quantized import network
 
 import orpheus_core as orpheus
 from orpheus_core.errors import KernelError
@@ -104,6 +105,14 @@ def test_programs_of_bytes(layer: Any, targets: list[str]) -> None:
     emulation.PROGRAMS.clear()
     Context(session.executable.ready().plan)
     assert any("#define MMA mma_" in text for text in emulation.PROGRAMS)
+    for text in emulation.PROGRAMS:
+        build(text, targets)
+
+
+def test_programs_of_a_network_of_bytes(targets: list[str]) -> None:
+    session = orpheus.InferenceSession(network(), providers=["cuda"], fallback="error")
+    emulation.PROGRAMS.clear()
+    Context(session.executable.ready().plan)
     for text in emulation.PROGRAMS:
         build(text, targets)
 

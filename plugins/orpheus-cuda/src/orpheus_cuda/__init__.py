@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orpheus_core.plugin import Backend, hookimpl
+from orpheus_core.plugin import Backend, PassSpec, hookimpl
 from orpheus_core.types import Device
 
 
@@ -24,3 +24,10 @@ def orpheus_backend() -> Backend:
         version="0.1.0",
         rank=1010,  # behind the reference: a device is used when it is asked for, as transfers cost
     )
+
+
+@hookimpl
+def orpheus_passes() -> list[PassSpec]:
+    """Before constants are folded, which would leave quantized weights as floats."""
+    run = "orpheus_core.passes.fuse_quantized:run"
+    return [PassSpec(name="fuse_quantized", run=run, after="eliminate_dead", backend="cuda")]

@@ -120,7 +120,8 @@ def _libraries(tf32: bool) -> Iterator[Kernel]:
 def _pools() -> Iterator[Kernel]:
     for op, opset in (("MaxPool", 8), ("AveragePool", 7)):
         yield _kernel(
-            op, "windows", "pool:Pool", "pool", formats=(_PLAIN, _SAME), opset=(opset, None), dtypes=_HALVES,
+            op, "windows", "pool:Pool", "pool", formats=(_PLAIN, _SAME), opset=(opset, None),
+            dtypes={"T": (*_HALVES["T"], "int8", "uint8")} if op == "MaxPool" else _HALVES,
             where=(Rule("X.rank", "in", (3, 4)),),
         )  # fmt: skip
     for op in ("GlobalAveragePool", "GlobalMaxPool"):
