@@ -10,9 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil
 
-#: Bytes of K in one piece, and stages of pieces under way.
+#: Bytes of K in one piece, and from row to row of it in shared memory.
 PIECE = 64
-_STAGES = 4
 _PITCH = 80
 #: Of a multiprocessor: threads (1536 in some), registers; bytes a cycle from shared memory and from L2.
 _THREADS, _REGISTERS = 1536, 65536
@@ -23,21 +22,25 @@ _SHARED_RATE, _L2_RATE = 128, 32
 _MMA = 6.2
 #: Instructions of a loop's turn that are not products: for each chunk that a thread brings, and for all.
 _FOR_CHUNK, _FOR_TURN = 7, 30
-#: Cycles: a barrier and what follows it until sums go on, a block's beginning and end, the meeting of shares.
-_STEP, _BLOCK, _MEETING = 120, 1800, 1500
+#: Cycles: a barrier and what follows it until sums go on, a block's beginning and end, the meeting of shares; and from
+#: asking for a piece to having it, where it comes from the device's memory.
+_STEP, _BLOCK, _MEETING, _FETCH = 120, 1800, 1500, 800
 SPLITS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 
 
 @dataclass(frozen=True)
 class Tile:
-    """Rows and columns of Y in a block, warps along each; ``tensor``: on tensor cores."""
+    """Rows and columns of Y in a block, warps along each; ``tensor``: on tensor cores.
+
+    ``stages``: pieces under way, and one that is computed with.
+    """
 
     rows: int
     columns: int
     warps_m: int
     warps_n: int
     tensor: bool = False
-    stages: int = _STAGES
+    stages: int = 4
 
     @property
     def threads(self) -> int:
@@ -77,7 +80,8 @@ class Tile:
         brought = (self.rows + self.columns) * PIECE
         shared = (warps * reads * 512 + brought) / _SHARED_RATE
         busy = max(warps / 4 * max(instructions, alone), shared, brought / _L2_RATE)
-        return busy, _STEP + max(ceil(warps / 4) * max(instructions, alone), shared)
+        step = _STEP + max(ceil(warps / 4) * max(instructions, alone), shared)
+        return busy, max(step, _FETCH / (self.stages - 1))
 
     def words(self, shared: int) -> dict[str, int]:
         """As the kernel's definitions; ``shared`` as in :meth:`beside`."""
@@ -95,11 +99,12 @@ PLAIN = tuple(
         (32, 32, 2, 1), (16, 32, 1, 1),
     )
 )  # fmt: skip
+# Small ones have more pieces under way: they compute a piece sooner than memory brings one.
 TENSOR = tuple(
-    Tile(*shape, tensor=True)
-    for shape in (
-        (256, 128, 4, 2), (128, 128, 2, 2), (128, 128, 2, 4), (128, 64, 2, 2), (64, 128, 2, 2), (64, 64, 2, 2),
-        (32, 64, 1, 4), (64, 32, 4, 1), (32, 32, 2, 2), (16, 32, 1, 2),
+    Tile(rows, columns, warps_m, warps_n, tensor=True, stages=stages)
+    for rows, columns, warps_m, warps_n, stages in (
+        (256, 128, 4, 2, 4), (128, 128, 2, 2, 4), (128, 128, 2, 4, 4), (128, 64, 2, 2, 4), (64, 128, 2, 2, 4),
+        (64, 64, 2, 2, 5), (32, 64, 1, 4, 6), (64, 32, 4, 1, 6), (32, 32, 2, 2, 8), (16, 32, 1, 2, 8),
     )
 )  # fmt: skip
 
