@@ -2,8 +2,8 @@
 
     python scripts/gpu.py FOLDER [PIECE ...] [--seconds 540]
 
-Pieces: device, layers, conform, networks, profile, soak, bench; all when none is named. It runs from a checkout, with
-CuPy (and PyTorch for bench) installed; nothing of Orpheus needs to be. What it finds goes to FOLDER/gpu.json, a
+Pieces: device, layers, networks, bench, conform, profile, soak, sanitize; all when none is named. It runs from a
+checkout, with CuPy (and PyTorch for bench) installed; nothing of Orpheus needs to be. What it finds goes to FOLDER/gpu.json, a
 table to FOLDER/gpu.md, and what was found before is not looked for again.
 """
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -129,14 +130,13 @@ def own_product(size: int, dtype: str, *, tf32: bool) -> float:
 def layers(record: Record) -> None:
     """The tests of single layers, of devices and of small networks, on the GPU instead of its emulation."""
     for _ in record.todo("layers", ["pytest"]):
-        command = [sys.executable, "-m", "pytest", "-q", "-x", "--no-header", "-p", "no:cacheprovider"]
+        command = [sys.executable, "-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider"]
         tests = [
-            "test_layers.py", "test_networks.py", "test_device.py", "test_sharing.py", "test_chains.py",
-            "test_integers.py", "test_refusals.py",
+            "test_layers.py", "test_tiles.py", "test_networks.py", "test_device.py", "test_sharing.py",
+            "test_chains.py", "test_integers.py", "test_quantized.py", "test_refusals.py",
         ]  # fmt: skip
         paths = [str(ROOT / "plugins/orpheus-cuda/tests" / name) for name in tests]
         environment = {**os.environ, "ORPHEUS_CUDA_DEVICE": "1"}
-        command.remove("-x")
         done = subprocess.run(
             [*command, *paths],
             env=environment,
@@ -148,6 +148,42 @@ def layers(record: Record) -> None:
         )
         (record.folder / "layers.txt").write_text(done.stdout + done.stderr)
         record.keep("layers", "pytest", done.stdout.strip().splitlines()[-1:])
+
+
+def sanitize(record: Record) -> None:
+    """The tests of tiles and small networks under compute-sanitizer: what the emulation's order of threads may hide."""
+    tool = shutil.which("compute-sanitizer")
+    for check in record.todo("sanitize", ["memcheck", "racecheck", "synccheck"]):
+        if tool is None:
+            record.keep("sanitize", check, "compute-sanitizer is not installed")
+            continue
+        tests = [
+            str(ROOT / "plugins/orpheus-cuda/tests" / name) for name in ("test_tiles.py", "test_chains.py")
+        ]
+        command = [
+            tool,
+            "--tool",
+            check,
+            "--error-exitcode",
+            "9",
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-n",
+            "0",
+        ]
+        seconds = max(30.0, record.end - time.monotonic())
+        try:
+            done = subprocess.run(
+                [*command, "-p", "no:cacheprovider", *tests], env={**os.environ, "ORPHEUS_CUDA_DEVICE": "1"}, cwd=ROOT,
+                capture_output=True, text=True, check=False, timeout=seconds,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            print(f"{check}: not done in {seconds:.0f} s; run again to go on")
+            return
+        (record.folder / f"sanitize-{check}.txt").write_text(done.stdout + done.stderr)
+        record.keep("sanitize", check, [done.returncode, *done.stdout.strip().splitlines()[-3:]])
 
 
 def conform(record: Record) -> None:
@@ -280,7 +316,7 @@ def bench(record: Record) -> None:
     record.keep("bench", "table", done.stdout.strip().splitlines()[-8:] or done.stderr[-500:])
 
 
-PIECES = {f.__name__: f for f in (device, layers, networks, conform, profile, soak, bench)}
+PIECES = {f.__name__: f for f in (device, layers, networks, bench, conform, profile, soak, sanitize)}
 
 
 def page(record: Record) -> None:

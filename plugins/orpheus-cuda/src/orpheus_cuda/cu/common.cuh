@@ -34,5 +34,5 @@ template <class X> __device__ inline X softplus(X x) { return (x > X(0) ? x : x 
 
 template <class X> __device__ inline X clipped(X x, X low, X high) { return !(x > low) ? low : x > high ? high : x; }
 
-// Elements that lie together, moved at once.
-template <class T, int N> struct alignas(sizeof(T) * N) Pack { T at[N]; };
+// Elements that lie together, moved at once, 16 bytes at most.
+template <class T, int N> struct alignas(sizeof(T) * N < 16 ? sizeof(T) * N : 16) Pack { T at[N]; };
