@@ -3,8 +3,8 @@
     python scripts/gpu.py FOLDER [PIECE ...] [--seconds 540]
 
 Pieces: device, layers, networks, bench, conform, profile, soak, sanitize; all when none is named. It runs from a
-checkout, with CuPy (and PyTorch for bench) installed; nothing of Orpheus needs to be. What it finds goes to FOLDER/gpu.json, a
-table to FOLDER/gpu.md, and what was found before is not looked for again.
+checkout, with CuPy (and PyTorch for bench) installed; nothing of Orpheus needs to be. What it finds goes to
+FOLDER/gpu.json, a table to FOLDER/gpu.md, and what was found before is not looked for again.
 """
 
 from __future__ import annotations
