@@ -22,6 +22,7 @@ static dim3 threadIdx, blockIdx, blockDim, gridDim;
 #define __shared__ static
 #define __launch_bounds__(...)
 #define __restrict__
+inline void after_others() {}
 #define DYNAMIC_SHARED(name) uint4 *name = (uint4 *)emulation::shared
 
 namespace emulation {

@@ -135,7 +135,15 @@ class Library:
         return text, name
 
     def launch(
-        self, function: Any, grid: Any, block: Any, arguments: Any, shared: int, stream: Stream
+        self,
+        function: Any,
+        grid: Any,
+        block: Any,
+        arguments: Any,
+        shared: int,
+        stream: Stream,
+        *,
+        early: bool = False,
     ) -> None:
         self._queue(stream, lambda: compiled(*function)(grid, block, arguments, shared))
 

@@ -59,9 +59,9 @@ def test_what_lies_between_is_not_written(monkeypatch: pytest.MonkeyPatch) -> No
     s, started = session("operands"), []
     launch = emulation.Library.launch
 
-    def counted(self: Any, function: Any, *more: Any) -> None:
+    def counted(self: Any, function: Any, *more: Any, **how: Any) -> None:
         started.append(function[1])
-        launch(self, function, *more)
+        launch(self, function, *more, **how)
 
     monkeypatch.setattr(emulation.Library, "launch", counted)
     feeds = draw(s)

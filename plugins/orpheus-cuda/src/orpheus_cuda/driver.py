@@ -6,6 +6,7 @@ Nothing else in the package imports CuPy. Every failure leaves here as one of Or
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,11 +16,13 @@ from typing import Any
 import numpy as np
 
 from orpheus_core.types import Array
+from orpheus_cuda import early
 from orpheus_cuda.block import Block
 from orpheus_cuda.faults import typed
 from orpheus_cuda.programs import cubin
 from orpheus_cuda.sharing import Sharing
 
+_log = logging.getLogger("orpheus")
 #: Ways of a copy, as cudaMemcpyKind counts them.
 UP, DOWN, WITHIN = 1, 2, 3
 #: Compute capability: what the kernels need (asynchronous copies, bfloat16, TF32).
@@ -98,6 +101,7 @@ class Library:
         self._lock = threading.Lock()
         self._recording = threading.Lock()
         self._sharing = Sharing(self.allocate, self._idle)
+        self._early = early.find(found.capability, found.driver)
         with self._doing("opening it"):
             cupy.cuda.runtime.free(0)  # makes the context now, where its failure has a name
 
@@ -187,9 +191,17 @@ class Library:
         arguments: Any,
         shared: int,
         stream: Stream,
+        *,
+        early: bool = False,
     ) -> None:
-        """Queue a kernel. Arguments are numpy's scalars, pointers as uint64."""
+        """Queue a kernel. Arguments are numpy's scalars, pointers as uint64; ``early``: it waits for others itself."""
         with self._doing("starting a kernel"):
+            if early and self._early is not None:
+                status = self._early(function.ptr, grid, block, arguments, shared, int(stream.handle.ptr))
+                if not status:
+                    return
+                _log.warning("CUDA refuses launches that overlap (status %d); from now on none does", status)
+                self._early = None
             function(grid, block, arguments, shared, stream.handle)
 
     def capture(self, work: Callable[[], object], stream: Stream) -> Callable[[], None]:

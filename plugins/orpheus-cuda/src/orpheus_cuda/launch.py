@@ -15,6 +15,8 @@ from orpheus_cuda.runtime import Tensor
 
 THREADS = 256
 _MOST_BLOCKS = 2**31 - 1
+#: Where a program's own kernels begin.
+_ENTRY = "__global__"
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,10 +72,13 @@ def launch(
             f"{name}: a grid of {tuple(grid)} blocks is too large; the limits are {_MOST_BLOCKS} and 65535"
         )
     assert prod(block) <= 1024
-    function = library.function(text(source), name, shared)
+    code = text(source)
+    function = library.function(code, name, shared)
     flat = tuple(map(scalar, arguments))
     keeps = tuple(a for a in arguments if isinstance(a, Tensor))
-    call = partial(library.launch, function, tuple(grid), tuple(block), flat, shared, stream)
+    # What waits for the kernels before it by itself may be started before they end.
+    early = "after_others();" in code.partition(_ENTRY)[2]
+    call = partial(library.launch, function, tuple(grid), tuple(block), flat, shared, stream, early=early)
     return Launch(library, stream, (call,), keeps)
 
 

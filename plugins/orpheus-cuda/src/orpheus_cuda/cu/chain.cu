@@ -8,6 +8,7 @@
 STAGES
 
 extern "C" __global__ void chain(OPERANDS TO *out, const i64 count NUMBERS PARAMETERS) {
+    after_others();
 #if FLAT
     const i64 first = INDEX * PACK;
     if (first + PACK <= count) {

@@ -7,6 +7,7 @@ extern "C" __global__ void depthwise(const T *x, const T *w, const T *bias, cons
                                      T *y, T *raw, const int C, const int H, const int W, const int P, const int Q,
                                      const int R, const int sh, const int top, const int left, const int dh,
                                      const float p0, const float p1) {
+    after_others();
     typedef Pack<T, PACK> Some;
     const int across = C / PACK, index = (int)INDEX;
     const int c = index % across * PACK, q = index / across * STRIP, p = blockIdx.y;

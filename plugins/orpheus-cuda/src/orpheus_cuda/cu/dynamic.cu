@@ -19,6 +19,7 @@ __device__ inline void join(float &low, float &high) {
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS) range(const float *x, float *ends, const i64 count) {
+    after_others();
     float low = 0.0f, high = 0.0f;
     for (i64 i = INDEX; i < count; i += (i64)gridDim.x * THREADS) low = fminf(low, x[i]), high = fmaxf(high, x[i]);
     join(low, high);
@@ -27,6 +28,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) range(const float *x, floa
 
 extern "C" __global__ void __launch_bounds__(THREADS)
     quantize(const float *x, const float *ends, u8 *y, float *scales, u8 *zeros, const i64 count, const int parts) {
+    after_others();
     float low = 0.0f, high = 0.0f;
     for (int i = threadIdx.x; i < parts; i += THREADS) low = fminf(low, ends[2 * i]), high = fmaxf(high, ends[2 * i + 1]);
     join(low, high);

@@ -10,6 +10,7 @@ __device__ inline TO result(C x, C y, C z, C p0, C p1) { return (TO)(EXPR); }
 
 extern "C" __global__ void flat(const TX *x, const TY *y, const TZ *z, TO *out, const i64 count, const double d0,
                                 const double d1) {
+    after_others();
     const i64 first = INDEX * PACK;
     const C p0 = (C)d0, p1 = (C)d1;
     if (first + PACK <= count) {
@@ -31,6 +32,7 @@ extern "C" __global__ void flat(const TX *x, const TY *y, const TZ *z, TO *out, 
 
 extern "C" __global__ void strided(const TX *x, const TY *y, const TZ *z, TO *out, const u32 count, const double d0,
                                    const double d1 PARAMETERS) {
+    after_others();
     u32 rest = (u32)INDEX;
     if (rest >= count) return;
     i64 ax = 0, ay = 0, az = 0, ao = 0;

@@ -4,6 +4,7 @@
 
 extern "C" __global__ void gather(const T *x, const I *indices, T *y, const u32 total, const u32 count, const u32 inner,
                                   const i64 whole PARAMETERS) {
+    after_others();
     const u32 at = (u32)INDEX;
     if (at >= total) return;
     const u32 row = at / inner % count;

@@ -22,6 +22,7 @@ __device__ inline C added(C a, C b) { return a + b; }
 // X [count / inner, length, inner] -> Y alike, along the middle axis.
 extern "C" __global__ void __launch_bounds__(BX *BY)
     softmax(const T *x, T *y, const u32 count, const int length, const u32 inner) {
+    after_others();
     const u32 line = blockIdx.x * BX + threadIdx.x, here = line < count ? line : count - 1;
     const i64 first = (i64)(here / inner) * length * inner + here % inner;
     C top = -INFINITE, sum = 0;
@@ -48,6 +49,7 @@ extern "C" __global__ void __launch_bounds__(BX *BY)
 extern "C" __global__ void __launch_bounds__(BX *BY)
     normalize(const T *x, const T *scale, const T *bias, T *y, const u32 count, const int length, const u32 groups,
               const u32 each, const u32 span, const float epsilon) {
+    after_others();
     const u32 line = blockIdx.x * BX + threadIdx.x, here = line < count ? line : count - 1;
     x += (i64)here * length, y += (i64)here * length;
     C mean = 0, squares = 0;

@@ -4,6 +4,7 @@
 struct Piece { const T *from; T *to; i64 rows, length, from_step, to_step; };
 
 extern "C" __global__ void pieces(const Piece *all) {
+    after_others();
     const Piece p = all[blockIdx.y];
     const i64 count = p.rows * p.length, stride = (i64)gridDim.x * blockDim.x;
     for (i64 i = INDEX; i < count; i += stride)

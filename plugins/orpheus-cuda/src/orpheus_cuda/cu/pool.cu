@@ -4,6 +4,7 @@
 extern "C" __global__ void pool(const T *x, T *y, const u32 count, const int C, const int H, const int W, const int P,
                                 const int Q, const int R, const int S, const int sh, const int sw, const int top,
                                 const int left, const int bottom, const int right, const int dh, const int dw) {
+    after_others();
     u32 rest = (u32)INDEX;
     if (rest >= count) return;
     const u32 at = rest;

@@ -157,8 +157,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) product(
         c -= tap * C, s = tap % S, v = tap / S;
     }
 
-    auto load = [&](int slot) {
-        char *const a = tiles + slot * STAGE, *const b = a + BM * PITCH;
+    auto load_x = [&](int slot) {
+        char *const a = tiles + slot * STAGE;
         const int step = v * down + s * across + c * inward, below = v * dh, beside = s * dw;
         const bool has_more = WINDOW == 1 ? c < C : v < R;
 #pragma unroll
@@ -178,6 +178,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) product(
         if (WINDOW == 3)
             for (; c >= C; c -= C)
                 if (++s == S) s = 0, ++v;
+        ++next;
+    };
+    auto load_w = [&](int slot) {
+        char *const b = tiles + slot * STAGE + BM * PITCH;
 #pragma unroll
         for (int u = 0; u < ShareB::COUNT; ++u) {
             const int at = rb + u * ShareB::STEP;
@@ -185,20 +189,28 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) product(
             if (BN % ShareB::STEP == 0 || at < BN) bring<CHUNK_B>(b + at * PITCH + kb * sizeof(T), filter[u], inside);
             filter[u] += BK * wk;
         }
-        kw += BK, ++next;
+        kw += BK;
     };
 
     SUM sum[SUMS] = {};
+    if (!WHOLE) after_others();
+#pragma unroll
+    for (int slot = 0; slot < STAGES - 1; ++slot)
+        if (first + slot < last) load_w(slot);
+    if (WHOLE) after_others();  // no kernel writes weights that were packed
 #pragma unroll
     for (int slot = 0; slot < STAGES - 1; ++slot) {
-        if (next < last) load(slot);
+        if (next < last) load_x(slot);
         copies_begun();
     }
     const int wm = warp / WARPS_N * WM, wn0 = warp % WARPS_N * WN;
     for (int piece = first, slot = 0; piece < last; ++piece, slot = slot + 1 == STAGES ? 0 : slot + 1) {
         copies_done<STAGES - 2>();
         __syncthreads();
-        if (next < last) load(slot == 0 ? STAGES - 1 : slot - 1);
+        if (next < last) {
+            load_w(slot == 0 ? STAGES - 1 : slot - 1);
+            load_x(slot == 0 ? STAGES - 1 : slot - 1);
+        }
         copies_begun();
         const char *const a = tiles + slot * STAGE;
         multiply(a + wm * PITCH, a + (BM + wn0) * PITCH, lane, sum);

@@ -24,6 +24,16 @@ __device__ inline unsigned tensor_float(float x) {  // rounded to TF32
     return t;
 }
 
+// Every kernel that calls this may be started while the one before it in its stream still runs (programmatic dependent
+// launch): it waits here until all that came before has ended and is seen, and lets the next one be started. Until then
+// nothing may be read that a kernel writes, and nothing written.
+__device__ inline void after_others() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
 // Copies of 4 or 16 bytes to shared memory that run on while the warp computes; zeros where not `inside`.
 template <int BYTES>
 __device__ inline void copy_async(void *to, const void *from, bool inside) {

@@ -6,6 +6,7 @@
 typedef COMPUTE C;
 
 extern "C" __global__ void __launch_bounds__(BX *BY) reduce(const T *x, TO *y, const u32 count, const u32 length PARAMETERS) {
+    after_others();
     __shared__ C parts[BY][BX];
     const u32 index = blockIdx.x * BX + threadIdx.x;
     C s = START;

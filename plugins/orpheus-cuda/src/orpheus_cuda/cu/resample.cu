@@ -6,6 +6,7 @@ typedef COMPUTE C;
 
 extern "C" __global__ void resample(const T *x, T *y, const int *places, const float *weights, const u32 count,
                                     const double filling PARAMETERS) {
+    after_others();
     u32 rest = (u32)INDEX;
     if (rest >= count) return;
     const u32 at = rest;

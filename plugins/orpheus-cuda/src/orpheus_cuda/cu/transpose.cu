@@ -2,6 +2,7 @@
 // both sides are read and written along their rows.
 
 extern "C" __global__ void __launch_bounds__(256) transpose(const T *x, T *y, const int R, const int S) {
+    after_others();
     __shared__ T tile[32][33];
     const int across = (S + 31) / 32, s = blockIdx.x % across * 32, r = blockIdx.x / across * 32;
     const i64 first = (i64)blockIdx.y * R * S;

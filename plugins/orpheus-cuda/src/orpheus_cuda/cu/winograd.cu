@@ -11,6 +11,7 @@ typedef float vec;
 
 extern "C" __global__ void inputs(const float *x, float *v, const i64 count, const i64 pitch, const int C, const int H,
                                   const int W, const int down, const int across, const int top, const int left) {
+    after_others();
     if (INDEX >= count) return;
     const int c = (int)(INDEX % C), tile = (int)(INDEX / C), n = tile / (down * across);
     const int row = tile / across % down * OH - top, column = tile % across * OW - left;
@@ -39,6 +40,7 @@ extern "C" __global__ void outputs(const float *m, const float *bias, const floa
                                    const float *shift, float *y, float *raw, const i64 count, const i64 pitch,
                                    const int F, const int P, const int Q, const int down, const int across,
                                    const float p0, const float p1) {
+    after_others();
     if (INDEX >= count) return;
     const int f = (int)(INDEX % F), tile = (int)(INDEX / F), n = tile / (down * across);
     const int row = tile / across % down * OH, column = tile % across * OW;
