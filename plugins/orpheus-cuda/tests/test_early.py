@@ -11,7 +11,10 @@ from typing import Any
 import emulation
 import numpy as np
 import pytest
+from orpheus_cuda import driver as driver_module
 from orpheus_cuda import early, programs
+
+from orpheus_core.errors import KernelError
 
 KERNELS = sorted(p.name for p in (Path(programs.__file__).parent / "cu").glob("*.cu"))
 #: Kernels that wait for nobody: what follows a NonMaxSuppression runs one by one.
@@ -80,6 +83,24 @@ def test_a_driver_that_is_not_there_is_no_failure(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(early.ctypes, "CDLL", missing)
     assert early.find((9, 0), "13.0") is None
+
+
+def test_a_graph_that_cannot_be_made_of_such_launches_is_made_of_others(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    library: Any = object.__new__(driver_module.Library)
+    library._early = object()
+
+    def captured(self: Any, work: Any, stream: Any) -> Any:
+        if self._early is not None:
+            raise KernelError("no programmatic edges")
+        return work
+
+    monkeypatch.setattr(driver_module.Library, "_captured", captured)
+    with caplog.at_level("WARNING", "orpheus"):
+        assert library.capture(print, None) is print
+    assert "no programmatic edges" in caplog.text
+    assert library._early is None
 
 
 @pytest.mark.parametrize("name", KERNELS)

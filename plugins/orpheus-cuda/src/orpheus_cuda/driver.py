@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from orpheus_core.errors import DeviceError, KernelError
 from orpheus_core.types import Array
 from orpheus_cuda import early
 from orpheus_cuda.block import Block
@@ -206,6 +207,16 @@ class Library:
 
     def capture(self, work: Callable[[], object], stream: Stream) -> Callable[[], None]:
         """Record what ``work`` queues on the stream as a CUDA graph; the call that queues all of it at once."""
+        try:
+            return self._captured(work, stream)
+        except (KernelError, DeviceError) as error:
+            if self._early is None:
+                raise
+            _log.warning("a CUDA graph of launches that overlap fails (%s); from now on none does", error)
+            self._early = None
+            return self._captured(work, stream)
+
+    def _captured(self, work: Callable[[], object], stream: Stream) -> Callable[[], None]:
         handle = stream.handle
         with self._recording, self._doing("recording a CUDA graph"), handle:
             handle.begin_capture()  # relaxed: memory may be freed meanwhile
