@@ -17,7 +17,7 @@ from orpheus_core.errors import OrpheusError, UsageError
 from orpheus_core.graph import Graph, Value
 from orpheus_core.importer import Model, bind_shapes, load
 from orpheus_core.ops.macs import macs, total_macs
-from orpheus_core.passes import PIPELINE, Evaluator, describe, simplify
+from orpheus_core.passes import PIPELINE, Evaluator, describe, order, simplify
 from orpheus_core.plan.evaluate import KernelEvaluator
 from orpheus_core.plugin import PassSpec
 from orpheus_core.selection import SelectionOptions
@@ -45,8 +45,8 @@ def run(args: argparse.Namespace) -> int:
     """Print the summary, or the graph around one pass."""
     extra = [c.item for c in discovery.passes()]
     if args.list_passes:
-        rows = [(name, describe(name)) for name in PIPELINE]
-        rows += [(spec.name, _place(spec)) for spec in extra]
+        added = {spec.name: spec for spec in extra}
+        rows = [(name, _place(added[name]) if name in added else describe(name)) for name in order(extra)]
         print(json.dumps(dict(rows), indent=2) if args.json else table(("pass", "what it does"), rows))
         return Exit.OK
     if args.model is None:

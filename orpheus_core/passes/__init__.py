@@ -20,7 +20,7 @@ from orpheus_core.passes.fold_constants import Budget
 from orpheus_core.passes.rewriting import forget
 from orpheus_core.plugin import PassSpec, resolve
 
-__all__ = ["PIPELINE", "Evaluator", "Observer", "describe", "simplify"]
+__all__ = ["PIPELINE", "Evaluator", "Observer", "describe", "order", "simplify"]
 
 #: Called after each pass that ran, with its name and the graph before and after (the same object when
 #: nothing changed).
@@ -78,7 +78,7 @@ def simplify(
     to leave out. ``evaluator`` computes nodes whose inputs are constant; without it only shape-like operators
     are folded. Raises UsageError for a name that is not a pass.
     """
-    known = _order(extra)
+    known = order(extra)
     enabled = set(known) if enable is None else set(enable)
     disabled = set(disable)
     _check_known(enabled | disabled, known)
@@ -117,19 +117,22 @@ def _settle(
     return graph
 
 
-def _order(extra: Sequence[PassSpec]) -> dict[str, str | None]:
-    """Pass names in order, each with the reference to a plugin's function, None for the core's own."""
-    order: list[tuple[str, str | None]] = [(name, None) for name in PIPELINE]
+def order(extra: Sequence[PassSpec]) -> dict[str, str | None]:
+    """Pass names in the order they run, each with the reference to a plugin's function, None for the core's own.
+
+    Raises UsageError for a name that is taken, or a place that is not there.
+    """
+    found: list[tuple[str, str | None]] = [(name, None) for name in PIPELINE]
     for spec in extra:
-        names = [name for name, _ in order]
+        names = [name for name, _ in found]
         if spec.name in names:
             raise UsageError(f"a plugin adds a pass {spec.name!r}, but there is one already; rename it")
         if spec.after is None:
-            order.append((spec.name, spec.run))
+            found.append((spec.name, spec.run))
             continue
         _check_known([spec.after], names)
-        order.insert(names.index(spec.after) + 1, (spec.name, spec.run))
-    return dict(order)
+        found.insert(names.index(spec.after) + 1, (spec.name, spec.run))
+    return dict(found)
 
 
 def _load(name: str, reference: str | None) -> Callable[[Graph], Graph]:

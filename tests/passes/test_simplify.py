@@ -8,7 +8,7 @@ import pytest
 from passes.building import Builder, ops
 
 from orpheus_core.errors import UsageError
-from orpheus_core.passes import PIPELINE, describe, simplify
+from orpheus_core.passes import PIPELINE, describe, order, simplify
 from orpheus_core.plugin import PassSpec
 
 
@@ -18,6 +18,12 @@ def small():
 
 
 EXTRA = PassSpec(name="mark", run="passes.building:name_seen", after="remove_identity")
+
+
+def test_a_plugins_pass_is_told_where_it_runs():
+    names = list(order([EXTRA]))
+    assert names.index("mark") == names.index("remove_identity") + 1
+    assert [name for name in names if name != "mark"] == list(PIPELINE)
 
 
 def test_disabled_pass_does_not_run():
