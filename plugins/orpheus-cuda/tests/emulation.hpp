@@ -2,7 +2,8 @@
 //
 // A thread runs until it waits for others; barriers count who is still alive. Every other block runs its threads in
 // the opposite order. Copies to shared memory happen when they are waited for, not when they are begun. Shared memory
-// begins as garbage. A block in which all wait and none can go on ends the process with a message.
+// begins as garbage. A block in which all wait and none can go on ends the process with a message. The blocks of a cluster
+// run together.
 
 #include <cmath>
 #include <cstdio>
@@ -22,6 +23,7 @@ static dim3 threadIdx, blockIdx, blockDim, gridDim;
 #define __shared__ static
 #define __launch_bounds__(...)
 #define __restrict__
+#define CLUSTER_OF(count)
 inline void after_others() {}
 #define DYNAMIC_SHARED(name) uint4 *name = (uint4 *)emulation::shared
 
@@ -37,8 +39,13 @@ struct Fiber {
 static std::vector<Fiber> fibers;
 static std::vector<Barrier> warps;
 static std::vector<unsigned> living;  // in each warp
-static Barrier all;
-static unsigned alive, current;
+static std::vector<Barrier> all;       // of each block of a cluster
+static std::vector<unsigned> residents;
+static Barrier together;
+static unsigned alive, current, threads, member;
+static size_t apart;  // bytes from one block's shared memory to the next one's
+static char *memory;
+static dim3 origin;
 static unsigned long progress;
 static ucontext_t home;
 static char *shared;
@@ -62,15 +69,19 @@ static unsigned lane() { return current % 32; }
 static unsigned char (*mail())[32] { return letters[current / 32]; }
 static void enter() {
     body();
-    fibers[current].done = true, --alive, --living[current / 32], ++progress;
+    fibers[current].done = true, --alive, --residents[member], --living[current / 32], ++progress;
     yield();
 }
 static void place(unsigned t) {
-    current = t;
+    current = t, member = t / threads, t %= threads;
+    blockIdx = {origin.x, origin.y, origin.z + member};
+    shared = memory + member * apart;
     threadIdx = {t % blockDim.x, t / blockDim.x % blockDim.y, t / blockDim.x / blockDim.y};
 }
-static void run_block(bool waits, bool backwards) {
-    const unsigned count = blockDim.x * blockDim.y * blockDim.z;
+static void run_cluster(unsigned members, bool waits, bool backwards) {
+    threads = blockDim.x * blockDim.y * blockDim.z;
+    const unsigned count = threads * members;
+    if (members > 1 && threads % 32) fprintf(stderr, "emulation: a cluster of uneven blocks\n"), abort();
     if (!waits) {
         for (unsigned t = 0; t < count; ++t) place(backwards ? count - 1 - t : t), body();
         return;
@@ -78,7 +89,7 @@ static void run_block(bool waits, bool backwards) {
     if (fibers.size() < count) fibers.resize(count);
     warps.assign((count + 31) / 32, Barrier());
     living.assign(warps.size(), 0);
-    all = Barrier(), alive = count;
+    all.assign(members, Barrier()), residents.assign(members, threads), together = Barrier(), alive = count;
     for (unsigned t = 0; t < count; ++t) {
         Fiber &f = fibers[t];
         getcontext(&f.context);
@@ -103,18 +114,21 @@ static void call(void (*f)(A...), void **arguments, std::index_sequence<I...>) {
     f(*(std::remove_const_t<A> *)arguments[I]...);
 }
 template <class... A>
-static void launch(void (*f)(A...), void **arguments, const unsigned *grid, const unsigned *block, int bytes, bool waits) {
+static void launch(void (*f)(A...), void **arguments, const unsigned *grid, const unsigned *block, int bytes, bool waits,
+                   unsigned members) {
     gridDim = {grid[0], grid[1], grid[2]}, blockDim = {block[0], block[1], block[2]};
-    std::vector<uint4> dynamic(bytes / 16 + 1);
-    shared = (char *)dynamic.data();
+    apart = bytes / 16 * 16 + 16;
+    std::vector<uint4> dynamic(apart / 16 * members);
+    memory = (char *)dynamic.data();
+    if (grid[2] % members) fprintf(stderr, "emulation: a grid that is not of whole clusters\n"), abort();
     body = [&] { call(f, arguments, std::index_sequence_for<A...>()); };
     unsigned number = 0;
-    for (unsigned z = 0; z < grid[2]; ++z)
+    for (unsigned z = 0; z < grid[2]; z += members)
         for (unsigned y = 0; y < grid[1]; ++y)
             for (unsigned x = 0; x < grid[0]; ++x) {
-                blockIdx = {x, y, z};
-                memset(shared, 0xff, bytes);
-                run_block(waits, ++number % 2 == 0);
+                origin = {x, y, z};
+                memset(memory, 0xff, apart * members);
+                run_cluster(members, waits, ++number % 2 == 0);
             }
 }
 template <class T> T shuffle(T value, unsigned from) {
@@ -126,7 +140,15 @@ template <class T> T shuffle(T value, unsigned from) {
 }
 }  // namespace emulation
 
-inline void __syncthreads() { emulation::wait(emulation::all, emulation::alive); }
+inline void __syncthreads() {
+    using namespace emulation;
+    wait(all[member], residents[member]);
+}
+inline void cluster_barrier() { emulation::wait(emulation::together, emulation::alive); }
+inline const void *of_block(const void *mine, unsigned rank) {
+    using namespace emulation;
+    return memory + rank * apart + ((const char *)mine - shared);
+}
 inline void __syncwarp() { emulation::wait_warp(); }
 inline void __threadfence() {}
 template <class T> T __ldcg(const T *at) { return *at; }

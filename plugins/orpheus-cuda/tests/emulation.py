@@ -220,10 +220,14 @@ def _load(text: str, name: str) -> Callable[..., None]:
     shim = Path(__file__).with_name("emulation.hpp").read_text()
     body = text.replace(programs.read("ptx.cuh"), "")
     waits = re.search(r"__sync|__shfl|mma_|copy_async|load_matrices", body) is not None
-    names = re.findall(r"__global__ void\s+(?:__launch_bounds__\([^)]*\)\s+)?(\w+)\(", body)
+    cluster = re.search(r"#define CLUSTER (\d+)", body)
+    members = int(cluster[1]) if cluster else 1
+    names = re.findall(
+        r"__global__ void\s+(?:__launch_bounds__\([^)]*\)\s+)?(?:CLUSTER_OF\([^)]*\)\s+)?(\w+)\(", body
+    )
     calls = "".join(
         f'extern "C" void launch_{n}(void **a, const unsigned *g, const unsigned *b, int s) '
-        f"{{ emulation::launch({n}, a, g, b, s, {int(waits)}); }}\n"
+        f"{{ emulation::launch({n}, a, g, b, s, {int(waits)}, {members}); }}\n"
         for n in names
     )
     code = f"{shim}\n{body}\n{calls}"

@@ -19,14 +19,14 @@ import orpheus_core as orpheus
 CONV = ("Conv", (1, 48, 19, 17), "Conv/implicit", ((72, 48, 3, 3), (72,)), {"pads": [1, 0, 1, 2]})
 
 
-@pytest.mark.parametrize("splits", [1, 3])
+@pytest.mark.parametrize("splits", [1, 3, 4])  # 4 meet in a cluster
 @pytest.mark.parametrize(
     "tile", [*tiles.PLAIN, *tiles.TENSOR], ids=lambda t: f"{t.rows}x{t.columns}x{t.threads}"
 )
 def test_tile(tile: tiles.Tile, splits: int, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def only(*sizes: Any, tensor: bool) -> list[tuple[tiles.Tile, int]]:
+    def only(*sizes: Any, tensor: bool, clusters: bool) -> list[tuple[tiles.Tile, int]]:
         asked.append(tensor)
         return [(tile, splits)]
 
@@ -57,13 +57,22 @@ def test_what_a_tile_takes_is_there(tile: tiles.Tile) -> None:
 @given(
     rows=st.integers(1, 200_000), columns=st.integers(1, 5000), depth=st.integers(1, 10_000),
     matrices=st.integers(1, 2000), size=st.sampled_from([1, 2, 4]), processors=st.integers(1, 200),
-    shared=st.sampled_from([99 << 10, 163 << 10, 227 << 10]),
+    shared=st.sampled_from([99 << 10, 163 << 10, 227 << 10]), clusters=st.booleans(),
 )  # fmt: skip
 def test_ranks(
-    rows: int, columns: int, depth: int, matrices: int, size: int, processors: int, shared: int
+    rows: int,
+    columns: int,
+    depth: int,
+    matrices: int,
+    size: int,
+    processors: int,
+    shared: int,
+    clusters: bool,
 ) -> None:
     for tensor, every in ((False, tiles.PLAIN), (True, tiles.TENSOR)):
-        found = tiles.ranked(rows, columns, depth, matrices, size, processors, shared, tensor=tensor)
+        found = tiles.ranked(
+            rows, columns, depth, matrices, size, processors, shared, tensor=tensor, clusters=clusters
+        )
         assert sorted(str(t) for t in every if t.shared <= shared) == sorted(str(tile) for tile, _ in found)
         assert len(found) >= len(CHOICES)
         for _, splits in found:
@@ -72,7 +81,7 @@ def test_ranks(
 
 
 def test_a_small_layer_is_spread_over_the_gpu() -> None:
-    tile, splits = tiles.ranked(49, 512, 4608, 1, 2, 132, 227 << 10, tensor=True)[0]
+    tile, splits = tiles.ranked(49, 512, 4608, 1, 2, 132, 227 << 10, tensor=True, clusters=True)[0]
     assert -(-49 // tile.rows) * -(-512 // tile.columns) * splits > 66
-    tile, splits = tiles.ranked(100_000, 512, 512, 1, 2, 132, 227 << 10, tensor=True)[0]
+    tile, splits = tiles.ranked(100_000, 512, 512, 1, 2, 132, 227 << 10, tensor=True, clusters=True)[0]
     assert splits == 1 and tile.sums >= 64

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,7 +20,7 @@ from orpheus_cuda.expressions import TYPES, act
 from orpheus_cuda.launch import Launch, launch
 from orpheus_cuda.programs import define
 from orpheus_cuda.runtime import Tensor, load
-from orpheus_cuda.tiles import PIECE, Tile, ranked
+from orpheus_cuda.tiles import CLUSTERED, CLUSTERS, PIECE, Tile, ranked
 
 _MMA = {
     "float16": "mma_half", "bfloat16": "mma_bfloat", "float32": "mma_tensor_float", "int8": "mma_signed",
@@ -82,16 +83,19 @@ class Product:
         found = opened(self.index).found
         matrices = len(sides.offsets)
         self.tile: Tile
+        clusters = found.capability[0] in CLUSTERED and os.environ.get("ORPHEUS_CUDA_CLUSTER") != "0"
         self.tile, self.splits = ranked(
             sides.rows, sides.columns, sides.depth, matrices, self.dtype.itemsize, found.processors, found.shared,
-            tensor=self.tensor,
+            tensor=self.tensor, clusters=clusters,
         )[choice]  # fmt: skip
         self.grid = (
             ceil(sides.rows / self.tile.rows), ceil(sides.columns / self.tile.columns), matrices * self.splits,
         )  # fmt: skip
         #: Bytes in which shares of K meet.
         self.workspace = self.grid[0] * self.grid[1] * self.grid[2] * self.tile.rows * self.tile.columns * 4
-        if self.splits == 1:
+        #: Blocks that share a tile and run at the same time.
+        self.cluster = self.splits if clusters and self.splits in CLUSTERS else 1
+        if self.splits == self.cluster:
             self.workspace = 0
         self.offsets = (
             load(self.index, sides.offsets.astype(np.int64)) if sides.offsets.any() or matrices > 1 else None
@@ -121,10 +125,10 @@ class Product:
             "CHUNK_A": chunk(size, x.pointer, s.x[3], a_steps),
             "CHUNK_B": chunk(size, weights.pointer, s.w[1], b_steps),
             "WINDOW": self._window(), "WHOLE": int(s.packed), "TOGETHER": int(s.y[2] == 1),
-            "VEC": self._vector(operands, y, raw),
+            "VEC": self._vector(operands, y, raw), "CLUSTER": self.cluster,
         }  # fmt: skip
         counts = None
-        if self.splits > 1:
+        if self.splits > self.cluster:
             assert space is not None
             counts = load(self.index, np.zeros(self.grid[0] * self.grid[1] * len(s.offsets), np.uint32))
         ints = (

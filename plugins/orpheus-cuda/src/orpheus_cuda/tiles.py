@@ -26,6 +26,10 @@ _FOR_CHUNK, _FOR_TURN = 7, 30
 #: asking for a piece to having it, where it comes from the device's memory.
 _STEP, _BLOCK, _MEETING, _FETCH = 120, 1800, 1500, 800
 SPLITS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
+#: Shares that meet in a cluster, on these compute capabilities (GPUs of data centres, whose clusters are the largest);
+#: cycles of that, and bytes a cycle.
+CLUSTERS, CLUSTERED = (2, 4, 8), (9, 10)
+_CLUSTER, _CLUSTER_RATE = 700, 16
 
 
 @dataclass(frozen=True)
@@ -119,10 +123,12 @@ def ranked(
     shared: int,
     *,
     tensor: bool,
+    clusters: bool,
 ) -> list[tuple[Tile, int]]:
     """Every tile that fits, with the number of shares of K that suits it best, in order of modelled time.
 
-    ``size``: bytes of an element; ``depth``: products in a sum; ``shared``: bytes of shared memory a block may take.
+    ``size``: bytes of an element; ``depth``: products in a sum; ``shared``: bytes of shared memory a block may take;
+    ``clusters``: whether blocks may run in clusters.
     """
     pieces = ceil(depth * size / PIECE)
 
@@ -132,7 +138,9 @@ def ranked(
         turns = ceil(each / tile.beside(shared))
         busy, alone = tile.loop
         meeting = 0.0
-        if splits > 1:
+        if clusters and splits in CLUSTERS:
+            meeting = _CLUSTER + tile.rows * tile.columns * 4 / _CLUSTER_RATE
+        elif splits > 1:
             meeting = _MEETING + (splits + each) * tile.rows * tile.columns * 4 / _L2_RATE
         return turns * _BLOCK + ceil(pieces / splits) * max(each * busy, turns * alone) + meeting
 

@@ -7,8 +7,9 @@
 // A(i, k): pixel i = (n, p, q) of X read through a window, k = (r, s, c); a matrix is an image of one row, a window of
 // one element. B(j, k) by strides, k together where it was packed. What lies outside X, and beyond M, N, K, is zero.
 //
-// A block: BM x BN of Y, over its share of K (the last of the blocks that share a tile adds the shares, always in the
-// same order). K goes through shared memory in pieces of 64 bytes a row, STAGES of them under way; rows are 80 bytes
+// A block: BM x BN of Y, over its share of K. Shares of a tile meet in the shared memory of a cluster of CLUSTER blocks,
+// each of which ends a part of the tile; where CLUSTER is 1, the last block to come adds them, from L2. The order of sums
+// is the same in every run. K goes through shared memory in pieces of 64 bytes a row, STAGES of them under way; rows are 80 bytes
 // apart, so that 8 rows read 16 bytes each without conflict. Warps: WARPS_M x WARPS_N, each WM x WN of the tile; sums in
 // registers; BLOCKS of them run side by side. A and B arrive in chunks of CHUNK_A and CHUNK_B bytes: 16 or 4 asynchronously, 2 by way of a register.
 // WINDOW: 1 of one element, 2 of more and C at least a piece, 3 any. WHOLE: rows of B are whole pieces.
@@ -110,11 +111,12 @@ __device__ inline int column_of(int s, int lane) { return s % TN * 8 + lane % 8;
 constexpr int MEETING = SUMS <= 16 ? 8 : SUMS <= 32 ? 4 : SUMS <= 64 ? 2 : 1;
 typedef Pack<SUM, 4> Four;
 // Of Y: vectors in a row of the tile, a thread's number of them, and floats from row to row of the sums in shared memory.
-constexpr int ACROSS = BN / VEC, TURNS = BM * ACROSS / THREADS, LINE = TOGETHER ? BN + 8 : BN + 1;
-static_assert(BM * ACROSS % THREADS == 0 && (TOGETHER || VEC == 1), "vectors are of columns");
+constexpr int ACROSS = BN / VEC, VECTORS = BM * ACROSS, LINE = TOGETHER ? BN + 8 : BN + 1;
+constexpr int TURNS = (VECTORS + THREADS * CLUSTER - 1) / (THREADS * CLUSTER);
+static_assert(VECTORS % THREADS == 0 && (TOGETHER || VEC == 1), "vectors are of columns");
 
 // offsets: of A, B, Y and BIAS, in elements, for each matrix or group of blockIdx.z; null: one.
-extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) product(
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) CLUSTER_OF(CLUSTER) product(
     const T *x, const T *w, const TB *__restrict__ bias, const T *r, const TS *__restrict__ scale,
     const T *__restrict__ shift, TO *y, TO *raw, SUM *partial, u32 *counts, const i64 *__restrict__ offsets, const int M,
     const int N, const int C, const int H, const int W, const int P, const int Q, const int R, const int S, const int sh,
@@ -216,7 +218,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) product(
         multiply(a + wm * PITCH, a + (BM + wn0) * PITCH, lane, sum);
     }
 
-    if (splits > 1) {
+    if (CLUSTER == 1 && splits > 1) {
         const i64 tile = ((i64)z * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x;
         Four *const mine = (Four *)partial + tile * splits * (SUMS / 4) * THREADS + thread;
 #pragma unroll
@@ -249,10 +251,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) product(
     typedef Pack<TO, VEC> Results;
     Operands residual[TURNS];
     auto place = [&](int turn, int &a, int &b) {
-        const int e = thread + turn * THREADS;
+        const int e = (CLUSTER == 1 ? turn : turn * CLUSTER + split) * THREADS + thread;
         a = TOGETHER ? e / ACROSS : e % BM, b = TOGETHER ? e % ACROSS * VEC : e / BM;
         const int i = i0 + a, j = j0 + b;
-        return i < M && j < N ? to + (LINEAR ? i * yp : i / (P * Q) * yn + i % (P * Q) * yp) + j * yc : (i64)-1;
+        return (CLUSTER == 1 || e < VECTORS) && i < M && j < N ? to + (LINEAR ? i * yp : i / (P * Q) * yn + i % (P * Q) * yp) + j * yc : (i64)-1;
     };
     if (r)
 #pragma unroll
@@ -265,14 +267,22 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) product(
     SUM *const sums = (SUM *)shared;
 #pragma unroll
     for (int u = 0; u < SUMS; ++u) sums[(wm + row_of(u, lane)) * LINE + wn0 + column_of(u, lane)] = sum[u];
-    __syncthreads();
+    if (CLUSTER == 1) __syncthreads();
+    if (CLUSTER > 1) cluster_barrier();
 #pragma unroll
     for (int turn = 0; turn < TURNS; ++turn) {
         int a, b;
         const i64 at = place(turn, a, b);
         if (at < 0) continue;
         const int i = i0 + a, j = j0 + b;
-        const Pack<SUM, VEC> made = *(const Pack<SUM, VEC> *)(sums + a * LINE + b);
+        const SUM *const own = sums + a * LINE + b;
+        Pack<SUM, VEC> made = *(const Pack<SUM, VEC> *)(CLUSTER == 1 ? own : of_block(own, 0));
+#pragma unroll
+        for (int part = 1; part < CLUSTER; ++part) {
+            const Pack<SUM, VEC> more = *(const Pack<SUM, VEC> *)of_block(own, part);
+#pragma unroll
+            for (int u = 0; u < VEC; ++u) made.at[u] += more.at[u];
+        }
         Results result, early;
 #pragma unroll
         for (int u = 0; u < VEC; ++u) {
@@ -292,4 +302,5 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) product(
         if (raw) *(Results *)(raw + at) = early;
         *(Results *)(y + at) = result;
     }
+    if (CLUSTER > 1) cluster_barrier();  // nobody leaves while others read its shared memory
 }

@@ -34,6 +34,24 @@ __device__ inline void after_others() {
 #endif
 }
 
+// Blocks of a cluster, which run at the same time: a barrier for all their threads, and where in the shared memory of
+// block `rank` lies what lies at `mine` in one's own. Compute capability 9.0.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+#define CLUSTER_OF(count) __cluster_dims__(1, 1, count)
+__device__ inline void cluster_barrier() {
+    asm volatile("barrier.cluster.arrive;\n\tbarrier.cluster.wait;" ::: "memory");
+}
+__device__ inline const void *of_block(const void *mine, unsigned rank) {
+    unsigned long long theirs;
+    asm("mapa.u64 %0, %1, %2;" : "=l"(theirs) : "l"(mine), "r"(rank));
+    return (const void *)theirs;
+}
+#else
+#define CLUSTER_OF(count)
+__device__ inline void cluster_barrier() {}
+__device__ inline const void *of_block(const void *mine, unsigned) { return mine; }
+#endif
+
 // Copies of 4 or 16 bytes to shared memory that run on while the warp computes; zeros where not `inside`.
 template <int BYTES>
 __device__ inline void copy_async(void *to, const void *from, bool inside) {
