@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import orpheus_cuda
 import pytest
 import stand_ins
 from cases import kind, rounded
 from onnx import helper, numpy_helper
-from orpheus_cuda import cublaslt, cudnn
+from orpheus_cuda import cublaslt, cudnn, device
 
 import orpheus_core as orpheus
+from orpheus_core.plugin import Ready
 
 _NUMBERS = {"float32": 1, "float16": 10, "bfloat16": 16, "float64": 11}
 #: Of a result in each type, beside half a unit of the sum's own size.
@@ -87,7 +89,7 @@ def check(build: Any, dtype: str, kernel: str, library: str) -> None:
     op = kernel.partition("/")[0]
     kernel = f"ai.orpheus:{kernel}" if op.startswith("Fused") else kernel
     session: Any = orpheus.InferenceSession(
-        made, providers=["cuda"], fallback="error", pin={op: f"cuda:{kernel}"}
+        made, providers=[("cuda", {"device": 0})], fallback="error", pin={op: f"cuda:{kernel}"}
     )
     (wanted,) = orpheus.InferenceSession(exact, providers=["numpy"]).run(None, feeds)
     assert f"cuda:{kernel}" in {row.kernel_id for row in session.kernel_plan()}
@@ -156,9 +158,19 @@ def test_a_product_of_cublaslt(
     )
 
 
-def test_what_is_not_installed_is_said_with_what_to_install() -> None:
-    model, _ = conv("float32", (1, 6, 5, 5), (7, 6, 1, 1))
-    told = str(orpheus.InferenceSession(model, providers=["cuda"]).explain())
-    if sys.modules.get("cudnn") is None:
-        assert "pip install nvidia-cudnn-frontend" in told
-    assert "libcublasLt" in told or "cublaslt" in told
+def test_what_is_installed_is_in_the_table_and_told(monkeypatch: pytest.MonkeyPatch, emulated: None) -> None:
+    """Conformance judges what is there: a kernel that nothing here can run is no kernel of this machine."""
+
+    def there() -> tuple[set[str], str]:
+        names = {k.name for k in device.complete(orpheus_cuda.orpheus_backend()).kernels}
+        answer = device.probe()
+        assert isinstance(answer, Ready)
+        return names & {"cudnn", "cublaslt"}, answer.detail
+
+    names, told = there()
+    assert not names and told.endswith("without cuDNN's frontend, without cuBLASLt")
+    monkeypatch.setattr(cudnn, "find_spec", lambda name: name)
+    names, told = there()
+    assert names == {"cudnn"} and told.endswith("with cuDNN's frontend, without cuBLASLt")
+    monkeypatch.setattr(cublaslt, "library", stand_ins.Lt)
+    assert there()[0] == {"cudnn", "cublaslt"}

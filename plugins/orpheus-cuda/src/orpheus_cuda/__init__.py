@@ -17,6 +17,7 @@ def orpheus_backend() -> Backend:
         kernels=kernels(),
         device=Device("cuda"),
         probe="orpheus_cuda.device:probe",
+        complete="orpheus_cuda.device:complete",
         configure="orpheus_cuda.device:configure",
         runtime="orpheus_cuda.runtime:Runtime",
         seal="orpheus_cuda.launch:seal",

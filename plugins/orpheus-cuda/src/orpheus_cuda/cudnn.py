@@ -64,6 +64,11 @@ def _key(problem: Problem, *, tf32: bool) -> _Key:
     )
 
 
+def is_installed() -> bool:
+    """Whether the frontend can be imported."""
+    return find_spec("cudnn") is not None
+
+
 def supports(problem: Problem) -> str | None:
     """The library, an epilogue that it fuses, and a plan of its own for this layer."""
     return _judge(problem, tf32=False)
@@ -75,7 +80,7 @@ def supports_tf32(problem: Problem) -> str | None:
 
 
 def _judge(problem: Problem, *, tf32: bool) -> str | None:
-    if find_spec("cudnn") is None:
+    if not is_installed():
         return "needs cuDNN's frontend: pip install nvidia-cudnn-frontend nvidia-cudnn-cu13 (or -cu12)"
     given = [t is not None for t in (*problem.inputs, *(None,) * 4)]
     if given[4] or given[5] or any(t is not None for t in problem.outputs[1:]):

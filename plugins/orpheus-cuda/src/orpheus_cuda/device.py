@@ -13,6 +13,8 @@ from orpheus_core.types import Device
 from orpheus_cuda import driver
 
 _OPTIONS = ("device", "tf32")
+#: NVIDIA's libraries by the names of their kernels, and as people know them.
+_LIBRARIES = {"cudnn": "cuDNN's frontend", "cublaslt": "cuBLASLt"}
 #: What stands for CUDA: ``devices()``, ``versions()`` and ``Library``. Tests put another in its place.
 library: Any = driver
 
@@ -44,7 +46,26 @@ def probe() -> Ready | Unavailable:
             "a GPU of compute capability 8.0 or newer; see CUDA_VISIBLE_DEVICES",
         )
     more = f" and {len(found) - 1} more" if found[1:] else ""
-    return Ready(f"{usable[0].name}{more}, driver for CUDA {can}, CuPy for {runtime}", rows)
+    there = libraries()
+    told = [f"{'with' if name in there else 'without'} {title}" for name, title in _LIBRARIES.items()]
+    return Ready(
+        f"{usable[0].name}{more}, driver for CUDA {can}, CuPy for {runtime}, {', '.join(told)}", rows
+    )
+
+
+def libraries() -> tuple[str, ...]:
+    """Those of NVIDIA's that are installed, by the names of their kernels."""
+    from orpheus_cuda import cublaslt, cudnn
+
+    there = {"cudnn": cudnn.is_installed(), "cublaslt": cublaslt.library() is not None}
+    return tuple(name for name in _LIBRARIES if there[name])
+
+
+def complete(backend: Backend) -> Backend:
+    """The backend with the kernels of NVIDIA's libraries that are installed."""
+    from orpheus_cuda.manifest import kernels
+
+    return replace(backend, kernels=kernels(libraries=libraries()))
 
 
 def configure(backend: Backend, options: Mapping[str, Any]) -> Backend:
@@ -68,7 +89,7 @@ def configure(backend: Backend, options: Mapping[str, Any]) -> Backend:
         raise UsageError(f"there is no CUDA device {wanted!r}; there are {there}")
     if found[fits[0]].capability < driver.LEAST:
         raise UsageError(f"CUDA device {fits[0]} cannot be used: {found[fits[0]]}")
-    return replace(backend, device=Device("cuda", fits[0]), kernels=kernels(tf32=tf32))
+    return replace(backend, device=Device("cuda", fits[0]), kernels=kernels(tf32=tf32, libraries=libraries()))
 
 
 _opened: dict[int, Any] = {}

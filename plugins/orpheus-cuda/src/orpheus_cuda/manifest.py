@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from orpheus_core.geometry.cook_toom import FORMS
@@ -22,12 +22,12 @@ _TF32 = Accuracy(factor=2.0**14)
 _LOOSE = Accuracy(factor=4, exact_integers=False)
 
 
-def kernels(*, tf32: bool = False) -> tuple[Kernel, ...]:
-    """The table; ``tf32`` adds the kernels that round float32 operands to TF32."""
+def kernels(*, tf32: bool = False, libraries: Collection[str] = ()) -> tuple[Kernel, ...]:
+    """The table; ``tf32`` adds the kernels that round float32 operands to TF32, ``libraries`` those of NVIDIA's."""
     return (
         *_convolutions(tf32),
         *_products(tf32),
-        *_libraries(tf32),
+        *(k for k in _libraries(tf32) if k.name.partition("_")[0] in libraries),
         *_pools(),
         *_lines(),
         *_elementwise(),
@@ -87,7 +87,7 @@ def _products(tf32: bool) -> Iterator[Kernel]:
 
 
 def _libraries(tf32: bool) -> Iterator[Kernel]:
-    """NVIDIA's: where they are installed; unmeasured, they stand behind the plugin's own."""
+    """NVIDIA's; unmeasured, they stand behind the plugin's own."""
     nhwc = Format((NHWC, "plain", "plain", NHWC), (NHWC, NHWC))
     known = Rule("W.constant", "==", True)
     forms: tuple[tuple[str, dict[str, Any]], ...] = (("", {"dtypes": _HALVES}),)
