@@ -232,18 +232,28 @@ def networks(record: Record) -> None:
 def profile(record: Record) -> None:
     """Each layer's share of the GPU's limit: by operations, or by bytes."""
     import numpy as np
+    import onnx
+    from orpheus_experiments.accuracy.exact import widened
     from orpheus_experiments.zoo import registry
 
     import orpheus_core as orpheus
 
     known = record.found.get("device", {})
     bandwidth = known.get("copy GB/s", 3000.0) * 1e9
-    peak = known.get("library product float32 TFLOP/s", 50.0) * 1e12
-    for key in record.todo("profile", [f"{n} batch {b}" for n in NETWORKS[:5] for b in (1, 32)]):
-        name, _, batch = key.split(" ")
-        session: Any = orpheus.InferenceSession(registry.build(name, batch=int(batch)), providers=["cuda"])
+    peaks = {
+        kind: known.get(f"library product {kind} TFLOP/s", rate) * 1e12
+        for kind, rate in (("float32", 50.0), ("float16", 700.0))
+    }
+    for key in record.todo(
+        "profile", [f"{n} batch {b} {k}" for n in NETWORKS[:5] for b in (1, 32) for k in peaks]
+    ):
+        name, _, batch, kind = key.split(" ")
+        peak = peaks[kind]
+        model = registry.build(name, batch=int(batch))
+        model = widened(model, onnx.TensorProto.FLOAT16) if kind == "float16" else model
+        session: Any = orpheus.InferenceSession(model, providers=["cuda"])
         feed = session.get_inputs()[0]
-        x = np.random.default_rng(0).standard_normal(feed.shape).astype(np.float32)
+        x = np.random.default_rng(0).standard_normal(feed.shape).astype(kind)
         passes = [session.profile({feed.name: x}).rows for _ in range(3)]
         lines, whole, least = [], 0.0, 0.0
         for rows in zip(*passes):
@@ -255,7 +265,7 @@ def profile(record: Record) -> None:
             lines.append(
                 f"{rows[0].node:40} {rows[0].kernel:36} {times[0] * 1e6:9.1f} us {limit / times[0]:6.1%}"
             )
-        (record.folder / f"profile-{name}-{batch}.txt").write_text("\n".join(lines))
+        (record.folder / f"profile-{name}-{batch}-{kind}.txt").write_text("\n".join(lines))
         record.keep("profile", key, {"device ms": whole * 1e3, "share of limit": least / whole})
 
 

@@ -48,15 +48,33 @@ class _Quantized:
     axis: int
 
     @property
+    def step(self) -> float:
+        """The scale, or the first of them."""
+        return float(self.scale.reshape(-1)[0])
+
+    @property
+    def origin(self) -> int:
+        """The zero point, or the first of them."""
+        return int(self.zero.reshape(-1)[0])
+
+    @property
     def is_plain(self) -> bool:
         """Whether one scale and one zero point hold for all elements, and the scale is a number above zero."""
-        single = self.scale.size == self.zero.size == 1
-        return single and 0 < float(self.scale.reshape(())) < math.inf
+        return self.scale.size == self.zero.size == 1 and 0 < self.step < math.inf
+
+    def fits(self, array: Array, *, along: int | None = None) -> bool:
+        """Whether there are as many as the array needs, ``along`` that axis if there are many."""
+        axis = self.axis + array.ndim * (self.axis < 0)
+        many = max(self.scale.size, self.zero.size)
+        if many == 1:
+            return True
+        whole = {self.scale.size, self.zero.size} <= {1, many} and 0 <= axis < array.ndim
+        return whole and array.shape[axis] == many and along in (None, axis)
 
     def is_same(self, other: _Quantized) -> bool:
         """Whether both have one type, scale and zero point."""
         same = dtype_of(self.values) is dtype_of(other.values) and self.is_plain and other.is_plain
-        return same and float(self.scale) == float(other.scale) and int(self.zero) == int(other.zero)
+        return same and self.step == other.step and self.origin == other.origin
 
 
 def _rule(node: Node, ctx: Context) -> Replacement | None:
@@ -66,7 +84,7 @@ def _rule(node: Node, ctx: Context) -> Replacement | None:
     made = ctx.producer(node.input(0))
     if made is None or ctx.sole_consumer(made.results[0]) is not node or len(made.results) > 1:
         return None
-    if is_op(made, *_MOVES):
+    if is_op(made, "Concat", *_MOVES):
         return _moved(node, made, target, ctx)
     low, high = -math.inf, math.inf
     if is_op(made, "Relu", "Clip"):
@@ -116,7 +134,7 @@ def _stored(value: Value, ctx: Context) -> Value:
     node = ctx.producer(value)
     source = const_of(node.input(0)) if node is not None and is_op(node, "QuantizeLinear") else None
     how = None if node is None or source is None else _end(node)
-    if how is None or source is None or source.dtype != np.float32:
+    if how is None or source is None or source.dtype != np.float32 or not how.fits(source):
         return value
     where = [1] * source.ndim
     if how.scale.size > 1:
@@ -134,10 +152,12 @@ def _stored(value: Value, ctx: Context) -> Value:
 
 def _moved(node: Node, made: Node, target: _Quantized, ctx: Context) -> Replacement | None:
     """The same operator on integers."""
-    source = _begin(made.input(0), ctx)
-    if source is None or not source.is_same(target) or source.values.const is not None:
+    count = len(made.inputs) if made.op == "Concat" else 1
+    sources = [_begin(value, ctx) for value in made.inputs[:count]]
+    found = [source.values for source in sources if source is not None and source.is_same(target)]
+    if len(found) < count or all(value.const is not None for value in found):
         return None
-    return Replacement([made.replace(inputs=(source.values, *made.inputs[1:]), outputs=node.outputs)])
+    return Replacement([made.replace(inputs=(*found, *made.inputs[count:]), outputs=node.outputs)])
 
 
 def _layer(
@@ -152,13 +172,13 @@ def _layer(
         return None
     weights, scale = rows
     with np.errstate(all="ignore"):
-        unit = x.scale.reshape(()).astype(np.float64) * scale.astype(np.float64)
+        unit = x.step * scale.astype(np.float64)
         bias = _bias(made.input(2), unit, len(weights), ctx)
     if bias is None:
         return None
     kind: Any = dtype_of(node.results[0])
     ends = np.iinfo(kind.numpy)
-    steps = [bound / float(target.scale) + int(target.zero) for bound in bounds]
+    steps = [bound / target.step + target.origin for bound in bounds]
     low, high = (float(np.clip(np.rint(step), ends.min, ends.max)) for step in steps)
     if math.isnan(low) or math.isnan(high) or low > high:
         return None
@@ -168,11 +188,10 @@ def _layer(
 
     kinds = [weights.dtype, dtype_of(x.values).numpy]  # type: ignore[union-attr]
     operands = [
-        constant("x_scale", np.float32(x.scale.reshape(()))), constant("x_zero", x.zero.reshape(()).astype(kinds[1])),
+        constant("x_scale", np.float32(x.step)), constant("x_zero", np.asarray(x.origin, kinds[1])),
         constant("w", weights), constant("w_scale", scale.astype(np.float32)),
-        constant("w_zero", w.zero.reshape(-1)[0].astype(kinds[0])),
-        constant("y_scale", np.float32(target.scale.reshape(()))),
-        constant("y_zero", target.zero.reshape(()).astype(kind.numpy)),
+        constant("w_zero", np.asarray(w.origin, kinds[0])), constant("y_scale", np.float32(target.step)),
+        constant("y_zero", np.asarray(target.origin, kind.numpy)),
         constant("b", bias) if bias.any() else None,
     ]  # fmt: skip
     source, result, before, after = x.values, node.results[0], [], []
@@ -217,11 +236,11 @@ def _rows(made: Node, w: _Quantized) -> tuple[Array, Array] | None:
         if not plain or weights.ndim != 2 or rank_of(made.input(0)) != 2:
             return None
         axis = 0 if facts.get("transB") else 1
-        weights = np.ascontiguousarray(weights if axis == 0 else weights.T)[:, :, None]
-    if w.scale.size > 1 and w.axis % (weights.ndim if made.op == "Conv" else 2) != axis:
+    if not w.fits(weights, along=axis) or not ((w.scale > 0).all() and np.isfinite(w.scale).all()):
         return None
-    positive = bool((w.scale > 0).all() and np.isfinite(w.scale).all())
-    return (weights, w.scale.reshape(-1)) if positive else None
+    if made.op == "Gemm":
+        weights = np.ascontiguousarray(weights if axis == 0 else weights.T)[:, :, None]
+    return weights, w.scale.reshape(-1)
 
 
 def _bias(value: Value | None, unit: Array, count: int, ctx: Context) -> Array | None:
@@ -232,7 +251,9 @@ def _bias(value: Value | None, unit: Array, count: int, ctx: Context) -> Array |
     floats = None if known is None else known.astype(np.float64)
     if floats is None:
         given = _begin(value, ctx, (DType.INT32,))
-        if given is None or given.values.const is None:
+        if given is None or given.values.const is None or given.values.const.ndim != 1:
+            return None
+        if not given.fits(given.values.const, along=0):
             return None
         floats = (given.values.const - given.zero) * given.scale.astype(np.float64)
     if floats.size not in (1, count) or (floats.ndim > 1 and floats.shape[-1] != floats.size):

@@ -98,6 +98,12 @@ def test_a_relu_is_saturation_where_zero_is_the_least(end: str, zero: int) -> No
     assert found == (["QLinearConv"] if zero == 0 else ["QLinearConv", "Clip"])
 
 
+def test_scales_of_one_element_may_have_an_axis() -> None:
+    constants = numbers()
+    constants |= {n: constants[n].reshape(1) for n in ("xs", "xz", "ys", "yz")}
+    assert ops(model(LAYER.replace("END", "u = Relu(v)"), **constants)) == ["QLinearConv", "Clip"]
+
+
 def test_a_clip_beyond_the_type_is_nothing() -> None:
     constants = numbers() | {"low": np.float32(-1e9), "high": np.float32(1e9)}
     assert ops(model(LAYER.replace("END", "u = Clip(v, low, high)"), **constants)) == ["QLinearConv"]
@@ -167,6 +173,28 @@ def test_what_keeps_elements_keeps_integers() -> None:
         "MaxPool",
         "QuantizeLinear",
     ]
+
+
+CONCAT = """
+g (float[2,3,4] x, float[2,5,4] z) => (float[N,M,P] y) {
+    xq = QuantizeLinear(x, s, o)
+    xd = DequantizeLinear(xq, s, o)
+    zq = QuantizeLinear(z, t, o)
+    zd = DequantizeLinear(zq, t, o)
+    v = Concat<axis=1>(xd, zd)
+    yq = QuantizeLinear(v, s, o)
+    y = DequantizeLinear(yq, s, o)
+}
+"""
+
+
+@pytest.mark.parametrize(("other", "left"), [(0.1, 1), (0.2, 3)])
+def test_what_is_joined_has_to_have_one_scale(other: float, left: int) -> None:
+    made = model(
+        CONCAT, s=np.array([0.1], np.float32), t=np.array([other], np.float32), o=np.array([3], np.uint8)
+    )
+    found = [node.op for node in simple(made).nodes]
+    assert found.count("DequantizeLinear") == left and found.count("Concat") == 1
 
 
 @pytest.mark.parametrize(

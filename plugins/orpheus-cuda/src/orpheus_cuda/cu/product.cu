@@ -254,7 +254,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) CLUSTER_OF(CLUSTER
         const int e = (CLUSTER == 1 ? turn : turn * CLUSTER + split) * THREADS + thread;
         a = TOGETHER ? e / ACROSS : e % BM, b = TOGETHER ? e % ACROSS * VEC : e / BM;
         const int i = i0 + a, j = j0 + b;
-        return (CLUSTER == 1 || e < VECTORS) && i < M && j < N ? to + (LINEAR ? i * yp : i / (P * Q) * yn + i % (P * Q) * yp) + j * yc : (i64)-1;
+        if ((CLUSTER > 1 && e >= VECTORS) || i >= M || j >= N) return (i64)-1;
+        return to + (LINEAR ? i * yp : i / (P * Q) * yn + i % (P * Q) * yp) + j * yc;
     };
     if (r)
 #pragma unroll
