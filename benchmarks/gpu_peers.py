@@ -112,9 +112,8 @@ def tensorrt_engine(model: onnx.ModelProto, x: Any, *, tf32: bool) -> Callable[[
 
     log = trt.Logger(trt.Logger.ERROR)
     builder = trt.Builder(log)
-    typed = getattr(
-        trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None
-    )  # the only kind in later versions
+    # Types are the model's own; later versions know no other networks, and have no flag for them.
+    typed = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
     network = builder.create_network(0 if typed is None else 1 << int(typed))
     parser = trt.OnnxParser(network, log)
     if not parser.parse(model.SerializeToString()):

@@ -186,11 +186,11 @@ def _layer(
     def constant(hint: str, array: Any) -> Value:
         return ctx.new_constant(f"{node.name}.{hint}", np.asarray(array))
 
-    kinds = [weights.dtype, dtype_of(x.values).numpy]  # type: ignore[union-attr]
+    given: Any = dtype_of(x.values)
     operands = [
-        constant("x_scale", np.float32(x.step)), constant("x_zero", np.asarray(x.origin, kinds[1])),
+        constant("x_scale", np.float32(x.step)), constant("x_zero", np.asarray(x.origin, given.numpy)),
         constant("w", weights), constant("w_scale", scale.astype(np.float32)),
-        constant("w_zero", np.asarray(w.origin, kinds[0])), constant("y_scale", np.float32(target.step)),
+        constant("w_zero", np.asarray(w.origin, weights.dtype)), constant("y_scale", np.float32(target.step)),
         constant("y_zero", np.asarray(target.origin, kind.numpy)),
         constant("b", bias) if bias.any() else None,
     ]  # fmt: skip

@@ -133,7 +133,9 @@ def _estimate(nbytes: int) -> float:
 def conversion_key(type_: TensorType, source: Place, target: Place) -> str:
     """The cache key of one conversion on this machine."""
     plain = replace(type_, layout=Layout(), device=CPU)
-    text = f"conversion|{plain}|{source[0]}@{source[1]}|{target[0]}@{target[1]}|{machine()}"
+    # A reorder on a device is a kernel there, and timed by its clock.
+    clock = "|its clock" if source[1] == target[1] != CPU else ""
+    text = f"conversion|{plain}|{source[0]}@{source[1]}|{target[0]}@{target[1]}|{machine()}{clock}"
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

@@ -66,8 +66,7 @@ class Graph:
         self, *, io_data_type: str, intermediate_data_type: str, compute_data_type: str, handle: Any
     ) -> None:
         assert compute_data_type == intermediate_data_type == "FLOAT" and io_data_type in _TYPES
-        self.steps = ["made"]
-        self.outputs: list[Value] = []
+        self.steps, self.type = ["made"], io_data_type
 
     def tensor(self, *, name: str, dim: Any, stride: Any, data_type: str) -> Value:
         return Value(dim, stride, data_type)
@@ -95,8 +94,7 @@ class Graph:
         return Value(make=lambda read: read(a) + read(b))
 
     def relu(self, *, input: Value, lower_clip: float = 0.0, upper_clip: float = np.inf) -> Value:
-        self.result = Value(make=lambda read: np.clip(read(input), lower_clip, upper_clip))
-        return self.result
+        return Value(make=lambda read: np.clip(read(input), lower_clip, upper_clip))
 
     def validate(self) -> None:
         self._next("made", "valid")
@@ -109,7 +107,8 @@ class Graph:
 
     def deselect_numeric_notes(self, notes: Any) -> None:
         assert self.steps[-1] == "plans"
-        self.notes = notes
+        # Engines that round float32 to TF32 are not asked for here.
+        assert ("TENSOR_CORE" in notes) == (self.type == "FLOAT")
 
     def check_support(self) -> None:
         self._next("plans", "supported")
